@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Layer 3. What every sensor does: count, find the subject, take scratch room, look an address or a name up, send a record. */
+#ifndef FENCE_BPF_FENCE_H
+#define FENCE_BPF_FENCE_H
+
+#include "maps.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define NO_RULE 0xffffffffu
+#define NO_UID 0xffffffffu
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &which);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+static __always_inline struct fence_config *config_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&config, &zero);
+}
+
+static __always_inline struct fence_scratch *scratch_take(void)
+{
+	__u32 i;
+
+	for (i = 0; i < FENCE_SLOTS; i++) {
+		__u32 slot = i;
+		struct fence_scratch *s = bpf_map_lookup_elem(&scratch, &slot);
+
+		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
+			return s;
+	}
+	count(FENCE_C_SCRATCH_BUSY);
+	return 0;
+}
+
+static __always_inline void scratch_give(struct fence_scratch *s)
+{
+	__sync_lock_test_and_set(&s->busy, 0);
+}
+
+/* The ring never wakes the agent for an ordinary record: that would cost sixteen times the record. */
+static __always_inline __u64 ring_flags(int urgent)
+{
+	if (urgent || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= FENCE_RING_WAKE)
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void rec_init(struct fence_rec *h, __u16 kind, __u32 len, int urgent)
+{
+	h->time = bpf_ktime_get_boot_ns();
+	h->len = len;
+	h->kind = kind;
+	h->version = 1;
+	h->flags = urgent ? FENCE_REC_URGENT : 0;
+}
+
+static __always_inline void rec_lost(__u16 kind)
+{
+	count(kind == FENCE_K_DENY ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
+}
+
+/* Is this session confined? Not when user space refuted its match; yes when it is unknown, for then nothing can be proved. */
+static __always_inline int session_confined(__u64 session)
+{
+	struct fence_session *s;
+
+	if (!session)
+		return 0;
+	s = bpf_map_lookup_elem(&sessions, &session);
+	return !s || !s->cleared;
+}
+
+static __always_inline void addr_from4(__u8 *addr, __u32 v4)
+{
+	__builtin_memset(addr, 0, 10);
+	addr[10] = 0xff;
+	addr[11] = 0xff;
+	__builtin_memcpy(addr + 12, &v4, 4);
+}
+
+static __always_inline int addr_equal(const __u8 *a, const __u8 *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+static __always_inline int addr_is4(const __u8 *a)
+{
+	const __u32 *w = (const __u32 *)a;
+
+	return !w[0] && !w[1] && w[2] == bpf_htonl(0xffff);
+}
+
+/* 127/8, 0/8, ::1, ::, and the v4-compatible rest of ::/96, which is nobody else. */
+static __always_inline int addr_is_local(const __u8 *a)
+{
+	const __u32 *w = (const __u32 *)a;
+
+	if (addr_is4(a))
+		return a[12] == 127 || a[12] == 0;
+	return !w[0] && !w[1] && !w[2];
+}
+
+static __always_inline int service_has(const __u8 *addr, __u16 port, __u8 tool, __u8 kind)
+{
+	struct fence_service_key k = { .port = port, .tool = tool, .kind = kind };
+
+	if (addr)
+		__builtin_memcpy(k.addr, addr, 16);
+	return bpf_map_lookup_elem(&services, &k) != 0;
+}
+
+/* `port` 0: any port that the rule has. name 0: any allowed name. NULL: no answer, or no longer good. */
+static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *addr, __u16 port, __u64 name)
+{
+	struct fence_answer_key k = { .name = name, .port = port, .tool = tool };
+	struct fence_answer *a;
+
+	__builtin_memcpy(k.addr, addr, 16);
+	a = bpf_map_lookup_elem(&answers, &k);
+	return a && a->until >= bpf_ktime_get_boot_ns() ? a : 0;
+}
+
+/* Fill the facts about an address; returns the rule it came from. */
+static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const __u8 *addr, __u16 port)
+{
+	struct fence_net_key net = { .prefixlen = FENCE_NET_KEY_BITS(128), .tool = tool, .port = port };
+	int probe = f->at == FENCE_AT_CONNECT && f->proto == FENCE_IPPROTO_UDP;
+	struct fence_answer *a;
+
+	f->addr = FENCE_ADDR_UNKNOWN;
+	if (port == 53 && service_has(addr, port, 0, FENCE_SVC_RESOLVER)) {
+		f->addr = FENCE_ADDR_RESOLVER;
+		return NO_RULE;
+	}
+	if (service_has(addr, port, 0, FENCE_SVC_PROXY)) {
+		f->addr = FENCE_ADDR_PROXY;
+		return NO_RULE;
+	}
+	if (addr_is_local(addr)) {
+		f->addr = FENCE_ADDR_LOOPBACK;
+		if (service_has(0, port, tool, FENCE_SVC_LOCAL))
+			f->flags |= FENCE_F_PORT_OK;
+		return NO_RULE;
+	}
+	a = answer_find(tool, addr, probe ? 0 : port, 0);
+	if (a) {
+		if (a->flags & FENCE_RULE_ASK) {
+			f->addr = FENCE_ADDR_PROXY;
+			return a->rule;
+		}
+		f->addr = FENCE_ADDR_NAMED;
+		if (a->flags & FENCE_RULE_PLAIN)
+			f->flags |= FENCE_F_PLAIN_OK;
+		return a->rule;
+	}
+	__builtin_memcpy(net.addr, addr, 16);
+	a = bpf_map_lookup_elem(&nets, &net);
+	if (a) {
+		f->addr = FENCE_ADDR_LISTED;
+		return a->rule;
+	}
+	return NO_RULE;
+}
+
+struct key_cursor {
+	const struct fence_name *name;
+	struct fence_name_key *key;
+	__u32 len;
+};
+
+static long key_step(__u32 i, void *ctx)
+{
+	struct key_cursor *c = ctx;
+
+	if (i >= c->len)
+		return 1;
+	c->key->name[i & 255 ? (i > 254 ? 254 : i) : 0] = fence_name_key_at(c->name, i);
+	return 0;
+}
+
+static long shape_step(__u32 i, void *ctx)
+{
+	struct key_cursor *c = ctx;
+
+	if (i >= c->len)
+		return 1;
+	c->key->name[i & 255 ? (i > 254 ? 254 : i) : 0] = fence_name_shape_at(c->name, i);
+	return 0;
+}
+
+/* The rule for a whole name: its own, a suffix's, or its shape's. `key` is scratch. */
+static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fence_name *name, struct fence_name_key *key)
+{
+	struct key_cursor c = { .name = name, .key = key, .len = fence_name_key_len(name) };
+	struct fence_rule *r;
+
+	key->tool = tool;
+	fence_loop(256, key_step, &c);
+	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
+	r = bpf_map_lookup_elem(&names, key);
+	if (r || !fence_name_has_shape(name))
+		return r;
+	c.len = fence_name_shape_len(name);
+	fence_loop(256, shape_step, &c);
+	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
+	return bpf_map_lookup_elem(&names, key);
+}
+
+static __always_inline int rule_has_port(const struct fence_rule *r, __u16 port)
+{
+	__u32 i;
+
+	for (i = 0; i < FENCE_PORTS_MAX; i++)
+		if (i < r->nports && r->ports[i] == port)
+			return 1;
+	return 0;
+}
+
+static __always_inline __u8 config_facts(const struct fence_config *c)
+{
+	__u8 flags = FENCE_F_CONFINED;
+
+	if (!c)
+		return flags | FENCE_F_OVERFLOW;
+	if (c->flags & FENCE_CFG_MONITOR)
+		flags |= FENCE_F_MONITOR;
+	if (c->flags & FENCE_CFG_QUIC)
+		flags |= FENCE_F_QUIC_OK;
+	return flags;
+}
+
+/* The common part of a flow record, from what is known of the socket. */
+static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st, __u64 cookie,
+				      const struct fence_facts *f, struct fence_verdict v)
+{
+	r->cookie = cookie;
+	r->exec = st->exec;
+	r->start = st->start;
+	r->session = st->session;
+	r->netns = 0;
+	__builtin_memcpy(r->addr, st->addr, 16);
+	r->tgid = st->tgid;
+	r->uid = st->uid;
+	r->rule = st->rule;
+	r->port = st->port;
+	r->tool = st->tool;
+	r->family = st->family;
+	r->facts = *f;
+	r->action = v.action;
+	r->reason = v.reason;
+	r->detail = 0;
+	r->level = 0;
+	r->name_len = 0;
+}
+
+/* A record without a name. */
+static __always_inline void flow_emit(__u16 kind, const struct fence_sock *st, __u64 cookie, __u64 netns,
+				      const struct fence_facts *f, struct fence_verdict v, __u16 detail, __u16 level)
+{
+	int urgent = kind == FENCE_K_DENY;
+	struct fence_rec_flow *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+
+	if (!r) {
+		rec_lost(kind);
+		return;
+	}
+	rec_init(&r->h, kind, sizeof(*r), urgent);
+	flow_fill(r, st, cookie, f, v);
+	r->netns = netns;
+	r->detail = detail;
+	r->level = level;
+	bpf_ringbuf_submit(r, ring_flags(urgent));
+}
+
+/* A record with a name. */
+static __always_inline void flow_emit_name(__u16 kind, const struct fence_sock *st, __u64 cookie, const struct fence_facts *f,
+					   struct fence_verdict v, const struct fence_name *name, __u16 detail,
+					   struct fence_scratch *s)
+{
+	int urgent = kind == FENCE_K_DENY;
+	__u32 n = name->len & 255, len = sizeof(struct fence_rec_flow) + n;
+	struct fence_rec_flow *r = (void *)s->room;
+
+	rec_init(&r->h, kind, len, urgent);
+	flow_fill(r, st, cookie, f, v);
+	r->detail = detail;
+	r->name_len = (__u16)n;
+	__builtin_memcpy(r->name, name->text, 256);
+	if (bpf_ringbuf_output(&ring, r, len, ring_flags(urgent)))
+		rec_lost(kind);
+}
+
+#endif

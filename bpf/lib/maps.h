@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Layer 2. Every map. All are pinned by name and shared by the sensors; user/kernel fills the policy ones. What happens when one
+ * is full, absent or late stands with it, and in bpf/README.md.
+ */
+#ifndef FENCE_BPF_MAPS_H
+#define FENCE_BPF_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+#include <crmfence/event.h>
+#include <crmfence/name.h>
+#include <crmfence/rule.h>
+#include "dns.h"
+#include "walk.h"
+
+/* One entry, always there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fence_config);
+} config SEC(".maps");
+
+/* Full: the child of a session raises FENCE_CFG_OVERFLOW, and unknown processes are refused; any other child is recorded without
+ * its program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FENCE_PROC_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct fence_proc);
+} procs SEC(".maps");
+
+/* Full: the new session's processes find none, and are refused everything. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FENCE_SESSION_MAX);
+	__type(key, __u64);
+	__type(value, struct fence_session);
+} sessions SEC(".maps");
+
+/* Sockets of a v2 cgroup belong to its session, whoever made them. Filled by the agent; full: the agent refuses the session. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FENCE_SESSION_MAX);
+	__type(key, __u64);
+	__type(value, __u64);
+} cgroups SEC(".maps");
+
+/* Filled by the agent from the policy; a policy that does not fit is refused. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct fence_match_key);
+	__type(value, struct fence_match_rule);
+} matches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, FENCE_RULE_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fence_name_key);
+	__type(value, struct fence_rule);
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, FENCE_RULE_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fence_net_key);
+	__type(value, struct fence_answer);
+} nets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct fence_service_key);
+	__type(value, __u32);
+} services SEC(".maps");
+
+/* Full: the least recently used goes; a connect to it is refused until DNS is asked again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FENCE_ANSWER_MAX);
+	__type(key, struct fence_answer_key);
+	__type(value, struct fence_answer);
+} answers SEC(".maps");
+
+/* Full: the least recently asked goes; its answer then changes nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FENCE_QUESTION_MAX);
+	__type(key, struct fence_question_key);
+	__type(value, struct fence_question);
+} questions SEC(".maps");
+
+/* Full: the least recently used goes; its next datagram makes one more flow record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct fence_peer_key);
+	__type(value, __u8);
+} peers SEC(".maps");
+
+/* No memory: a confined socket is refused; any other is not recorded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct fence_sock);
+} socks SEC(".maps");
+
+/* Only while a stream has not said where it goes. No memory: as above. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct fence_walk);
+} walks SEC(".maps");
+
+/* Full: the record is lost and counted; the verdict stands. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, FENCE_RING_SIZE);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FENCE_C_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/*
+ * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on the same CPU, so a slot is taken
+ * with a compare-and-swap and given back. None free: a confined packet is refused, any other is not recorded.
+ */
+#define FENCE_SLOTS 4
+
+struct fence_scratch {
+	__u32 busy;
+	__u32 spare;
+	union {
+		struct {
+			__u8 msg[FENCE_DNS_BUF];
+			struct fence_dns dns;
+		};
+		struct {
+			char path[2 * FENCE_PATH_MAX + 256];
+			char arg[4096];
+		};
+	};
+	__u64 room[(sizeof(struct fence_rec_dns) + FENCE_DNS_BUF) / 8]; /* a record with its tail */
+	struct fence_name_key key;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FENCE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct fence_scratch);
+} scratch SEC(".maps");
+
+#endif

@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Packets: what leaves a socket, and the answers that come back.
+ *
+ * cgroup_skb/egress  -> by socket, never by current: the address on the wire, the DNS question, the first bytes of a stream.
+ * cgroup_skb/ingress -> a DNS answer to a question that was asked fills the allow map before the process can read it.
+ *
+ * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of a TCP stream are read, for their
+ * server name; datagrams are counted.
+ */
+#include "lib/fence.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define LOOPBACK_IFINDEX 1
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define BPF_SK_LISTEN 10
+
+struct wire {
+	__u8 addr[16]; /* the other side */
+	__u32 off;     /* of the payload */
+	__u32 len;     /* of the payload */
+	__u32 seq;
+	__u16 port; /* the other side's */
+	__u8 proto;
+	__u8 tcp_flags;
+	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
+};
+
+static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
+{
+	__u8 h[20];
+
+	if (w->proto == FENCE_IPPROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, l4, h, 8))
+			return -1;
+		w->off = l4 + 8;
+	} else {
+		if (bpf_skb_load_bytes(skb, l4, h, 20))
+			return -1;
+		w->seq = (__u32)h[4] << 24 | (__u32)h[5] << 16 | (__u32)h[6] << 8 | h[7];
+		w->tcp_flags = h[13];
+		w->off = l4 + (h[12] >> 4) * 4;
+	}
+	w->port = egress ? (__u16)(h[2] << 8 | h[3]) : (__u16)(h[0] << 8 | h[1]);
+	w->len = skb->len > w->off ? skb->len - w->off : 0;
+	return 0;
+}
+
+/* Read the headers. Negative: neither TCP nor UDP, or too short. */
+static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int egress)
+{
+	__u32 v4, at;
+	__u8 h[40];
+
+	w->odd = 0;
+	w->seq = 0;
+	w->tcp_flags = 0;
+	if (bpf_skb_load_bytes(skb, 0, h, 20))
+		return -1;
+	if (h[0] >> 4 == 4) {
+		at = (h[0] & 15) * 4;
+		w->odd = at != 20 || (h[6] & 0x3f) || h[7];
+		w->proto = h[9];
+		__builtin_memcpy(&v4, egress ? h + 16 : h + 12, 4);
+		addr_from4(w->addr, v4);
+	} else {
+		if (bpf_skb_load_bytes(skb, 20, h + 20, 20))
+			return -1;
+		at = 40;
+		w->proto = h[6];
+		__builtin_memcpy(w->addr, egress ? h + 24 : h + 8, 16);
+	}
+	if (w->proto != FENCE_IPPROTO_TCP && w->proto != FENCE_IPPROTO_UDP)
+		return -1;
+	return wire_ports(skb, w, at, egress);
+}
+
+static __always_inline struct fence_verdict judge(const struct fence_facts *f)
+{
+	struct fence_verdict v = fence_decide(f);
+
+	if (v.action != FENCE_ALLOW)
+		count(FENCE_C_DENIED);
+	return v;
+}
+
+/* ---- streams ---- */
+
+struct walk_cursor {
+	struct __sk_buff *skb;
+	struct fence_walk *walk;
+	__u32 off;
+	__u32 end;
+};
+
+static long walk_step(__u32 i, void *ctx)
+{
+	struct walk_cursor *c = ctx;
+	struct fence_walk *w = c->walk;
+	__u32 n;
+	__u8 octet;
+
+	if (w->state != FENCE_WALK_MORE || c->off >= c->end)
+		return 1;
+	n = fence_walk_jump(w, c->end - c->off);
+	if (n) {
+		c->off += n;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(c->skb, c->off, &octet, 1)) {
+		w->state = FENCE_WALK_BAD;
+		return 1;
+	}
+	fence_walk_feed(w, octet);
+	c->off++;
+	return 0;
+}
+
+#define WALK_STEPS 8192 /* octets looked at in one packet; what is jumped over does not count */
+
+/*
+ * Walk what is new of this packet. Retransmits repeat octets that were walked before; a gap cannot be, for what comes before it did
+ * not pass here. Returns octets walked so far in the packet, negative when there is a gap.
+ */
+static __always_inline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk, struct fence_sock *st,
+				       const struct wire *w)
+{
+	struct walk_cursor c = { .skb = skb, .walk = walk, .end = w->off + w->len };
+	__u32 known;
+
+	if (!(st->flags & FENCE_SK_SEQ)) {
+		st->next_seq = w->seq;
+		st->flags |= FENCE_SK_SEQ;
+	}
+	known = st->next_seq - w->seq - !!(w->tcp_flags & TCP_SYN);
+	if (known > 0x7fffffff)
+		return -1;
+	if (known >= w->len)
+		return 0;
+	c.off = w->off + known;
+	fence_loop(WALK_STEPS, walk_step, &c);
+	st->next_seq += c.off - (w->off + known);
+	return 0;
+}
+
+static __always_inline __u8 walk_stream(const struct fence_walk *walk)
+{
+	if (walk->tls)
+		return FENCE_STREAM_TLS;
+	if (walk->state == FENCE_WALK_OTHER)
+		return FENCE_STREAM_OTHER;
+	return walk->proxy ? FENCE_STREAM_CONNECT : FENCE_STREAM_NONE;
+}
+
+/* Turn what the walk found into facts. */
+static __always_inline void facts_stream(struct fence_facts *f, struct fence_sock *st, struct fence_walk *walk,
+					 struct fence_scratch *s)
+{
+	int proxied = !!(st->flags & FENCE_SK_VIA_PROXY);
+	__u16 port = walk->proxy || proxied ? walk->port : st->port;
+	struct fence_rule *r;
+
+	f->addr = st->kind;
+	f->stream = walk_stream(walk);
+	if (st->flags & FENCE_SK_PLAIN)
+		f->flags |= FENCE_F_PLAIN_OK;
+	if (proxied)
+		f->flags |= FENCE_F_VIA_PROXY;
+	switch (walk->state) {
+	case FENCE_WALK_MORE:
+		f->name = FENCE_NAME_PENDING;
+		return;
+	case FENCE_WALK_ABSENT:
+		f->name = FENCE_NAME_ABSENT;
+		return;
+	case FENCE_WALK_NAME:
+	case FENCE_WALK_CONNECT:
+		break;
+	default:
+		f->name = FENCE_NAME_MALFORMED;
+		return;
+	}
+	f->name = FENCE_NAME_REFUSED;
+	r = rule_find(st->tool, &walk->name, &s->key);
+	if (!r || r->flags & FENCE_RULE_ASK || !rule_has_port(r, port))
+		return;
+	f->name = FENCE_NAME_ALLOWED;
+	st->rule = r->id;
+	if (proxied ? st->name == walk->name.hash : !!answer_find(st->tool, st->addr, port, walk->name.hash))
+		f->flags |= FENCE_F_NAME_AT;
+}
+
+static __always_inline void walk_end(struct bpf_sock *sk, struct fence_sock *st, __u8 phase)
+{
+	st->phase = phase;
+	bpf_sk_storage_delete(&walks, sk);
+}
+
+/* The first bytes of a session's stream. 1: pass. */
+static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st, const struct wire *w)
+{
+	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct fence_walk *walk;
+	struct fence_verdict v;
+	struct fence_scratch *s;
+	__u32 round;
+
+	f.flags = config_facts(config_get());
+	walk = bpf_sk_storage_get(&walks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	s = scratch_take();
+	if (!walk || !s) {
+		count(FENCE_C_SOCK_FULL);
+		f.flags |= FENCE_F_OVERFLOW;
+		v = judge(&f);
+		flow_emit(FENCE_K_DENY, st, cookie, 0, &f, v, 0, 0);
+		if (s)
+			scratch_give(s);
+		return v.action == FENCE_WOULD_DENY;
+	}
+	if (!walk->name.hash) /* new */
+		fence_walk_init(walk, st->kind == FENCE_ADDR_PROXY);
+	for (round = 0; round < 2; round++) {
+		if (walk_packet(skb, walk, st, w))
+			walk->state = FENCE_WALK_BAD;
+		facts_stream(&f, st, walk, s);
+		v = judge(&f);
+		if (v.reason != FENCE_R_PROXY_OK)
+			break;
+		/* the CONNECT is good; now the hello inside it, which may be in this very packet */
+		flow_emit_name(FENCE_K_NAME, st, cookie, &f, v, &walk->name, walk->port, s);
+		st->name = walk->name.hash;
+		st->flags |= FENCE_SK_VIA_PROXY;
+		f.flags = config_facts(config_get());
+		{
+			__u16 port = walk->port;
+
+			fence_walk_init(walk, 0);
+			walk->port = port;
+		}
+	}
+	if (v.reason == FENCE_R_PENDING || v.reason == FENCE_R_PROXY_OK) {
+		scratch_give(s);
+		return 1;
+	}
+	flow_emit_name(v.action == FENCE_ALLOW ? FENCE_K_NAME : FENCE_K_DENY, st, cookie, &f, v, &walk->name, 0, s);
+	scratch_give(s);
+	walk_end(sk, st, v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
+	return v.action != FENCE_DENY;
+}
+
+/* The first bytes of anybody else's stream: for the server name, and never again. */
+static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st, const struct wire *w)
+{
+	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP, .stream = FENCE_STREAM_TLS };
+	struct fence_walk *walk;
+	struct fence_verdict v = fence_decide(&f);
+	struct fence_scratch *s;
+
+	walk = bpf_sk_storage_get(&walks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!walk) {
+		st->phase = FENCE_PH_OPEN;
+		return 1;
+	}
+	if (!walk->name.hash)
+		fence_walk_init(walk, 0);
+	if (walk_packet(skb, walk, st, w))
+		walk->state = FENCE_WALK_BAD;
+	if (walk->state == FENCE_WALK_MORE)
+		return 1;
+	if (walk->state == FENCE_WALK_NAME) {
+		s = scratch_take();
+		if (s) {
+			flow_emit_name(FENCE_K_NAME, st, bpf_get_socket_cookie(skb), &f, v, &walk->name, 0, s);
+			scratch_give(s);
+		}
+	}
+	walk_end(sk, st, FENCE_PH_OPEN);
+	return 1;
+}
+
+/* ---- datagrams ---- */
+
+/* Count a datagram; the first to an address begins a flow. */
+static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w,
+					   const struct fence_facts *f, struct fence_verdict v)
+{
+	struct fence_peer_key k = { .port = w->port };
+	__u8 one = 1;
+
+	st->tx += w->len;
+	if (st->flags & FENCE_SK_FLOW && st->port == w->port && addr_equal(st->addr, w->addr))
+		return;
+	k.cookie = bpf_get_socket_cookie(skb);
+	__builtin_memcpy(k.addr, w->addr, 16);
+	__builtin_memcpy(st->addr, w->addr, 16);
+	st->port = w->port;
+	if (st->flags & FENCE_SK_FLOW) {
+		st->flags |= FENCE_SK_SHARED;
+		if (bpf_map_update_elem(&peers, &k, &one, BPF_NOEXIST))
+			return;
+	} else {
+		st->opened = bpf_ktime_get_boot_ns();
+		st->flags |= FENCE_SK_FLOW;
+	}
+	flow_emit(FENCE_K_FLOW, st, k.cookie, 0, f, v, 0, 0);
+}
+
+/* Remember what was asked, so that its answer, and no other, is believed. */
+static __always_inline int question_keep(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
+					 const struct fence_dns *d, const struct fence_rule *r)
+{
+	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb), .id = d->id, .port = w->port };
+	struct fence_question q = { .name = d->name.hash, .asked = bpf_ktime_get_boot_ns(), .qtype = d->qtype, .tool = st->tool };
+
+	__builtin_memcpy(k.resolver, w->addr, 16);
+	q.rule = *r;
+	return bpf_map_update_elem(&questions, &k, &q, BPF_ANY);
+}
+
+/* A session's question. 1: pass. */
+static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w)
+{
+	struct fence_facts f = { .at = FENCE_AT_DNS, .proto = FENCE_IPPROTO_UDP, .addr = FENCE_ADDR_RESOLVER };
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct fence_scratch *s = scratch_take();
+	struct fence_rule *r = 0;
+	struct fence_verdict v;
+	struct fence_dns *d;
+	__u32 n = w->len;
+
+	f.flags = config_facts(config_get());
+	if (!s) {
+		f.flags |= FENCE_F_OVERFLOW;
+		v = judge(&f);
+		flow_emit(FENCE_K_DENY, st, cookie, 0, &f, v, 0, 0);
+		return v.action == FENCE_WOULD_DENY;
+	}
+	d = &s->dns;
+	fence_name_init(&d->name);
+	d->bad = 1;
+	d->qtype = 0;
+	if (n && n <= FENCE_DNS_ASK_MAX) {
+		n = ((n - 1) & 511) + 1;
+		if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
+			fence_dns_ask(s->msg, n, d);
+	}
+	if (d->bad)
+		f.form = FENCE_FORM_BAD;
+	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA && d->qtype != FENCE_DNS_CNAME)
+		f.form = FENCE_FORM_TYPE;
+	f.name = FENCE_NAME_MALFORMED;
+	if (fence_name_ok(&d->name)) {
+		r = rule_find(st->tool, &d->name, &s->key);
+		f.name = r ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
+		if (r)
+			st->rule = r->id;
+	} else if (!d->name.bad && d->name.label) {
+		f.name = FENCE_NAME_REFUSED; /* one label: a search list's try */
+	}
+	v = judge(&f);
+	if (v.action == FENCE_ALLOW) {
+		if (r && question_keep(skb, st, w, d, r))
+			count(FENCE_C_ANSWER_FULL);
+		datagram_count(skb, st, w, &f, v);
+	} else {
+		__builtin_memcpy(st->addr, w->addr, 16);
+		st->port = w->port;
+		flow_emit_name(FENCE_K_DENY, st, cookie, &f, v, &d->name, d->qtype, s);
+	}
+	scratch_give(s);
+	return v.action != FENCE_DENY;
+}
+
+/* ---- egress ---- */
+
+/* A session's packet that is not a stream's payload: by the address on the wire. 1: pass. */
+static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w, int known)
+{
+	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = w->proto };
+	struct fence_verdict v;
+
+	f.flags = config_facts(config_get());
+	f.addr = FENCE_ADDR_UNKNOWN;
+	st->rule = NO_RULE;
+	if (known && !w->odd)
+		st->rule = facts_addr(&f, st->tool, w->addr, w->port);
+	/* an own address reaches this machine however it is written */
+	if (skb->ifindex == LOOPBACK_IFINDEX && f.addr > FENCE_ADDR_PROXY) {
+		f.addr = FENCE_ADDR_LOOPBACK;
+		if (service_has(0, w->port, st->tool, FENCE_SVC_LOCAL))
+			f.flags |= FENCE_F_PORT_OK;
+	}
+	st->kind = f.addr;
+	v = judge(&f);
+	if (v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
+		__builtin_memcpy(st->addr, w->addr, 16);
+		st->port = w->port;
+		flow_emit(FENCE_K_DENY, st, bpf_get_socket_cookie(skb), 0, &f, v, 0, 0);
+		if (w->proto == FENCE_IPPROTO_TCP)
+			st->flags |= FENCE_SK_TOLD;
+	}
+	if (v.action == FENCE_DENY)
+		return 0;
+	if (w->proto == FENCE_IPPROTO_UDP) {
+		if (f.addr == FENCE_ADDR_RESOLVER)
+			return question_enforce(skb, st, w);
+		datagram_count(skb, st, w, &f, v);
+		return 1;
+	}
+	__builtin_memcpy(st->addr, w->addr, 16);
+	st->port = w->port;
+	st->phase = v.reason == FENCE_R_PENDING ? FENCE_PH_WALK : FENCE_PH_OPEN;
+	return 1;
+}
+
+static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st)
+{
+	struct wire w = {};
+	int r = wire_read(skb, &w, 1);
+
+	if (r || w.odd || w.proto == FENCE_IPPROTO_UDP)
+		return packet_enforce(skb, st, &w, !r);
+	if (st->phase == FENCE_PH_NEW || w.port != st->port || !addr_equal(w.addr, st->addr) ||
+	    (skb->ifindex == LOOPBACK_IFINDEX && st->kind > FENCE_ADDR_PROXY)) {
+		if (st->flags & FENCE_SK_TOLD && st->phase != FENCE_PH_NEW)
+			return !(config_facts(config_get()) & FENCE_F_MONITOR) ? 0 : 1;
+		if (!packet_enforce(skb, st, &w, 1))
+			return 0;
+	}
+	if (w.tcp_flags & TCP_SYN) {
+		st->next_seq = w.seq + 1;
+		st->flags |= FENCE_SK_SEQ;
+	}
+	if (!w.len || st->phase == FENCE_PH_OPEN)
+		return 1;
+	if (st->phase == FENCE_PH_DENIED)
+		return 0;
+	if (st->flags & FENCE_SK_TOLD)
+		return stream_observe(skb, sk, st, &w);
+	return stream_enforce(skb, sk, st, &w);
+}
+
+static __always_inline int egress_observe(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st)
+{
+	struct fence_facts f = { .at = FENCE_AT_PACKET };
+	struct wire w = {};
+
+	if (wire_read(skb, &w, 1))
+		return 1;
+	f.proto = w.proto;
+	if (w.proto == FENCE_IPPROTO_UDP) {
+		datagram_count(skb, st, &w, &f, fence_decide(&f));
+		return 1;
+	}
+	if (w.tcp_flags & TCP_SYN) {
+		st->next_seq = w.seq + 1;
+		st->flags |= FENCE_SK_SEQ;
+	}
+	if (!w.len)
+		return 1;
+	return stream_observe(skb, sk, st, &w);
+}
+
+/* A socket without an owner in a session's cgroup is the session's. */
+static __always_inline struct fence_sock *adopt(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct fence_config *cfg = config_get();
+	struct fence_session *session;
+	struct fence_sock *st;
+	__u64 cgroup, *id;
+
+	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUPS) )
+		return 0;
+	cgroup = bpf_skb_cgroup_id(skb);
+	id = bpf_map_lookup_elem(&cgroups, &cgroup);
+	if (!id)
+		return 0;
+	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st)
+		return 0;
+	session = bpf_map_lookup_elem(&sessions, id);
+	st->session = *id;
+	st->tool = session ? session->tool : 0;
+	st->rule = NO_RULE;
+	st->uid = NO_UID;
+	return st;
+}
+
+SEC("cgroup_skb/egress")
+int packet_egress(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct fence_sock *st;
+
+	if (!sk)
+		return 1;
+	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (!st) {
+		st = adopt(skb, sk);
+		if (!st)
+			return 1;
+	}
+	if (!st->session) {
+		if (st->phase == FENCE_PH_OPEN)
+			return 1;
+		return egress_observe(skb, sk, st);
+	}
+	if (session_confined(st->session))
+		return egress_enforce(skb, sk, st);
+	return egress_observe(skb, sk, st);
+}
+
+/* ---- ingress ---- */
+
+struct learn_cursor {
+	struct fence_dns *dns;
+	struct fence_question *q;
+	__u64 until;
+};
+
+static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port, __u64 name)
+{
+	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool };
+	struct fence_answer a = { .until = c->until, .rule = c->q->rule.id, .flags = c->q->rule.flags }, *old;
+
+	__builtin_memcpy(k.addr, addr, 16);
+	old = bpf_map_lookup_elem(&answers, &k);
+	if (old && old->until >= bpf_ktime_get_boot_ns()) { /* two names share the address */
+		a.flags |= old->flags;
+		if (old->until > a.until)
+			a.until = old->until;
+	}
+	if (bpf_map_update_elem(&answers, &k, &a, BPF_ANY))
+		count(FENCE_C_ANSWER_FULL);
+}
+
+static long learn_step(__u32 i, void *ctx)
+{
+	struct learn_cursor *c = ctx;
+	const __u8 *addr = c->dns->addrs[i & (FENCE_DNS_ADDRS - 1)].addr;
+	__u32 p;
+
+	if (i >= c->dns->count)
+		return 1;
+	learn_one(c, addr, 0, 0);
+	for (p = 0; p < FENCE_PORTS_MAX && p < c->q->rule.nports; p++) {
+		learn_one(c, addr, c->q->rule.ports[p & 7], 0);
+		learn_one(c, addr, c->q->rule.ports[p & 7], c->q->name);
+	}
+	return 0;
+}
+
+/* An answer for a session's socket: believed when it was asked for, of this resolver, with this id, just now. */
+static __always_inline int answer_learn(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
+					struct fence_scratch *s, __u32 n)
+{
+	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb), .port = w->port };
+	struct fence_config *cfg = config_get();
+	struct learn_cursor c = { .dns = &s->dns };
+	struct fence_question *q;
+	__u64 now = bpf_ktime_get_boot_ns(), ttl;
+
+	__builtin_memcpy(k.resolver, w->addr, 16);
+	fence_dns_answer(s->msg, n, &s->dns);
+	k.id = s->dns.id;
+	q = bpf_map_lookup_elem(&questions, &k);
+	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
+	    now - q->asked > FENCE_QUESTION_NS)
+		return -1;
+	ttl = (__u64)s->dns.ttl * 1000000000;
+	if (ttl < cfg->ttl_floor)
+		ttl = cfg->ttl_floor;
+	if (ttl > cfg->ttl_ceiling)
+		ttl = cfg->ttl_ceiling;
+	c.q = q;
+	c.until = now + ttl;
+	fence_loop(FENCE_DNS_ADDRS, learn_step, &c);
+	bpf_map_delete_elem(&questions, &k);
+	return (int)s->dns.count;
+}
+
+static __always_inline void answer_emit(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
+					struct fence_scratch *s, __u32 n, int learned)
+{
+	struct fence_rec_dns *r = (void *)s->room;
+	__u32 len = sizeof(*r) + n;
+
+	rec_init(&r->h, FENCE_K_DNS, len, 0);
+	r->cookie = bpf_get_socket_cookie(skb);
+	r->exec = st->exec;
+	r->session = st->session;
+	__builtin_memcpy(r->resolver, w->addr, 16);
+	r->tgid = st->tgid;
+	r->msg_len = (__u16)n;
+	r->learned = (__u8)learned;
+	r->spare = 0;
+	bpf_probe_read_kernel(r->msg, ((n - 1) & (FENCE_DNS_BUF - 1)) + 1, s->msg);
+	if (len > sizeof(*r) + FENCE_DNS_BUF)
+		return;
+	if (bpf_ringbuf_output(&ring, r, len, ring_flags(0)))
+		rec_lost(FENCE_K_DNS);
+}
+
+/* A datagram from port 53. 1: pass. */
+static __always_inline int answer(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w)
+{
+	int confined = session_confined(st->session), learned = 0;
+	struct fence_scratch *s;
+	__u32 n = w->len;
+
+	if (n < 12)
+		return !confined;
+	s = scratch_take();
+	if (!s)
+		return !confined;
+	if (n > FENCE_DNS_MAX)
+		n = FENCE_DNS_MAX;
+	n = ((n - 1) & (FENCE_DNS_BUF - 1)) + 1;
+	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n)) {
+		if (confined)
+			learned = answer_learn(skb, st, w, s, n);
+		if (learned >= 0)
+			answer_emit(skb, st, w, s, n, learned);
+	}
+	scratch_give(s);
+	if (learned < 0 && config_facts(config_get()) & FENCE_F_MONITOR)
+		return 1;
+	return learned >= 0;
+}
+
+SEC("cgroup_skb/ingress")
+int packet_ingress(struct __sk_buff *skb)
+{
+	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
+	struct bpf_sock *sk = skb->sk;
+	struct fence_verdict v;
+	struct fence_sock *st;
+	struct wire w = {};
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	if (sk->protocol == FENCE_IPPROTO_UDP) {
+		st = bpf_sk_storage_get(&socks, sk, 0, 0);
+		if (!st || wire_read(skb, &w, 0))
+			return 1;
+		st->rx += w.len;
+		return w.port == 53 ? answer(skb, st, &w) : 1;
+	}
+	if (sk->state != BPF_SK_LISTEN)
+		return 1;
+	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
+		return 1;
+	f.flags = config_facts(config_get());
+	v = judge(&f);
+	__builtin_memcpy(st->addr, w.addr, 16);
+	st->port = w.port;
+	flow_emit(FENCE_K_DENY, st, bpf_get_socket_cookie(skb), 0, &f, v, 0, 0);
+	return v.action == FENCE_WOULD_DENY;
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Processes: who runs what, and who belongs to a session.
+ *
+ * tp_btf/sched_process_fork -> the child inherits its parent's entry before it runs: program, session.
+ * tp_btf/sched_process_exec -> the new program is matched against the policy before its first instruction; an exec record.
+ * tp_btf/sched_process_exit -> the last thread takes the entry away; the last process ends the session.
+ *
+ * Membership is for ever: nothing here takes a process out of its session, and exec does not match again inside one.
+ */
+#include "lib/fence.h"
+
+char _license[] SEC("license") = "GPL";
+
+#define PATH_STEPS 48
+#define CGROUP_STEPS 12
+#define CHROME_ORIGIN "chrome-extension://"
+
+struct path_cursor {
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+	char *buf;
+	__u32 off; /* of the first octet that is written */
+};
+
+/* One component, from the leaf towards the root, written in front of what is there. */
+static long path_step(__u32 i, void *ctx)
+{
+	struct path_cursor *c = ctx;
+	struct dentry *d = c->dentry, *parent = BPF_CORE_READ(d, d_parent);
+	struct vfsmount *mnt = c->mnt;
+	const unsigned char *name;
+	struct mount *m, *up;
+	__u32 len, off;
+
+	if (d == BPF_CORE_READ(mnt, mnt_root) || d == parent) {
+		m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+		up = BPF_CORE_READ(m, mnt_parent);
+		if (up == m || !up)
+			return 1;
+		c->dentry = BPF_CORE_READ(m, mnt_mountpoint);
+		c->mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	len = BPF_CORE_READ(d, d_name.len) & 255;
+	name = BPF_CORE_READ(d, d_name.name);
+	off = c->off;
+	if (off < len + 1 || off > 2 * FENCE_PATH_MAX)
+		return 1;
+	off -= len + 1;
+	off &= 2 * FENCE_PATH_MAX - 1;
+	bpf_probe_read_kernel(c->buf + off + 1, len, name);
+	c->buf[off] = '/';
+	c->off = off;
+	c->dentry = parent;
+	return 0;
+}
+
+struct hash_cursor {
+	const char *text;
+	__u64 hash;
+	__u32 off;
+	__u32 end;
+};
+
+static long hash_step(__u32 i, void *ctx)
+{
+	struct hash_cursor *c = ctx;
+	__u32 at = c->off + i;
+
+	if (at >= c->end)
+		return 1;
+	c->hash = fence_fnv(c->hash, c->text[at & (2 * FENCE_PATH_MAX - 1)]);
+	return 0;
+}
+
+static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
+{
+	struct fence_match_key k = { .value = value, .kind = kind };
+
+	return bpf_map_lookup_elem(&matches, &k);
+}
+
+/* A unit is a cgroup of its name; any cgroup on the way to the root counts. */
+static __always_inline struct fence_match_rule *match_cgroup(struct task_struct *task, struct fence_scratch *s)
+{
+	struct cgroup *cg = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+	struct fence_match_rule *r;
+	__u32 i;
+
+	for (i = 0; i < CGROUP_STEPS && cg; i++) {
+		struct hash_cursor c = { .text = s->arg, .hash = FENCE_FNV_BASIS };
+		long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
+
+		if (n > 1) {
+			c.end = (__u32)n - 1;
+			fence_loop(256, hash_step, &c);
+			r = match_find(FENCE_MATCH_CGROUP, c.hash);
+			if (r)
+				return r;
+		}
+		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	}
+	return 0;
+}
+
+static __always_inline int is_origin(const char *arg)
+{
+	const char want[] = CHROME_ORIGIN;
+	__u32 i;
+
+	for (i = 0; i < sizeof(want) - 1; i++)
+		if (arg[i] != want[i])
+			return 0;
+	return 1;
+}
+
+/* argv[1] or argv[2] is the origin of the extension that a browser started this native messaging host for. */
+static __always_inline struct fence_match_rule *match_native(struct task_struct *task, struct fence_scratch *s)
+{
+	unsigned long at = BPF_CORE_READ(task, mm, arg_start), end = BPF_CORE_READ(task, mm, arg_end);
+	__u32 i;
+
+	for (i = 0; i < 3; i++) {
+		struct hash_cursor c = { .text = s->arg, .hash = FENCE_FNV_BASIS, .off = sizeof(CHROME_ORIGIN) - 1 };
+		struct fence_match_rule *r;
+		long n;
+
+		if (at >= end)
+			return 0;
+		n = bpf_probe_read_user_str(s->arg, sizeof(s->arg), (void *)at);
+		if (n <= 0) {
+			count(FENCE_C_ARG_FAULT);
+			return 0;
+		}
+		at += n;
+		if (!i || !is_origin(s->arg))
+			continue;
+		c.end = c.off + 32;
+		fence_loop(32, hash_step, &c);
+		r = match_find(FENCE_MATCH_NATIVE, c.hash);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Which tool, and how it was recognised. The executable speaks first, then the origin, the unit, the uid. */
+static __always_inline struct fence_match_rule *match_task(struct task_struct *task, struct fence_scratch *s, __u32 off,
+							   __u32 uid, __u8 *how)
+{
+	struct hash_cursor c = { .text = s->path, .hash = FENCE_FNV_BASIS, .off = off, .end = 2 * FENCE_PATH_MAX };
+	struct fence_config *cfg = config_get();
+	struct fence_match_rule *r;
+
+	fence_loop(FENCE_PATH_MAX, hash_step, &c);
+	*how = FENCE_MATCH_EXE;
+	r = match_find(FENCE_MATCH_EXE, c.hash);
+	if (r)
+		return r;
+	if (cfg && cfg->flags & FENCE_CFG_NATIVE) {
+		*how = FENCE_MATCH_NATIVE;
+		r = match_native(task, s);
+		if (r)
+			return r;
+	}
+	if (cfg && cfg->flags & FENCE_CFG_CGROUP) {
+		*how = FENCE_MATCH_CGROUP;
+		r = match_cgroup(task, s);
+		if (r)
+			return r;
+	}
+	*how = FENCE_MATCH_UID;
+	r = match_find(FENCE_MATCH_UID, uid);
+	if (!r)
+		*how = FENCE_MATCH_NONE;
+	return r;
+}
+
+static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change)
+{
+	struct fence_rec_session *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+
+	if (!r) {
+		rec_lost(FENCE_K_SESSION);
+		return;
+	}
+	rec_init(&r->h, FENCE_K_SESSION, sizeof(*r), 1);
+	r->session = id;
+	r->total = s->total;
+	r->start = s->start;
+	r->tgid = s->tgid;
+	r->rule = s->rule;
+	r->tool = s->tool;
+	r->match = s->match;
+	r->change = change;
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m, __u8 how)
+{
+	struct fence_session s = {
+		.start = id, .procs = 1, .total = 1, .tool = m->tool, .match = how, .rule = m->rule, .tgid = tgid,
+	};
+
+	if (bpf_map_update_elem(&sessions, &id, &s, BPF_ANY)) {
+		count(FENCE_C_SESSION_FULL);
+		return;
+	}
+	session_emit(id, &s, FENCE_SESSION_START);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 ptgid = parent->tgid, tgid = child->tgid;
+	struct fence_proc fresh = {}, *p;
+	struct fence_session *s;
+
+	if (ptgid == tgid) /* a thread */
+		return 0;
+	p = bpf_map_lookup_elem(&procs, &ptgid);
+	if (p)
+		fresh = *p;
+	else
+		fresh.exec = parent->group_leader->start_boottime;
+	fresh.start = child->start_boottime;
+	fresh.parent = ptgid;
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
+		count(FENCE_C_PROC_FULL);
+		if (fresh.session) {
+			struct fence_config *cfg = config_get();
+
+			if (cfg)
+				__sync_fetch_and_or(&cfg->flags, FENCE_CFG_OVERFLOW);
+		}
+		return 0;
+	}
+	if (!fresh.session)
+		return 0;
+	s = bpf_map_lookup_elem(&sessions, &fresh.session);
+	if (s) {
+		__sync_fetch_and_add(&s->procs, 1);
+		__sync_fetch_and_add(&s->total, 1);
+	}
+	return 0;
+}
+
+static __always_inline void exec_emit(struct task_struct *task, struct linux_binprm *bprm, struct fence_scratch *s,
+				      const struct fence_proc *p, __u32 off, __u64 parent_exec, __u32 uid,
+				      const struct fence_match_rule *m, __u8 how)
+{
+	struct fence_rec_exec *r = (void *)s->room;
+	__u32 n = 2 * FENCE_PATH_MAX - off, len;
+
+	if (n > FENCE_PATH_MAX) {
+		off = 2 * FENCE_PATH_MAX - FENCE_PATH_MAX; /* the leaf end of a longer path */
+		n = FENCE_PATH_MAX;
+	}
+	len = sizeof(*r) + n;
+	rec_init(&r->h, FENCE_K_EXEC, len, p->check);
+	r->exec = p->exec;
+	r->parent_exec = parent_exec;
+	r->start = p->start;
+	r->session = p->session;
+	r->ino = BPF_CORE_READ(bprm, file, f_inode, i_ino);
+	r->dev = BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev);
+	r->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	r->tgid = task->tgid;
+	r->parent = p->parent;
+	r->uid = uid;
+	r->tool = p->tool;
+	r->match = m ? how : FENCE_MATCH_NONE;
+	r->check = p->check;
+	r->rule = m ? m->rule : 0;
+	r->path_len = (__u16)n;
+	r->spare = 0;
+	bpf_probe_read_kernel(r->path, n & (2 * FENCE_PATH_MAX - 1), s->path + (off & (2 * FENCE_PATH_MAX - 1)));
+	if (len > sizeof(*r) + FENCE_PATH_MAX)
+		return;
+	if (bpf_ringbuf_output(&ring, r, len, ring_flags(p->check)))
+		rec_lost(FENCE_K_EXEC);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	struct fence_scratch *s = scratch_take();
+	struct path_cursor c = { .off = 2 * FENCE_PATH_MAX };
+	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid();
+	struct fence_match_rule *m = 0;
+	struct fence_proc fresh = {}, *p;
+	__u8 how = FENCE_MATCH_NONE;
+	__u64 before;
+
+	p = bpf_map_lookup_elem(&procs, &tgid);
+	if (p)
+		fresh = *p;
+	fresh.start = task->group_leader->start_boottime;
+	if (!p)
+		fresh.parent = BPF_CORE_READ(task, real_parent, tgid);
+	before = fresh.exec;
+	fresh.exec = bpf_ktime_get_boot_ns();
+	if (!s) { /* cannot match: keep what is known */
+		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY);
+		return 0;
+	}
+	c.dentry = BPF_CORE_READ(bprm, file, f_path.dentry);
+	c.mnt = BPF_CORE_READ(bprm, file, f_path.mnt);
+	c.buf = s->path;
+	fence_loop(PATH_STEPS, path_step, &c);
+	if (!fresh.session)
+		m = match_task(task, s, c.off, uid, &how);
+	if (m) {
+		fresh.session = fresh.exec;
+		fresh.tool = m->tool;
+		fresh.check = m->flags & FENCE_MATCH_CHECK;
+		session_begin(fresh.session, tgid, m, how);
+	}
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
+		count(FENCE_C_PROC_FULL);
+	exec_emit(task, bprm, s, &fresh, c.off, before, uid, m, how);
+	scratch_give(s);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+	struct fence_session *s;
+	struct fence_proc *p;
+	__u64 id;
+
+	if (task->signal->live.counter)
+		return 0;
+	p = bpf_map_lookup_elem(&procs, &tgid);
+	if (!p)
+		return 0;
+	id = p->session;
+	bpf_map_delete_elem(&procs, &tgid);
+	if (!id)
+		return 0;
+	s = bpf_map_lookup_elem(&sessions, &id);
+	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
+		return 0;
+	session_emit(id, s, FENCE_SESSION_END);
+	bpf_map_delete_elem(&sessions, &id);
+	return 0;
+}
