@@ -94,11 +94,16 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+struct in6_addr {
+	__u8 in6_u[16];
+};
+
 struct sock_common {
 	unsigned short skc_family;
 	__u16 skc_dport;
 	__u16 skc_num;
 	__u32 skc_daddr;
+	struct in6_addr skc_v6_daddr;
 };
 
 struct sock {

@@ -121,6 +121,16 @@ struct fence_rec_dns {
 	__u8 msg[];
 };
 
+/* One per process from the iterator at start; not a ring record. */
+struct fence_recon_task {
+	__u64 exec;
+	__u64 parent_exec;
+	__u32 tgid;
+	__u32 parent;
+	__u32 kernel; /* 1: a kernel thread */
+	__u32 spare;
+};
+
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct fence_rec) == 16, "record header");

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Flows: from their first record to their last, one row each. A flow that ends within a second has its one row then; one that lasts
+ * has a row when it is known to last, and another at its end. A denial is a row at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "base/addr.h"
+#include "base/cleanup.h"
+
+#define BUCKETS 65536
+
+int agent_flows_init(struct agent *a)
+{
+	a->flows = calloc(AGENT_FLOWS + 1, sizeof(*a->flows));
+	a->flow_buckets = calloc(BUCKETS, sizeof(*a->flow_buckets));
+	return a->flows && a->flow_buckets ? 0 : -ENOMEM;
+}
+
+void agent_flows_done(struct agent *a)
+{
+	uint32_t i;
+
+	for (i = 1; a->flows && i <= a->flow_fresh; i++) {
+		free(a->flows[i].dns);
+		free(a->flows[i].sni);
+	}
+	free(a->flows);
+	free(a->flow_buckets);
+}
+
+static uint32_t *bucket(struct agent *a, uint64_t cookie)
+{
+	return &a->flow_buckets[(cookie * 0x9e3779b97f4a7c15ULL) >> 48];
+}
+
+static struct agent_flow *find(struct agent *a, uint64_t cookie)
+{
+	uint32_t i;
+
+	for (i = *bucket(a, cookie); i; i = a->flows[i].chain)
+		if (a->flows[i].cookie == cookie)
+			return &a->flows[i];
+	return NULL;
+}
+
+static void unlink_age(struct agent *a, struct agent_flow *f)
+{
+	if (&a->flows[a->flow_late] == f)
+		a->flow_late = f->next;
+	if (f->prev)
+		a->flows[f->prev].next = f->next;
+	else
+		a->flow_oldest = f->next;
+	if (f->next)
+		a->flows[f->next].prev = f->prev;
+	else
+		a->flow_newest = f->prev;
+}
+
+static void forget(struct agent *a, struct agent_flow *f)
+{
+	uint32_t self = (uint32_t)(f - a->flows), *p = bucket(a, f->cookie);
+
+	while (*p != self)
+		p = &a->flows[*p].chain;
+	*p = f->chain;
+	unlink_age(a, f);
+	free(f->dns);
+	free(f->sni);
+	memset(f, 0, sizeof(*f));
+	f->next = a->flow_free; /* the free list runs through next */
+	a->flow_free = self;
+}
+
+/* Write the flow's row. `state`: "open", "closed", or "lost" when its end was not seen. */
+static void flow_row(struct agent *a, struct agent_flow *f, const char *state, uint64_t end, uint64_t tx, uint64_t rx, int shared)
+{
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_json j;
+	int64_t seq;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "action", fence_action_name(f->action));
+	fence_json_str(&j, "addr", fence_addr_text(f->addr, addr));
+	fence_json_int(&j, "bytes_in", (int64_t)rx);
+	fence_json_int(&j, "bytes_out", (int64_t)tx);
+	fence_json_int(&j, "cookie", (int64_t)f->cookie);
+	if (f->dns) {
+		fence_json_str(&j, "dns", f->dns);
+		fence_json_str(&j, "dns_by", f->dns_machine ? "machine" : "process");
+	}
+	if (end)
+		fence_json_int(&j, "end", agent_us(a, end));
+	fence_json_id(&j, "exec", f->exec);
+	if (f->existing)
+		fence_json_bool(&j, "existing", 1);
+	if (f->facts.flags & FENCE_F_CONFINED) {
+		fence_json_array(&j, "facts");
+		fence_json_int(&j, NULL, f->facts.at);
+		fence_json_int(&j, NULL, f->facts.flags);
+		fence_json_int(&j, NULL, f->facts.proto);
+		fence_json_int(&j, NULL, f->facts.addr);
+		fence_json_int(&j, NULL, f->facts.name);
+		fence_json_int(&j, NULL, f->facts.stream);
+		fence_json_int(&j, NULL, f->facts.form);
+		fence_json_array_end(&j);
+	}
+	fence_json_str(&j, "grade", f->sni ? "B" : f->dns ? "C" : "D");
+	fence_json_int(&j, "pid", f->tgid);
+	fence_json_int(&j, "port", f->port);
+	fence_json_str(&j, "proto", f->proto == FENCE_IPPROTO_UDP ? "udp" : "tcp");
+	fence_json_str(&j, "reason", fence_reason_name(f->reason));
+	if (f->rule < a->policy->nrules)
+		fence_json_str(&j, "rule", a->policy->rules[f->rule].path);
+	if (f->session)
+		fence_json_id(&j, "session", f->session);
+	if (shared)
+		fence_json_bool(&j, "shared", 1);
+	if (f->sni)
+		fence_json_str(&j, "sni", f->sni);
+	fence_json_int(&j, "start", agent_us(a, f->opened));
+	fence_json_str(&j, "state", state);
+	if (f->session)
+		fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
+	if (f->uid != ~0u)
+		fence_json_int(&j, "uid", f->uid);
+	seq = agent_row_end(a, &j, "flow");
+	f->logged = 1;
+	agent_show_flow(a, f, seq, state, tx, rx);
+}
+
+/* A slot: free, fresh, or the oldest flow's, which is written down as it is. */
+static struct agent_flow *slot(struct agent *a)
+{
+	struct agent_flow *f;
+	uint32_t i;
+
+	if (!a->flow_free && a->flow_fresh < AGENT_FLOWS)
+		return &a->flows[++a->flow_fresh];
+	if (!a->flow_free) {
+		f = &a->flows[a->flow_oldest];
+		if (!f->logged)
+			flow_row(a, f, "lost", 0, 0, 0, 0);
+		forget(a, f);
+	}
+	i = a->flow_free;
+	a->flow_free = a->flows[i].next;
+	return &a->flows[i];
+}
+
+/* The name that DNS gave for the address: to the program, to one it descends from, or to anybody. */
+static void name_it(struct agent *a, struct agent_flow *f)
+{
+	const char *host = agent_names_find(a->names, f->exec, f->addr);
+	struct agent_exec *e = agent_exec_find(a, f->exec);
+	int hops;
+
+	for (hops = 0; !host && e && hops < 4; hops++) {
+		host = agent_names_find(a->names, e->parent_id, f->addr);
+		e = agent_exec_find(a, e->parent_id);
+	}
+	if (!host) {
+		host = agent_names_find(a->names, 0, f->addr);
+		f->dns_machine = 1;
+	}
+	f->dns = host ? strdup(host) : NULL;
+}
+
+static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_flow *f = find(a, r->cookie);
+	uint32_t self, *b;
+
+	if (f) { /* a datagram socket's next address, or a connect that was tried again */
+		if (!f->logged)
+			flow_row(a, f, "closed", r->h.time, 0, 0, 1);
+		forget(a, f);
+	}
+	f = slot(a);
+	self = (uint32_t)(f - a->flows);
+	memset(f, 0, sizeof(*f));
+	f->cookie = r->cookie;
+	f->exec = r->exec;
+	f->session = r->session;
+	f->opened = r->h.time;
+	memcpy(f->addr, r->addr, 16);
+	f->tgid = r->tgid;
+	f->uid = r->uid;
+	f->rule = r->rule;
+	f->port = r->port;
+	f->tool = r->tool;
+	f->proto = r->facts.proto;
+	f->action = r->action;
+	f->reason = r->reason;
+	f->facts = r->facts;
+	f->existing = r->facts.at == FENCE_AT_NONE;
+	b = bucket(a, f->cookie);
+	f->chain = *b;
+	*b = self;
+	f->prev = a->flow_newest;
+	if (a->flow_newest)
+		a->flows[a->flow_newest].next = self;
+	else
+		a->flow_oldest = self;
+	a->flow_newest = self;
+	if (!a->flow_late)
+		a->flow_late = self;
+	name_it(a, f);
+	return f;
+}
+
+static void identify(struct agent *a, uint64_t exec)
+{
+	struct agent_exec *e = agent_exec_find(a, exec);
+
+	if (e && !e->logged)
+		agent_exec_log(a, e);
+}
+
+void agent_flow_open(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
+
+	identify(a, r->exec);
+	insert(a, r);
+	a->totals.flows++;
+	if (s)
+		s->flows++;
+}
+
+void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_flow *f = find(a, r->cookie);
+
+	if (!f)
+		return;
+	if (r->reason != FENCE_R_PROXY_OK || !f->sni) {
+		free(f->sni);
+		f->sni = strndup(r->name, r->name_len);
+	}
+	if (f->facts.flags & FENCE_F_CONFINED) {
+		f->facts = r->facts;
+		f->reason = r->reason;
+		f->rule = r->rule;
+	}
+}
+
+void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
+	struct agent_flow one = { .cookie = r->cookie, .exec = r->exec, .session = r->session, .opened = r->h.time, .tgid = r->tgid,
+				  .uid = r->uid, .rule = r->rule, .port = r->port, .tool = r->tool, .proto = r->facts.proto,
+				  .action = r->action, .reason = r->reason, .facts = r->facts };
+	struct agent_flow *f = r->cookie ? find(a, r->cookie) : NULL;
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_json j;
+	int64_t seq;
+
+	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
+	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET))
+		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
+	identify(a, r->exec);
+	memcpy(one.addr, r->addr, 16);
+	name_it(a, &one);
+	if (r->name_len)
+		one.sni = strndup(r->name, r->name_len);
+	agent_row(a, &j);
+	fence_json_str(&j, "action", fence_action_name(r->action));
+	fence_json_str(&j, "addr", fence_addr_text(r->addr, addr));
+	fence_json_str(&j, "at", fence_at_name(r->facts.at));
+	fence_json_int(&j, "cookie", (int64_t)r->cookie);
+	if (r->detail)
+		fence_json_int(&j, "detail", r->detail);
+	if (one.dns && r->facts.at != FENCE_AT_DNS) {
+		fence_json_str(&j, "dns", one.dns);
+		fence_json_str(&j, "dns_by", one.dns_machine ? "machine" : "process");
+	}
+	fence_json_id(&j, "exec", r->exec);
+	fence_json_array(&j, "facts");
+	fence_json_int(&j, NULL, r->facts.at);
+	fence_json_int(&j, NULL, r->facts.flags);
+	fence_json_int(&j, NULL, r->facts.proto);
+	fence_json_int(&j, NULL, r->facts.addr);
+	fence_json_int(&j, NULL, r->facts.name);
+	fence_json_int(&j, NULL, r->facts.stream);
+	fence_json_int(&j, NULL, r->facts.form);
+	fence_json_array_end(&j);
+	if (r->level)
+		fence_json_int(&j, "level", r->level);
+	if (r->name_len)
+		fence_json_strn(&j, "name", r->name, r->name_len);
+	fence_json_int(&j, "pid", r->tgid);
+	fence_json_int(&j, "port", r->port);
+	fence_json_str(&j, "proto", r->facts.proto == FENCE_IPPROTO_UDP ? "udp" : r->facts.proto == FENCE_IPPROTO_TCP ? "tcp" : "other");
+	fence_json_str(&j, "reason", fence_reason_name(r->reason));
+	if (r->rule < a->policy->nrules)
+		fence_json_str(&j, "rule", a->policy->rules[r->rule].path);
+	fence_json_id(&j, "session", r->session);
+	fence_json_int(&j, "start", agent_us(a, r->h.time));
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
+	if (r->uid != ~0u)
+		fence_json_int(&j, "uid", r->uid);
+	seq = agent_row_end(a, &j, "deny");
+	if (r->action == FENCE_DENY)
+		a->totals.denials++;
+	else
+		a->totals.would++;
+	if (s)
+		s->denials++;
+	if (f) {
+		f->action = r->action;
+		f->reason = r->reason;
+		f->facts = r->facts;
+		if (r->name_len && !f->sni)
+			f->sni = strndup(r->name, r->name_len);
+	}
+	agent_show_flow(a, &one, seq, fence_at_name(r->facts.at), 0, 0);
+	free(one.dns);
+	free(one.sni);
+}
+
+void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
+{
+	struct agent_flow *f = find(a, r->cookie);
+	struct agent_session *s;
+
+	if (!f)
+		return;
+	s = f->session ? agent_session_find(a, f->session) : NULL;
+	if (s) {
+		s->tx += r->tx;
+		s->rx += r->rx;
+	}
+	flow_row(a, f, "closed", r->h.time, r->tx, r->rx, r->shared);
+	forget(a, f);
+}
+
+void agent_flows_turn(struct agent *a, int final)
+{
+	struct agent_flow *f;
+
+	while (a->flow_late) {
+		f = &a->flows[a->flow_late];
+		if (!final && a->now - f->opened < AGENT_LATE_NS)
+			return;
+		a->flow_late = f->next;
+		if (!f->logged)
+			flow_row(a, f, "open", 0, 0, 0, 0);
+	}
+}

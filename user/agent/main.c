@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+/* crmfenced: set up, loop, end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+#include "ipc/control.h"
+
+#define DEFAULT_POLICY "/etc/crmfence/policy.json"
+#define DEFAULT_DB "/var/lib/crmfence/egress.db"
+
+static const char usage[] =
+	"usage: crmfenced [options]\n"
+	"  --policy FILE   default " DEFAULT_POLICY "\n"
+	"  --db FILE       the log, default " DEFAULT_DB "\n"
+	"  --control PATH  default " FENCE_CONTROL_PATH "\n"
+	"  --cgroup DIR    attach at this cgroup v2 directory, default the v2 root\n"
+	"  --pin-dir DIR   default " FENCE_PIN_DIR "\n"
+	"  --table         draw a live table when standard output is a terminal\n"
+	"  --quiet         no line a flow\n"
+	"  --for TIME      end after 60s, 5m, 1h\n"
+	"  --keep          leave enforcement in the kernel when ending (a service wants this)\n"
+	"  --unpin         remove what an agent that is gone left in the kernel, and end\n";
+
+static int parse_time(const char *text, long *seconds)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (n <= 0 || n > 1000000)
+		return -EINVAL;
+	if (!strcmp(end, "m"))
+		n *= 60;
+	else if (!strcmp(end, "h"))
+		n *= 3600;
+	else if (*end && strcmp(end, "s"))
+		return -EINVAL;
+	*seconds = n;
+	return 0;
+}
+
+/* 0 go on, 1 unpin, negative: usage */
+static int options(int argc, char **argv, struct agent_options *o)
+{
+	static const struct option longs[] = {
+		{ "policy", 1, NULL, 'p' }, { "db", 1, NULL, 'd' },    { "control", 1, NULL, 'c' }, { "cgroup", 1, NULL, 'g' },
+		{ "pin-dir", 1, NULL, 'n' }, { "table", 0, NULL, 't' }, { "quiet", 0, NULL, 'q' },   { "for", 1, NULL, 'f' },
+		{ "keep", 0, NULL, 'k' },   { "unpin", 0, NULL, 'u' }, { NULL, 0, NULL, 0 },
+	};
+	int c, unpin = 0;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			o->policy = optarg;
+			break;
+		case 'd':
+			o->db = optarg;
+			break;
+		case 'c':
+			o->control = optarg;
+			break;
+		case 'g':
+			o->cgroup = optarg;
+			break;
+		case 'n':
+			o->pin_dir = optarg;
+			break;
+		case 't':
+			o->table = 1;
+			break;
+		case 'q':
+			o->quiet = 1;
+			break;
+		case 'f':
+			if (parse_time(optarg, &o->seconds))
+				return -EINVAL;
+			break;
+		case 'k':
+			o->keep = 1;
+			break;
+		case 'u':
+			unpin = 1;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	return optind == argc ? unpin : -EINVAL;
+}
+
+static void clocks(struct agent *a)
+{
+	struct timespec boot, wall;
+
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	a->now = (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
+	a->wall_offset = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec - (int64_t)a->now;
+}
+
+/* The directory of a path, made when it is missing. */
+static int parent_dir(const char *path, mode_t mode)
+{
+	char dir[256], *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return 0;
+	*slash = 0;
+	return mkdir(dir, mode) && errno != EEXIST ? -errno : 0;
+}
+
+/* One agent a control path: the lock goes with the process. */
+static int lock(const struct agent *a, struct fence_diag *d)
+{
+	char path[256];
+	int fd, err = parent_dir(a->opt.control, 0755);
+
+	snprintf(path, sizeof(path), "%s.lock", a->opt.control);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (err < 0 || fd < 0)
+		return fence_diag_set(d, err < 0 ? err : -errno, NULL, "%s cannot be made; give another path with --control", path);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		return fence_diag_set(d, -EBUSY, NULL, "an agent is already running here; see `crmfence status`, or end it first");
+	}
+	return fd; /* kept open on purpose */
+}
+
+static int start(struct agent *a, struct fence_diag *d)
+{
+	struct fence_kernel_opts ko = { .cgroup = a->opt.cgroup, .pin_dir = a->opt.pin_dir };
+	int err = fence_policy_read(a->opt.policy, &a->policy, d);
+
+	if (err < 0)
+		return err;
+	d->file[0] = 0;
+	err = fence_kernel_check(&ko, d);
+	if (err >= 0)
+		err = lock(a, d);
+	if (err >= 0 && parent_dir(a->opt.db, 0700) >= 0)
+		err = fence_log_open(a->opt.db, &a->log, d);
+	if (err < 0)
+		return err;
+	a->names = agent_names_new();
+	if (!a->names || !a->show || agent_exec_init(a) || agent_flows_init(a))
+		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
+	clocks(a);
+	a->started = a->now;
+	err = fence_kernel_open(&ko, &a->kernel, d);
+	if (err >= 0)
+		err = agent_policy_install(a, d);
+	if (err >= 0)
+		err = fence_kernel_attach(a->kernel, d);
+	if (err < 0)
+		return err;
+	agent_log_start(a);
+	err = agent_reconcile(a);
+	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s", strerror(-err)) : 0;
+}
+
+static void on_control(struct agent *a, int listener)
+{
+	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	AUTO_BUF struct fence_buf out = { 0 };
+	struct fence_control_request r;
+	struct fence_diag d = { 0 };
+	struct fence_peer peer;
+	uint64_t session = 0;
+	int err;
+
+	if (fd < 0 || fence_control_receive(fd, &r, &peer) < 0)
+		return;
+	switch (r.op) {
+	case FENCE_OP_STATUS:
+		agent_status(a, &out);
+		fence_control_reply(fd, 0, fence_buf_text(&out), (uint32_t)out.len);
+		return;
+	case FENCE_OP_CONFINE:
+		err = agent_confine(a, (uint32_t)peer.pid, r.tool, &session, &d);
+		if (err < 0)
+			fence_buf_str(&out, d.text);
+		else
+			fence_buf_printf(&out, "%llx", (unsigned long long)session);
+		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
+		return;
+	default:
+		fence_control_reply(fd, -ENOSYS, "", 0);
+	}
+}
+
+static void turn(struct agent *a, int final)
+{
+	clocks(a);
+	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	agent_flows_turn(a, final);
+	agent_sessions_turn(a, final);
+	agent_log_turn(a);
+	agent_show_turn(a);
+}
+
+static int watch(int ep, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+static int signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int ticks(void)
+{
+	struct itimerspec t = { .it_interval.tv_nsec = AGENT_TURN_MS * 1000000, .it_value.tv_nsec = AGENT_TURN_MS * 1000000 };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	timerfd_settime(fd, 0, &t, NULL);
+	return fd;
+}
+
+/* Until a signal, or the time is up. Returns why. */
+static const char *loop(struct agent *a, int control)
+{
+	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), sig = signals(), tick = ticks();
+	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0;
+	struct epoll_event e[8];
+	uint64_t expired;
+
+	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control))
+		return "the loop cannot be set up";
+	for (;;) {
+		n = epoll_wait(ep, e, 8, busy ? 0 : -1);
+		for (i = 0; i < n; i++) {
+			if (e[i].data.fd == sig)
+				return "signal";
+			if (e[i].data.fd == control)
+				on_control(a, control);
+			if (e[i].data.fd == tick && read(tick, &expired, sizeof(expired)) < 0)
+				continue;
+		}
+		if (n > 0)
+			turn(a, 0);
+		if (a->opt.seconds && a->now - a->started >= (uint64_t)a->opt.seconds * 1000000000)
+			return "time";
+		busy = agent_exes_work(a);
+	}
+}
+
+static void done(struct agent *a, int keep)
+{
+	fence_kernel_close(a->kernel, keep);
+	fence_log_close(a->log);
+	while (a->sessions) {
+		struct agent_session *s = a->sessions;
+
+		a->sessions = s->next;
+		if (s->cgroup[0])
+			rmdir(s->cgroup);
+		free(s);
+	}
+	agent_flows_done(a);
+	agent_exec_done(a);
+	agent_names_free(a->names);
+	agent_show_free(a->show);
+	fence_policy_free(a->policy);
+	fence_buf_done(&a->body);
+}
+
+static int unpin(const struct agent_options *o)
+{
+	int err = fence_kernel_unpin(o->pin_dir);
+
+	if (err == -ENOENT)
+		printf("nothing is pinned\n");
+	else if (err < 0)
+		fprintf(stderr, "crmfenced: the pins cannot be removed: %s\n", strerror(-err));
+	return err < 0 && err != -ENOENT ? 2 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct agent a;
+	struct fence_diag d = { 0 };
+	char line[1100];
+	const char *why;
+	int control, err;
+
+	a.opt = (struct agent_options){ .policy = DEFAULT_POLICY, .db = DEFAULT_DB, .control = FENCE_CONTROL_PATH };
+	err = options(argc, argv, &a.opt);
+	if (err < 0) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (err)
+		return unpin(&a.opt);
+	signal(SIGPIPE, SIG_IGN);
+	a.show = agent_show_new(a.opt.table);
+	err = start(&a, &d);
+	control = err < 0 ? err : fence_control_listen(a.opt.control);
+	if (err >= 0 && control < 0)
+		err = fence_diag_set(&d, control, NULL, "%s cannot be listened on: %s", a.opt.control, strerror(-control));
+	if (err < 0) {
+		fprintf(stderr, "crmfenced: %s\n", fence_diag_line(&d, line, sizeof(line)));
+		done(&a, a.kernel && fence_kernel_adopted(a.kernel));
+		return 2;
+	}
+	agent_show_note(&a, "policy \"%s\" is %s; log %s", a.policy->name, a.policy->monitor ? "watched, nothing is blocked" : "enforced",
+			a.opt.db);
+	why = loop(&a, control);
+	close(control);
+	unlink(a.opt.control);
+	turn(&a, 1);
+	agent_log_stop(&a, why);
+	fence_log_commit(a.log);
+	agent_show_summary(&a);
+	done(&a, a.opt.keep);
+	return 0;
+}

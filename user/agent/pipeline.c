@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Records in, rows out. Every record has passed fence_record_check. */
+#include <string.h>
+
+#include "agent/agent.h"
+#include "wire/dns.h"
+
+static void on_exec(struct agent *a, const struct fence_rec_exec *r)
+{
+	struct agent_exec *e = agent_exec_add(a, r, 0);
+
+	if (r->check)
+		agent_check_match(a, r);
+	if (e && r->session)
+		agent_exec_log(a, e);
+}
+
+static void session_row(struct agent *a, const struct agent_session *s, const char *change)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "change", change);
+	fence_json_str(&j, "match", fence_match_name(s->match));
+	fence_json_int(&j, "match_index", s->rule);
+	fence_json_int(&j, "pid", s->tgid);
+	fence_json_id(&j, "session", s->id);
+	fence_json_int(&j, "start", agent_us(a, s->start));
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, s->tool));
+	agent_row_end(a, &j, "session");
+}
+
+static void on_session(struct agent *a, const struct fence_rec_session *r)
+{
+	struct agent_session *s = agent_session_find(a, r->session);
+
+	if (!s)
+		s = agent_session_add(a, r->session);
+	if (!s)
+		return;
+	s->procs = r->total;
+	if (r->change == FENCE_SESSION_END) {
+		s->ended = r->h.time;
+		return;
+	}
+	s->start = r->start;
+	s->tool = r->tool;
+	s->match = r->match;
+	s->rule = r->rule;
+	s->tgid = r->tgid;
+	a->totals.sessions++;
+	session_row(a, s, "start");
+	agent_show_note(a, "session of %s begins: pid %u, recognised by %s", fence_policy_tool_name(a->policy, s->tool), s->tgid,
+			fence_match_name(s->match));
+}
+
+static void on_dns(struct agent *a, const struct fence_rec_dns *r)
+{
+	struct fence_dns_message m;
+	size_t i;
+
+	if (fence_wire_dns(r->msg, r->msg_len, &m) || !m.response || !m.name[0])
+		return;
+	for (i = 0; i < m.count; i++) {
+		agent_names_learn(a->names, r->exec, m.addrs[i], m.name);
+		agent_names_learn(a->names, 0, m.addrs[i], m.name);
+	}
+}
+
+void agent_record(void *ctx, const struct fence_rec *r)
+{
+	struct agent *a = ctx;
+
+	switch (r->kind) {
+	case FENCE_K_EXEC:
+		on_exec(a, (const void *)r);
+		return;
+	case FENCE_K_SESSION:
+		on_session(a, (const void *)r);
+		return;
+	case FENCE_K_FLOW:
+		agent_flow_open(a, (const void *)r);
+		return;
+	case FENCE_K_NAME:
+		agent_flow_name(a, (const void *)r);
+		return;
+	case FENCE_K_DENY:
+		agent_flow_deny(a, (const void *)r);
+		return;
+	case FENCE_K_CLOSE:
+		agent_flow_close(a, (const void *)r);
+		return;
+	case FENCE_K_DNS:
+		on_dns(a, (const void *)r);
+		return;
+	default:
+		return;
+	}
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rows of the log that are not a flow's or a program's, and the turn that commits them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "agent/agent.h"
+
+static const char *const counter_names[FENCE_C_MAX] = {
+	"ring", "ring_denials", "procs_full", "sessions_full", "socks_full", "scratch_busy", "answers_full", "argv_faults", "denied",
+};
+
+struct fence_json *agent_row(struct agent *a, struct fence_json *j)
+{
+	fence_buf_reset(&a->body);
+	fence_json_init(j, &a->body);
+	fence_json_open(j, NULL);
+	return j;
+}
+
+int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind)
+{
+	int64_t seq;
+
+	fence_json_close(j);
+	seq = fence_log_append(a->log, kind, fence_buf_text(&a->body), a->body.len);
+	return seq < 0 ? 0 : seq;
+}
+
+int64_t agent_us(const struct agent *a, uint64_t boot_ns)
+{
+	return ((int64_t)boot_ns + a->wall_offset) / 1000;
+}
+
+static void gap(struct agent *a, const char *what, uint64_t count)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_int(&j, "count", (int64_t)count);
+	fence_json_str(&j, "what", what);
+	agent_row_end(a, &j, "gap");
+	a->totals.gaps += count;
+}
+
+/* What the programs could not do since the last turn. */
+static void losses(struct agent *a)
+{
+	uint64_t now[FENCE_C_MAX];
+	int i;
+
+	fence_kernel_counters(a->kernel, now);
+	for (i = 0; i < FENCE_C_DENIED; i++)
+		if (now[i] > a->counters[i])
+			gap(a, counter_names[i], now[i] - a->counters[i]);
+	memcpy(a->counters, now, sizeof(now));
+}
+
+void agent_log_turn(struct agent *a)
+{
+	uint64_t lost;
+	int err;
+
+	if (a->kernel)
+		losses(a);
+	err = fence_log_commit(a->log);
+	if (err < 0 && !a->log_full) {
+		a->log_full = 1;
+		agent_show_note(a, "the log cannot be written (%s): enforcement goes on; make room for %s", strerror(-err), a->opt.db);
+	}
+	if (err < 0)
+		return;
+	lost = fence_log_lost(a->log);
+	if (!lost)
+		return;
+	gap(a, "rows", lost);
+	if (fence_log_commit(a->log) < 0)
+		return;
+	a->log_full = 0;
+	agent_show_note(a, "the log is written again; %llu rows were lost and are in it as a gap", (unsigned long long)lost);
+}
+
+void agent_log_start(struct agent *a)
+{
+	char sha[65];
+	struct utsname u;
+	struct fence_json j;
+	const char *name;
+	unsigned int i;
+
+	uname(&u);
+	agent_row(a, &j);
+	fence_json_int(&j, "abi", FENCE_ABI);
+	fence_json_bool(&j, "adopted", fence_kernel_adopted(a->kernel));
+	fence_json_str(&j, "kernel", u.release);
+	fence_json_str(&j, "node", u.nodename);
+	agent_row_end(a, &j, "start");
+	for (i = 0; i < 32; i++)
+		sprintf(sha + 2 * i, "%02x", a->policy->sha[i]);
+	agent_row(a, &j);
+	fence_json_str(&j, "file", a->policy->file);
+	fence_json_int(&j, "generation", (int64_t)a->generation);
+	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
+	fence_json_str(&j, "name", a->policy->name);
+	fence_json_str(&j, "sha256", sha);
+	agent_row_end(a, &j, "policy");
+	for (i = 0; (name = fence_kernel_sensor(i)); i++) {
+		agent_row(a, &j);
+		fence_json_str(&j, "name", name);
+		fence_json_str(&j, "state", "attached");
+		agent_row_end(a, &j, "sensor");
+	}
+	/* what an earlier agent's programs counted is not this one's loss, but nobody has written it down either */
+	losses(a);
+}
+
+void agent_log_stop(struct agent *a, const char *why)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_bool(&j, "enforcing", a->opt.keep);
+	fence_json_str(&j, "why", why);
+	agent_row_end(a, &j, "stop");
+}
+
+void agent_status(struct agent *a, struct fence_buf *out)
+{
+	struct agent_session *s;
+	struct fence_json j;
+	uint64_t live = 0, counters[FENCE_C_MAX];
+	int i;
+
+	fence_kernel_counters(a->kernel, counters);
+	for (s = a->sessions; s; s = s->next)
+		live += !s->ended;
+	fence_json_init(&j, out);
+	fence_json_open(&j, NULL);
+	fence_json_open(&j, "counters");
+	/* canonical order is not needed for a reply, but the writer asks for it */
+	{
+		static const int order[] = { FENCE_C_ANSWER_FULL, FENCE_C_ARG_FAULT, FENCE_C_DENIED, FENCE_C_PROC_FULL, FENCE_C_RING_LOST,
+					     FENCE_C_RING_LOST_DENY, FENCE_C_SCRATCH_BUSY, FENCE_C_SESSION_FULL, FENCE_C_SOCK_FULL };
+
+		for (i = 0; i < FENCE_C_MAX; i++)
+			fence_json_int(&j, counter_names[order[i]], (int64_t)counters[order[i]]);
+	}
+	fence_json_close(&j);
+	fence_json_str(&j, "db", a->opt.db);
+	fence_json_int(&j, "denials", (int64_t)a->totals.denials);
+	fence_json_int(&j, "flows", (int64_t)a->totals.flows);
+	fence_json_bool(&j, "log_writable", !a->log_full);
+	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
+	fence_json_str(&j, "policy", a->policy->name);
+	fence_json_str(&j, "policy_file", a->policy->file);
+	fence_json_int(&j, "sessions_live", (int64_t)live);
+	fence_json_int(&j, "uptime", (int64_t)((a->now - a->started) / 1000000000));
+	fence_json_int(&j, "would_deny", (int64_t)a->totals.would);
+	fence_json_close(&j);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/json.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+void fence_json_init(struct fence_json *j, struct fence_buf *out)
+{
+	memset(j, 0, sizeof(*j));
+	j->out = out;
+}
+
+static void begin(struct fence_json *j, const char *key)
+{
+	if (j->comma)
+		fence_buf_add(j->out, ",", 1);
+	j->comma = 1;
+	if (!key)
+		return;
+	assert(!j->last[j->depth] || strcmp(j->last[j->depth], key) < 0);
+	j->last[j->depth] = key;
+	fence_buf_add(j->out, "\"", 1);
+	fence_buf_str(j->out, key);
+	fence_buf_add(j->out, "\":", 2);
+}
+
+static void nest(struct fence_json *j, const char *open)
+{
+	fence_buf_str(j->out, open);
+	j->depth++;
+	assert(j->depth < FENCE_JSON_DEPTH);
+	j->last[j->depth] = NULL;
+	j->comma = 0;
+}
+
+static void unnest(struct fence_json *j, const char *close)
+{
+	fence_buf_str(j->out, close);
+	j->depth--;
+	j->comma = 1;
+}
+
+void fence_json_open(struct fence_json *j, const char *key)
+{
+	begin(j, key);
+	nest(j, "{");
+}
+
+void fence_json_close(struct fence_json *j)
+{
+	unnest(j, "}");
+}
+
+void fence_json_array(struct fence_json *j, const char *key)
+{
+	begin(j, key);
+	nest(j, "[");
+}
+
+void fence_json_array_end(struct fence_json *j)
+{
+	unnest(j, "]");
+}
+
+void fence_json_int(struct fence_json *j, const char *key, int64_t v)
+{
+	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	char digits[24], *p = digits + sizeof(digits);
+
+	begin(j, key);
+	do {
+		*--p = (char)('0' + u % 10);
+		u /= 10;
+	} while (u);
+	if (v < 0)
+		*--p = '-';
+	fence_buf_add(j->out, p, (size_t)(digits + sizeof(digits) - p));
+}
+
+void fence_json_id(struct fence_json *j, const char *key, uint64_t id)
+{
+	char hex[24];
+
+	snprintf(hex, sizeof(hex), "%llx", (unsigned long long)id);
+	fence_json_str(j, key, hex);
+}
+
+void fence_json_bool(struct fence_json *j, const char *key, int v)
+{
+	begin(j, key);
+	fence_buf_str(j->out, v ? "true" : "false");
+}
+
+void fence_json_str(struct fence_json *j, const char *key, const char *s)
+{
+	fence_json_strn(j, key, s, strlen(s));
+}
+
+/* Octets of the valid UTF-8 sequence (RFC 3629) at s, 0 when there is none. */
+static size_t utf8(const unsigned char *s, size_t n)
+{
+	unsigned int c = s[0];
+
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xc2 && c < 0xe0)
+		return n > 1 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
+	if (c >= 0xe0 && c < 0xf0) {
+		if (n < 3 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80)
+			return 0;
+		return (c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) ? 0 : 3;
+	}
+	if (c >= 0xf0 && c < 0xf5) {
+		if (n < 4 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 || (s[3] & 0xc0) != 0x80)
+			return 0;
+		return (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] > 0x8f) ? 0 : 4;
+	}
+	return 0;
+}
+
+static void escape(struct fence_buf *b, unsigned char c)
+{
+	static const char short_for[] = "btn\0fr"; /* 8..13 */
+
+	if (c == '"' || c == '\\')
+		fence_buf_printf(b, "\\%c", c);
+	else if (c >= 8 && c <= 13 && c != 11)
+		fence_buf_printf(b, "\\%c", short_for[c - 8]);
+	else
+		fence_buf_printf(b, "\\u%04x", c);
+}
+
+void fence_json_strn(struct fence_json *j, const char *key, const char *s, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t i = 0, plain = 0, len;
+
+	begin(j, key);
+	fence_buf_add(j->out, "\"", 1);
+	while (i < n) {
+		len = utf8(p + i, n - i);
+		if (len && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
+			i += len;
+			continue;
+		}
+		fence_buf_add(j->out, s + plain, i - plain);
+		if (len)
+			escape(j->out, p[i]);
+		else
+			fence_buf_str(j->out, "\xef\xbf\xbd");
+		plain = ++i;
+	}
+	fence_buf_add(j->out, s + plain, n - plain);
+	fence_buf_add(j->out, "\"", 1);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* crmfence: one file a command, one row a command in main.c. Exit status: 0 fine, 1 the answer is no, 2 could not do it. */
+#ifndef FENCE_CLI_H
+#define FENCE_CLI_H
+
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "store/log.h"
+
+#define CLI_DB "/var/lib/crmfence/egress.db"
+
+/* What listings take. */
+struct cli_list {
+	const char *db;
+	int json;
+	struct fence_query_log q;
+	const char *rest[4]; /* arguments that are no option */
+	int nrest;
+};
+
+int cmd_run(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_sessions(int argc, char **argv);
+int cmd_flows(int argc, char **argv);
+int cmd_tail(int argc, char **argv);
+int cmd_why(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+
+/* list.c: --db, --json, --since, --until, --last. 0, or 2 after the usage line was printed. */
+int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *l);
+
+/* A row as one JSON object a line: the body with "id", "kind" and "ts" in front. */
+void cli_json_row(const struct fence_row *row);
+
+/* Members of a parsed body; "" and 0 when absent. Strings are borrowed. */
+const char *cli_str(const cJSON *body, const char *key);
+int64_t cli_int(const cJSON *body, const char *key);
+
+/* Last part of the path of program `exec`, remembered from the "process" rows that cli_learn has seen. */
+void cli_learn(const cJSON *body);
+const cJSON *cli_process(const char *exec);
+const char *cli_program(const char *exec);
+
+int cli_colour(void);
+const char *cli_clock(int64_t us, char out[32]); /* local time; microseconds since 1970 */
+const char *cli_amount(int64_t octets, char out[16]);
+int cli_fail(const struct fence_diag *d); /* print, return 2 */
+
+#endif

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+#include "ipc/control.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+} commands[] = {
+	{ "run", cmd_run, "the agent in the foreground, with a live table; takes crmfenced's options" },
+	{ "exec", cmd_exec, "start a command as a confined session of a tool" },
+	{ "status", cmd_status, "is an agent running, with which policy, how is it doing" },
+	{ "sessions", cmd_sessions, "sessions of the policy's tools" },
+	{ "flows", cmd_flows, "who sent what where" },
+	{ "tail", cmd_tail, "the same, as it happens" },
+	{ "why", cmd_why, "explain one flow or denial" },
+	{ "verify", cmd_verify, "recompute the log's hash chain" },
+	{ "policy", cmd_policy, "check, explain, decide, test a policy" },
+};
+
+/* The agent stands beside this program. */
+int cmd_run(int argc, char **argv)
+{
+	char path[PATH_MAX + 16];
+	AUTO_FREE char **args = calloc((size_t)argc + 2, sizeof(*args));
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+	char *slash;
+	int i;
+
+	if (n < 0 || !args)
+		return 2;
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	snprintf(slash + 1, 16, "crmfenced");
+	args[0] = path;
+	for (i = 1; i < argc; i++)
+		args[i] = argv[i];
+	args[argc] = (char *)"--table";
+	execv(path, args);
+	fprintf(stderr, "crmfence: %s: %s; install both programs into one directory\n", path, strerror(errno));
+	return 2;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct option longs[] = { { "json", 0, NULL, 'j' }, { "control", 1, NULL, 'c' }, { NULL, 0, NULL, 0 } };
+	const char *control = FENCE_CONTROL_PATH;
+	static char text[FENCE_CONTROL_REPLY];
+	const cJSON *e;
+	cJSON *s;
+	int c, err, json = 0;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'j')
+			json = 1;
+		else if (c == 'c')
+			control = optarg;
+		else
+			return 2;
+	}
+	err = fence_control_ask(control, FENCE_OP_STATUS, NULL, text, sizeof(text));
+	if (err < 0) {
+		fprintf(stderr, "crmfence: no agent answers at %s (%s); start one with `sudo crmfence run`\n", control, strerror(-err));
+		return 1;
+	}
+	if (json) {
+		puts(text);
+		return 0;
+	}
+	s = cJSON_Parse(text);
+	printf("policy    %s (%s), %s\nuptime    %lld s\nsessions  %lld live\nflows     %lld, %lld denied, %lld would be\nlog       %s%s\n",
+	       cli_str(s, "policy"), cli_str(s, "mode"), cli_str(s, "policy_file"), (long long)cli_int(s, "uptime"),
+	       (long long)cli_int(s, "sessions_live"), (long long)cli_int(s, "flows"), (long long)cli_int(s, "denials"),
+	       (long long)cli_int(s, "would_deny"), cli_str(s, "db"),
+	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable")) ? "" : ", CANNOT BE WRITTEN: make room");
+	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(s, "counters")) if (e->valuedouble > 0 && strcmp(e->string, "denied"))
+		printf("trouble   %s: %.0f\n", e->string, e->valuedouble);
+	cJSON_Delete(s);
+	return 0;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	struct fence_diag d = { 0 };
+	struct fence_verify v;
+	struct cli_list l;
+
+	if (cli_list_options(argc, argv, "verify [--db FILE]", &l))
+		return 2;
+	if (fence_log_verify(l.db, &v, &d) < 0)
+		return cli_fail(&d);
+	if (v.bad_seq) {
+		printf("%s: broken: %s; %lld rows before it are as they were written\n", l.db, v.why, (long long)v.rows);
+		return 1;
+	}
+	printf("%s: whole: %lld rows\n", l.db, (long long)v.rows);
+	return 0;
+}
+
+static int help(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "usage: crmfence COMMAND ...\n");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
+	fprintf(out, "Listings take --json, --since, --until, --last, --db. Exit status: 0 fine, 1 the answer is no, 2 could not do it.\n");
+	return out == stdout ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2)
+		return help(stderr);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+		return help(stdout);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "crmfence: no command \"%s\"\n", argv[1]);
+	return help(stderr);
+}

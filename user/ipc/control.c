@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ipc/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+
+static int address(const char *path, struct sockaddr_un *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(a->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(a->sun_path, path, strlen(path));
+	return 0;
+}
+
+static void limit(int fd)
+{
+	struct timeval t = { .tv_sec = 5 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+static int read_all(int fd, void *data, size_t len)
+{
+	size_t have = 0;
+	ssize_t n;
+
+	while (have < len) {
+		n = recv(fd, (char *)data + have, len - have, 0);
+		if (n <= 0)
+			return n ? -errno : -EBADMSG;
+		have += (size_t)n;
+	}
+	return 0;
+}
+
+int fence_control_listen(const char *path)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un a;
+	int err = address(path, &a);
+
+	if (fd < 0 || err < 0)
+		return fd < 0 ? -errno : err;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || chmod(path, 0666) || listen(fd, 16))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int fence_control_receive(int fd, struct fence_control_request *r, struct fence_peer *peer)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int err;
+
+	limit(fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	peer->pid = cred.pid;
+	peer->uid = cred.uid;
+	err = read_all(fd, r, sizeof(*r));
+	if (err < 0)
+		return err;
+	if (r->magic != FENCE_CONTROL_MAGIC || r->version != 1 || !memchr(r->tool, 0, sizeof(r->tool)))
+		return -EBADMSG;
+	return 0;
+}
+
+int fence_control_reply(int fd, int status, const char *text, uint32_t len)
+{
+	struct fence_control_reply r = { .magic = FENCE_CONTROL_MAGIC, .status = status, .len = len };
+
+	if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+		return -errno;
+	return len && send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ? -EIO : 0;
+}
+
+int fence_control_ask(const char *path, uint16_t op, const char *tool, char *out, uint32_t size)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct fence_control_request q = { .magic = FENCE_CONTROL_MAGIC, .version = 1, .op = op };
+	struct fence_control_reply r;
+	struct sockaddr_un a;
+	int err = address(path, &a);
+
+	if (fd < 0 || err < 0)
+		return fd < 0 ? -errno : err;
+	snprintf(q.tool, sizeof(q.tool), "%s", tool ? tool : "");
+	limit(fd);
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
+		return -errno;
+	if (send(fd, &q, sizeof(q), MSG_NOSIGNAL) != (ssize_t)sizeof(q))
+		return -EIO;
+	err = read_all(fd, &r, sizeof(r));
+	if (err < 0)
+		return err;
+	if (r.magic != FENCE_CONTROL_MAGIC || r.len >= size)
+		return -EBADMSG;
+	err = read_all(fd, out, r.len);
+	out[r.len] = 0;
+	return err < 0 ? err : r.status;
+}

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/kernel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "base/cleanup.h"
+#include "close.skel.h"
+#include "packet.skel.h"
+#include "proc.skel.h"
+#include "recon.skel.h"
+#include "sock.skel.h"
+
+/* One row a sensor; the order is the order of attachment: first who is who, then what they may do. */
+static const struct {
+	const char *name;
+	const void *(*elf)(size_t *size);
+} sensors[] = {
+	{ "proc", proc_bpf__elf_bytes },   { "sock", sock_bpf__elf_bytes },   { "packet", packet_bpf__elf_bytes },
+	{ "close", close_bpf__elf_bytes }, { "recon", recon_bpf__elf_bytes },
+};
+
+#define SENSORS ARRAY_SIZE(sensors)
+#define LINKS_MAX 32
+
+struct fence_kernel {
+	char pin_dir[200];
+	char cgroup[256];
+	int cgroup_fd;
+	struct bpf_object *objects[SENSORS]; /* owned */
+	struct bpf_link *links[LINKS_MAX];   /* owned */
+	size_t nlinks;
+	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
+	uint32_t key_size[FENCE_MAP_COUNT_];
+	struct ring_buffer *ring; /* owned */
+	int adopted;
+	void (*each)(void *ctx, const struct fence_rec *r);
+	void *ctx;
+	uint64_t *bad;
+};
+
+static const char *const map_names[FENCE_MAP_COUNT_] = {
+	"names", "nets", "services", "matches", "answers", "cgroups", "procs", "sessions", "config", "counters", "ring",
+};
+
+/* libbpf's last warning: the reason when a load fails. */
+static char last_warning[512];
+
+static int keep_warning(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	if (!strstr(line, "BEGIN PROG LOAD LOG") && strlen(last_warning) < 300)
+		snprintf(last_warning + strlen(last_warning), sizeof(last_warning) - strlen(last_warning), "%.300s", line);
+	return 0;
+}
+
+const char *fence_kernel_sensor(unsigned int index)
+{
+	return index < SENSORS ? sensors[index].name : NULL;
+}
+
+int fence_kernel_adopted(const struct fence_kernel *k)
+{
+	return k->adopted;
+}
+
+int fence_cgroup_mount(char *out, unsigned long size)
+{
+	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[4096], point[1024], type[64];
+	const char *dash;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		dash = strstr(line, " - ");
+		if (!dash || sscanf(dash, " - %63s", type) != 1 || strcmp(type, "cgroup2"))
+			continue;
+		if (sscanf(line, "%*s %*s %*s %*s %1023s", point) != 1 || strlen(point) >= size)
+			continue;
+		snprintf(out, size, "%s", point);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int is_fs(const char *path, long magic)
+{
+	struct statfs s;
+
+	return !statfs(path, &s) && (long)s.f_type == magic;
+}
+
+static int cgroup_path(const struct fence_kernel_opts *o, char *out, unsigned long size, struct fence_diag *d)
+{
+	if (!o->cgroup) {
+		if (fence_cgroup_mount(out, size))
+			return fence_diag_set(d, -ENOENT, NULL, "no cgroup v2 is mounted; mount -t cgroup2 none /sys/fs/cgroup (or beside v1)");
+		return 0;
+	}
+	if (!is_fs(o->cgroup, CGROUP2_SUPER_MAGIC))
+		return fence_diag_set(d, -EINVAL, NULL, "--cgroup %s is no directory of cgroup v2; mkdir it below the v2 mount", o->cgroup);
+	snprintf(out, size, "%s", o->cgroup);
+	return 0;
+}
+
+int fence_kernel_check(const struct fence_kernel_opts *o, struct fence_diag *d)
+{
+	char path[256];
+
+	if (geteuid())
+		return fence_diag_set(d, -EPERM, NULL, "needs root to load BPF programs; use sudo");
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return fence_diag_set(d, -ENOTSUP, NULL, "this kernel has no BTF (/sys/kernel/btf/vmlinux); boot a distribution kernel, 6.1 or "
+							 "newer, with CONFIG_DEBUG_INFO_BTF");
+	return cgroup_path(o, path, sizeof(path), d);
+}
+
+/* The pin directory's file system: mounted for the default place, asked for elsewhere. */
+static int ensure_bpffs(struct fence_kernel *k, struct fence_diag *d)
+{
+	char parent[200], *slash;
+
+	snprintf(parent, sizeof(parent), "%s", k->pin_dir);
+	slash = strrchr(parent, '/');
+	if (slash && slash != parent)
+		*slash = 0;
+	if (!is_fs(parent, BPF_FS_MAGIC) && !strcmp(parent, "/sys/fs/bpf"))
+		mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
+	if (!is_fs(parent, BPF_FS_MAGIC))
+		return fence_diag_set(d, -ENOTSUP, NULL, "%s is no BPF file system; mount -t bpf bpf %s", parent, parent);
+	if (mkdir(k->pin_dir, 0700) && errno != EEXIST)
+		return fence_diag_set(d, -errno, NULL, "%s cannot be made: %s", k->pin_dir, strerror(errno));
+	return 0;
+}
+
+/* Pins that are there must be ours: same magic, same ABI. */
+static int check_pins(struct fence_kernel *k, struct fence_diag *d)
+{
+	struct fence_config c;
+	AUTO_FD int fd = -1;
+	char path[256];
+	uint32_t zero = 0;
+	DIR *dir = opendir(k->pin_dir);
+	struct dirent *e;
+	int entries = 0;
+
+	while (dir && (e = readdir(dir)))
+		entries += e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	if (!entries)
+		return 0;
+	snprintf(path, sizeof(path), "%s/config", k->pin_dir);
+	fd = bpf_obj_get(path);
+	memset(&c, 0, sizeof(c));
+	if (fd >= 0) {
+		struct bpf_map_info info = { 0 };
+		uint32_t len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(c) || bpf_map_lookup_elem(fd, &zero, &c))
+			memset(&c, 0, sizeof(c));
+	}
+	if (c.magic != FENCE_MAGIC || c.abi != FENCE_ABI)
+		return fence_diag_set(d, -EEXIST, NULL, "the pins in %s are of another version (ABI %u, this is %u); end its agent, then "
+							"`crmfence run --unpin`", k->pin_dir, c.abi, FENCE_ABI);
+	k->adopted = 1;
+	return 0;
+}
+
+static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = sensors[i].name);
+	const void *elf;
+	struct bpf_map *map;
+	char path[256];
+	size_t size = 0;
+	int err;
+
+	last_warning[0] = 0;
+	elf = sensors[i].elf(&size);
+	k->objects[i] = bpf_object__open_mem(elf, size, &opts);
+	if (!k->objects[i])
+		return fence_diag_set(d, -errno, NULL, "sensor %s: %s", sensors[i].name, last_warning);
+	bpf_object__for_each_map(map, k->objects[i]) {
+		if (bpf_map__is_internal(map))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, bpf_map__name(map));
+		err = bpf_map__set_pin_path(map, path);
+		if (err)
+			return err;
+	}
+	err = bpf_object__load(k->objects[i]);
+	if (err)
+		return fence_diag_set(d, err, NULL, "sensor %s was refused by the kernel: %.400s", sensors[i].name, last_warning);
+	return 0;
+}
+
+static int find_maps(struct fence_kernel *k)
+{
+	struct bpf_map *map;
+	size_t i, j;
+
+	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
+		k->maps[i] = -1;
+		for (j = 0; j < SENSORS && k->maps[i] < 0; j++) {
+			map = bpf_object__find_map_by_name(k->objects[j], map_names[i]);
+			if (!map)
+				continue;
+			k->maps[i] = bpf_map__fd(map);
+			k->key_size[i] = bpf_map__key_size(map);
+		}
+		if (k->maps[i] < 0)
+			return -ENOENT;
+	}
+	return 0;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct fence_kernel *k = ctx;
+
+	if (fence_record_check(data, size))
+		(*k->bad)++;
+	else
+		k->each(k->ctx, data);
+	return 0;
+}
+
+int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret, struct fence_diag *d)
+{
+	struct fence_kernel *k = calloc(1, sizeof(*k));
+	size_t i;
+	int err;
+
+	if (!k)
+		return -ENOMEM;
+	k->cgroup_fd = -1;
+	libbpf_set_print(keep_warning);
+	snprintf(k->pin_dir, sizeof(k->pin_dir), "%s", o->pin_dir ? o->pin_dir : FENCE_PIN_DIR);
+	err = cgroup_path(o, k->cgroup, sizeof(k->cgroup), d);
+	if (err >= 0)
+		err = ensure_bpffs(k, d);
+	if (err >= 0)
+		err = check_pins(k, d);
+	if (err >= 0) {
+		k->cgroup_fd = open(k->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (k->cgroup_fd < 0)
+			err = fence_diag_set(d, -errno, NULL, "%s: %s", k->cgroup, strerror(errno));
+	}
+	for (i = 0; err >= 0 && i < SENSORS; i++)
+		err = load_sensor(k, i, d);
+	if (err >= 0)
+		err = find_maps(k);
+	if (err >= 0) {
+		k->ring = ring_buffer__new(k->maps[FENCE_MAP_RING], on_record, k, NULL);
+		if (!k->ring)
+			err = fence_diag_set(d, -errno, NULL, "the ring cannot be mapped: %s", strerror(errno));
+	}
+	if (err < 0) {
+		fence_kernel_close(k, k->adopted || err == -EEXIST);
+		return err;
+	}
+	*ret = k;
+	return 0;
+}
+
+/* A pinned cgroup link is given the new program in place; others are made anew beside the old one, which then goes. */
+static int attach_program(struct fence_kernel *k, struct bpf_program *prog, struct fence_diag *d)
+{
+	const char *name = bpf_program__name(prog);
+	enum bpf_prog_type type = bpf_program__type(prog);
+	int is_cgroup = type != BPF_PROG_TYPE_TRACING, err = 0;
+	struct bpf_link *link = NULL;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir, name);
+	if (is_cgroup && !access(path, F_OK)) {
+		link = bpf_link__open(path);
+		err = link ? bpf_link__update_program(link, prog) : -errno;
+		if (err)
+			bpf_link__disconnect(link), bpf_link__destroy(link);
+		else
+			goto keep;
+		return fence_diag_set(d, err, NULL, "%s is pinned but cannot be updated: %s; `crmfence run --unpin` first", name,
+				      strerror(-err));
+	}
+	link = is_cgroup ? bpf_program__attach_cgroup(prog, k->cgroup_fd) : bpf_program__attach(prog);
+	if (!link)
+		return fence_diag_set(d, -errno, NULL, "%s cannot be attached: %s; %.200s", name, strerror(errno), last_warning);
+	if (!access(path, F_OK))
+		unlink(path);
+	err = bpf_link__pin(link, path);
+	if (err) {
+		bpf_link__destroy(link);
+		return fence_diag_set(d, err, NULL, "%s cannot be pinned: %s", name, strerror(-err));
+	}
+keep:
+	k->links[k->nlinks++] = link;
+	return 0;
+}
+
+int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
+{
+	struct bpf_program *prog;
+	size_t i;
+	int err;
+
+	for (i = 0; i < SENSORS; i++) {
+		bpf_object__for_each_program(prog, k->objects[i]) {
+			if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+			    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
+				continue;
+			if (k->nlinks >= LINKS_MAX)
+				return -E2BIG;
+			err = attach_program(k, prog, d);
+			if (err < 0)
+				return err;
+		}
+	}
+	return 0;
+}
+
+int fence_kernel_unpin(const char *pin_dir)
+{
+	const char *dir = pin_dir ? pin_dir : FENCE_PIN_DIR;
+	char path[600];
+	struct dirent *e;
+	DIR *d = opendir(dir);
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (e->d_name[0] != '.')
+			unlink(path);
+	}
+	closedir(d);
+	return rmdir(dir) ? -errno : 0;
+}
+
+void fence_kernel_close(struct fence_kernel *k, int keep)
+{
+	size_t i;
+
+	if (!k)
+		return;
+	if (!keep)
+		fence_kernel_unpin(k->pin_dir);
+	ring_buffer__free(k->ring);
+	for (i = 0; i < k->nlinks; i++) {
+		if (keep)
+			bpf_link__disconnect(k->links[i]);
+		bpf_link__destroy(k->links[i]);
+	}
+	for (i = 0; i < SENSORS; i++)
+		bpf_object__close(k->objects[i]);
+	if (k->cgroup_fd >= 0)
+		close(k->cgroup_fd);
+	free(k);
+}
+
+int fence_kernel_put(struct fence_kernel *k, enum fence_map map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(k->maps[map], key, value, BPF_ANY);
+}
+
+int fence_kernel_get(struct fence_kernel *k, enum fence_map map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem(k->maps[map], key, value);
+}
+
+int fence_kernel_del(struct fence_kernel *k, enum fence_map map, const void *key)
+{
+	return bpf_map_delete_elem(k->maps[map], key);
+}
+
+int fence_kernel_next(struct fence_kernel *k, enum fence_map map, const void *key, void *next)
+{
+	return bpf_map_get_next_key(k->maps[map], key, next);
+}
+
+int fence_kernel_clear(struct fence_kernel *k, enum fence_map map)
+{
+	char key[sizeof(struct fence_name_key)];
+	int err;
+
+	if (k->key_size[map] > sizeof(key))
+		return -EINVAL;
+	while (!bpf_map_get_next_key(k->maps[map], NULL, key)) {
+		err = bpf_map_delete_elem(k->maps[map], key);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+void fence_kernel_counters(struct fence_kernel *k, uint64_t out[FENCE_C_MAX])
+{
+	int cpus = libbpf_num_possible_cpus(), cpu;
+	AUTO_FREE uint64_t *each = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*each));
+	uint32_t i;
+
+	for (i = 0; i < FENCE_C_MAX; i++) {
+		out[i] = 0;
+		if (!each || bpf_map_lookup_elem(k->maps[FENCE_MAP_COUNTERS], &i, each))
+			continue;
+		for (cpu = 0; cpu < cpus; cpu++)
+			out[i] += each[cpu];
+	}
+}
+
+int fence_kernel_ring_fd(const struct fence_kernel *k)
+{
+	return ring_buffer__epoll_fd(k->ring);
+}
+
+int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r), void *ctx, uint64_t *bad)
+{
+	k->each = each;
+	k->ctx = ctx;
+	k->bad = bad;
+	return ring_buffer__consume(k->ring);
+}
+
+static struct bpf_program *find_program(struct fence_kernel *k, const char *name)
+{
+	struct bpf_program *p = NULL;
+	size_t i;
+
+	for (i = 0; i < SENSORS && !p; i++)
+		p = bpf_object__find_program_by_name(k->objects[i], name);
+	return p;
+}
+
+/* Run one iterator; its output in lumps of `size` bytes to `each`. */
+static int iterate(struct fence_kernel *k, const char *name, void (*each)(void *, const struct fence_recon_task *), void *ctx)
+{
+	struct bpf_link *link = bpf_program__attach_iter(find_program(k, name), NULL);
+	struct fence_recon_task t[64];
+	ssize_t n = 0, have = 0;
+	int fd, i;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	while (fd >= 0 && (n = read(fd, (char *)t + have, sizeof(t) - (size_t)have)) > 0) {
+		have += n;
+		for (i = 0; (size_t)have >= sizeof(t[0]); i++, have -= (ssize_t)sizeof(t[0]))
+			if (each)
+				each(ctx, &t[i]);
+		memmove(t, (char *)t + (size_t)i * sizeof(t[0]), (size_t)have);
+	}
+	if (fd < 0 || n < 0)
+		n = -errno;
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return (int)n;
+}
+
+int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx)
+{
+	return iterate(k, "recon_task", each, ctx);
+}
+
+int fence_kernel_sockets(struct fence_kernel *k)
+{
+	return iterate(k, "recon_socket", NULL, NULL);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy: what a security engineer writes, checked and compiled. docs/POLICY.md is its manual for people.
+ *
+ * fence_policy_read parses, refuses and lints in one go: a policy that it returns is one that can be enforced. Its compiled form is
+ * plain arrays of the map entries of rule.h; user/kernel copies them, fence_policy_facts looks them up as the programs do.
+ */
+#ifndef FENCE_POLICY_H
+#define FENCE_POLICY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <crmfence/decide.h>
+#include <crmfence/name.h>
+#include <crmfence/rule.h>
+
+#include "base/diag.h"
+#include "crm/hosts.h"
+
+#define FENCE_POLICY_BYTES (1u << 20)
+#define FENCE_POLICY_MATCHES 16 /* ways to recognise one tool */
+#define FENCE_POLICY_ALLOWS 256 /* allow entries of one tool */
+#define FENCE_POLICY_LOCAL 16   /* loopback ports of one tool */
+#define FENCE_POLICY_RESOLVERS 8
+#define FENCE_POLICY_PROXIES 4
+#define FENCE_POLICY_WARNINGS 64
+#define FENCE_WHY_MAX 160
+
+struct fence_policy_match {
+	uint8_t kind; /* enum fence_match */
+	char text[256]; /* path, unit, cgroup path, or extension id */
+	uint32_t uid;
+	int has_sha;
+	uint8_t sha[32];
+};
+
+/* One line of the policy that allows something; the rule id of a record is its index in fence_policy.rules. */
+struct fence_policy_rule {
+	uint8_t tool;
+	uint8_t flags; /* FENCE_RULE_* */
+	uint16_t nports;
+	uint16_t ports[FENCE_PORTS_MAX];
+	char path[96];  /* JSON path of the line */
+	char text[FENCE_NAME_MAX + 64]; /* pattern or CIDR */
+	char why[FENCE_WHY_MAX];
+};
+
+struct fence_policy_tool {
+	char name[FENCE_TOOL_NAME_MAX];
+	struct fence_policy_match match[FENCE_POLICY_MATCHES];
+	size_t nmatch;
+	uint16_t local[FENCE_POLICY_LOCAL]; /* loopback ports */
+	size_t nlocal;
+};
+
+struct fence_policy_proxy {
+	char host[FENCE_NAME_MAX + 1]; /* name or address */
+	uint16_t port;
+	int is_addr;
+	uint8_t addr[16];
+};
+
+struct fence_policy_name {
+	struct fence_name_key key;
+	struct fence_rule rule;
+};
+
+struct fence_policy_net {
+	struct fence_net_key key;
+	uint32_t rule;
+};
+
+struct fence_policy {
+	char name[64];
+	char file[256];
+	uint8_t sha[32]; /* of the file */
+	int monitor;
+	int quic_allow;
+	uint32_t ttl_floor, ttl_ceiling; /* seconds */
+	struct fence_org org;
+	struct fence_policy_tool tools[FENCE_TOOL_MAX];
+	size_t ntools; /* tool id = index + 1 */
+	int resolvers_system;
+	uint8_t resolvers[FENCE_POLICY_RESOLVERS][16];
+	size_t nresolvers;
+	struct fence_policy_proxy proxies[FENCE_POLICY_PROXIES];
+	size_t nproxies;
+	char extensions[FENCE_POLICY_MATCHES][33];
+	size_t nextensions;
+	/* compiled; owned */
+	struct fence_policy_rule *rules;
+	size_t nrules;
+	struct fence_policy_name *names;
+	size_t nnames;
+	struct fence_policy_net *nets;
+	size_t nnets;
+	struct fence_diag warnings[FENCE_POLICY_WARNINGS];
+	size_t nwarnings;
+};
+
+/* Read, check and compile `file`. 0: *ret is owned by the caller. Negative errno: *ret untouched, `d` says why. */
+int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_diag *d);
+int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret, struct fence_diag *d);
+void fence_policy_free(struct fence_policy *p);
+
+/* Tool id by name, 0 when there is none. */
+uint8_t fence_policy_tool(const struct fence_policy *p, const char *name);
+const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool);
+
+/* What one asks `policy decide`. */
+struct fence_query {
+	uint8_t tool;
+	const char *host; /* as a person writes it: any case, a trailing dot */
+	int has_addr;
+	uint8_t addr[16];
+	uint16_t port;
+	uint8_t proto;
+};
+
+struct fence_answer_to {
+	struct fence_facts facts;
+	struct fence_verdict verdict;
+	enum fence_host_class host_class;
+	uint32_t rule;  /* ~0: none */
+	char host[300]; /* as it was understood */
+};
+
+/*
+ * Decide as the kernel would for a whole flow: the name is asked of DNS (unless an address is given, which then has to be listed or
+ * local), connected to, and said in the hello.
+ */
+void fence_policy_decide(const struct fence_policy *p, const struct fence_query *q, struct fence_answer_to *a);
+
+/* The rule for a whole name: as the `names` trie finds it. NULL: none. */
+const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool, const char *host);
+
+/* Names and sentences for verdicts; "?" when out of range. */
+const char *fence_reason_name(uint8_t reason);
+const char *fence_reason_sentence(uint8_t reason);
+const char *fence_action_name(uint8_t action);
+const char *fence_at_name(uint8_t at);
+const char *fence_addr_name(uint8_t addr);
+const char *fence_namefact_name(uint8_t name);
+const char *fence_match_name(uint8_t match);
+
+struct fence_buf;
+
+/* Plain words: what each tool may reach and why. */
+void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out);
+
+/* The one-line change that would allow what was refused, or why none should. */
+void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host, const char *addr, uint16_t port,
+		       struct fence_buf *out);
+
+struct fence_cases_result {
+	unsigned int passed, failed;
+};
+
+/* Run a cases file (docs/POLICY.md); each difference is written to `out` as one line. -EINVAL with `d` for a line that is no case. */
+int fence_policy_cases(const struct fence_policy *p, const char *file, struct fence_cases_result *r, struct fence_buf *out,
+		       struct fence_diag *d);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log: one append-only SQLite table, each row chained to the one before it.
+ *
+ *   log(seq INTEGER PRIMARY KEY, boot TEXT, ts INTEGER, kind TEXT, body TEXT, hash BLOB)
+ *   hash = SHA-256(previous hash | "seq NL boot NL ts NL kind NL" | body);  the first row's previous hash is 32 zero octets
+ *
+ * ts: wall clock, nanoseconds since 1970. body: canonical JSON (RFC 8785). The other columns go into the hash too: a chain over the
+ * bodies alone would let a row's time or kind be changed. Everything else that people are shown is computed from this table.
+ *
+ * Rows are kept in one transaction until fence_log_commit; WAL mode, so that a kill at any moment loses that transaction at most. A
+ * full disk loses no row silently: commit says -ENOSPC, the head goes back to the last row on disk, and the caller writes a gap
+ * record when there is room again. The only place with sqlite3.h.
+ */
+#ifndef FENCE_STORE_LOG_H
+#define FENCE_STORE_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/diag.h"
+
+struct fence_log;
+struct fence_buf;
+
+int fence_log_open(const char *path, struct fence_log **ret, struct fence_diag *d);
+void fence_log_close(struct fence_log *log); /* commits; NULL is fine */
+
+/* Append one row. Its seq, or a negative errno: -ENOSPC, -EIO; the transaction's rows are then lost, see fence_log_lost. */
+int64_t fence_log_append(struct fence_log *log, const char *kind, const char *body, size_t len);
+int fence_log_commit(struct fence_log *log);
+
+/* Rows lost to a full or failing disk since the last call. */
+uint64_t fence_log_lost(struct fence_log *log);
+int64_t fence_log_seq(const struct fence_log *log); /* of the last row; 0: none */
+
+struct fence_row {
+	int64_t seq;
+	int64_t ts;
+	const char *boot, *kind, *body; /* borrowed, until the callback returns */
+};
+
+/*
+ * Read: rows of `kind` (NULL: all) with since <= ts < until (0: no bound), from seq `after` on, at most `limit` (0: all), newest last.
+ * `each` returns 0 to go on. Opens its own read-only connection.
+ */
+struct fence_query_log {
+	const char *kinds; /* comma list, NULL: all */
+	int64_t since, until, after;
+	int64_t last; /* only the last N */
+};
+
+int fence_log_read(const char *path, const struct fence_query_log *q, int (*each)(void *ctx, const struct fence_row *row), void *ctx,
+		   struct fence_diag *d);
+
+struct fence_verify {
+	int64_t rows;
+	int64_t bad_seq; /* first row that does not fit; 0: none */
+	char why[128];
+	uint8_t head[32];
+};
+
+/* Recompute the chain. 0 also when it is broken: then v->bad_seq says where. */
+int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d);
+
+#endif
