@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every server of the private internet: the customer's Salesforce org, another org, AI vendors, a paste site, a proxy. Real TLS, real
+// HTTP/1.1 and HTTP/2. Each request is written to the log as one JSON line, its body as it arrived: this is what "arrived" means.
+'use strict';
+const fs = require('fs'), http = require('http'), http2 = require('http2'), net = require('net'), dgram = require('dgram');
+const [, , certFile, keyFile, logFile, addressFile] = process.argv;
+const where = JSON.parse(fs.readFileSync(addressFile));
+const log = fs.openSync(logFile, 'a');
+const tls = { cert: fs.readFileSync(certFile), key: fs.readFileSync(keyFile), allowHTTP1: true };
+const records = new Map([['006000000000001AAA', { Id: '006000000000001AAA', Name: 'Acme - 200 seats', StageName: 'Prospecting', Amount: 1000 }]]);
+let calls = 0;
+
+function note(o) { fs.writeSync(log, JSON.stringify(o) + '\n'); }
+
+function reply(res, status, body) {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  res.writeHead(status, { 'content-type': 'application/json', 'x-sfdc-request-id': (++calls).toString(16).padStart(32, '0'),
+    'sforce-limit-info': `api-usage=${calls}/150000` });
+  res.end(text);
+}
+
+// Enough of the REST API for jsforce: token, versions, sobjects, query, limits.
+function salesforce(req, res, body, host) {
+  const url = new URL(req.url, 'https://' + host), path = url.pathname;
+  let m;
+  if (path === '/services/oauth2/token')
+    return reply(res, 200, { access_token: '00D5f000000J2PK!token', instance_url: 'https://' + host, token_type: 'Bearer',
+      id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ` });
+  if (path === '/services/data/' || path === '/services/data') return reply(res, 200, [{ version: '60.0', url: '/services/data/v60.0' }]);
+  if ((m = path.match(/^\/services\/data\/v[\d.]+\/sobjects\/Opportunity\/(\w{15,18})$/))) {
+    const r = records.get(m[1]);
+    if (!r) return reply(res, 404, [{ errorCode: 'NOT_FOUND', message: 'The requested resource does not exist' }]);
+    if (req.method === 'PATCH') { Object.assign(r, JSON.parse(body)); return reply(res, 204); }
+    return reply(res, 200, { attributes: { type: 'Opportunity' }, ...r });
+  }
+  if (/^\/services\/data\/v[\d.]+\/query/.test(path))
+    return reply(res, 200, { totalSize: records.size, done: true, records: [...records.values()].map(r => ({ attributes: { type: 'Opportunity' }, ...r })) });
+  if (/^\/services\/data\/v[\d.]+\/limits/.test(path)) return reply(res, 200, { DailyApiRequests: { Max: 150000, Remaining: 150000 - calls } });
+  reply(res, 200, { ok: true });
+}
+
+function handler(secure) {
+  return (req, res) => {
+    const chunks = [];
+    let size = 0;
+    req.on('data', c => { size += c.length; if (size <= 65536) chunks.push(c); });
+    req.on('end', () => {
+      const host = (req.headers[':authority'] || req.headers.host || '').split(':')[0];
+      const body = Buffer.concat(chunks).toString('latin1');
+      if (!/quiet/.test(req.url))
+        note({ ip: req.socket.localAddress, sni: req.socket.servername || null, host, method: req.method, url: req.url, size, body, secure,
+          auth: req.headers.authorization || '' });
+      salesforce(req, res, size <= 65536 ? body : '{}', host);
+    });
+    req.on('error', () => {});
+  };
+}
+
+// A forward proxy that knows CONNECT, and plain requests, which a session must not get through.
+function proxy() {
+  const s = http.createServer((req, res) => {
+    let body = '';
+    req.on('data', c => { body += c; });
+    req.on('end', () => { note({ proxy: true, method: req.method, url: req.url, body }); res.end('proxied'); });
+  });
+  s.on('connect', (req, client, head) => {
+    const [host, port] = req.url.split(':');
+    note({ proxy: true, method: 'CONNECT', url: req.url });
+    const ip = where.names[host];
+    if (!ip) return client.end('HTTP/1.1 502 no such host\r\n\r\n');
+    const up = net.connect(Number(port), ip[0], () => { client.write('HTTP/1.1 200 ok\r\n\r\n'); up.write(head); up.pipe(client); client.pipe(up); });
+    up.on('error', () => client.destroy());
+    client.on('error', () => up.destroy());
+  });
+  return s;
+}
+
+const wait = [];
+for (const ip of where.addresses) {
+  const t = http2.createSecureServer(tls, handler(true)), p = http.createServer(handler(false));
+  t.on('sessionError', () => {}); t.on('tlsClientError', () => {}); t.on('secureConnection', s => s.on('error', () => {}));
+  wait.push(new Promise(ok => t.listen(443, ip, ok)), new Promise(ok => p.listen(80, ip, ok)));
+  const u = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
+  u.on('message', m => note({ udp: true, ip, body: m.toString('latin1') }));
+  wait.push(new Promise(ok => u.bind(9999, ip, ok)));
+}
+wait.push(new Promise(ok => proxy().listen(3128, where.proxy, ok)));
+Promise.all(wait).then(() => console.log('ready'));
+process.on('uncaughtException', e => { if (!['ECONNRESET', 'EPIPE'].includes(e.code)) { console.error(e); process.exit(1); } });
