@@ -59,6 +59,10 @@ $(B)/crmfence: $(call obj,$(CLI_SRC)) $(LIB)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -o $@
 
+$(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
+	@mkdir -p $(@D); echo "  LINK    $@"
+	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -o $@
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
 .PHONY: all lint

