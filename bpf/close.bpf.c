@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* tp_btf/inet_sock_set_state -> a TCP flow ends: its octets, as the kernel itself counted them. Other changes return at once. */
+/*
+ * tp_btf/inet_sock_set_state -> a TCP flow ends: its octets, as the kernel itself counted them.
+ * Other changes return at once.
+ */
 #include "lib/fence.h"
 
 char _license[] SEC("license") = "GPL";

@@ -2,11 +2,12 @@
 /*
  * Packets: what leaves a socket, and the answers that come back.
  *
- * cgroup_skb/egress  -> by socket, never by current: the address on the wire, the DNS question, the first bytes of a stream.
- * cgroup_skb/ingress -> a DNS answer to a question that was asked fills the allow map before the process can read it.
+ * cgroup_skb/egress  -> by socket, never by current: the address on the wire, the DNS question, the
+ * first bytes of a stream. cgroup_skb/ingress -> a DNS answer to a question that was asked fills
+ * the allow map before the process can read it.
  *
- * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of a TCP stream are read, for their
- * server name; datagrams are counted.
+ * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of
+ * a TCP stream are read, for their server name; datagrams are counted.
  */
 #include "lib/fence.h"
 
@@ -19,8 +20,8 @@ char _license[] SEC("license") = "GPL";
 
 struct wire {
 	__u8 addr[16]; /* the other side */
-	__u32 off;     /* of the payload */
-	__u32 len;     /* of the payload */
+	__u32 off; /* of the payload */
+	__u32 len; /* of the payload */
 	__u32 seq;
 	__u16 port; /* the other side's */
 	__u8 proto;
@@ -121,11 +122,12 @@ static long walk_step(__u32 i, void *ctx)
 #define WALK_STEPS 8192 /* octets looked at in one packet; what is jumped over does not count */
 
 /*
- * Walk what is new of this packet. Retransmits repeat octets that were walked before; a gap cannot be, for what comes before it did
- * not pass here. Returns octets walked so far in the packet, negative when there is a gap.
+ * Walk what is new of this packet. Retransmits repeat octets that were walked before; a gap cannot
+ * be, for what comes before it did not pass here. Returns octets walked so far in the packet,
+ * negative when there is a gap.
  */
-static __always_inline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk, struct fence_sock *st,
-				       const struct wire *w)
+static __always_inline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk,
+				       struct fence_sock *st, const struct wire *w)
 {
 	struct walk_cursor c = { .skb = skb, .walk = walk, .end = w->off + w->len };
 	__u32 known;
@@ -155,8 +157,8 @@ static __always_inline __u8 walk_stream(const struct fence_walk *walk)
 }
 
 /* Turn what the walk found into facts. */
-static __always_inline void facts_stream(struct fence_facts *f, struct fence_sock *st, struct fence_walk *walk,
-					 struct fence_scratch *s)
+static __always_inline void facts_stream(struct fence_facts *f, struct fence_sock *st,
+					 struct fence_walk *walk, struct fence_scratch *s)
 {
 	int proxied = !!(st->flags & FENCE_SK_VIA_PROXY);
 	__u16 port = walk->proxy || proxied ? walk->port : st->port;
@@ -188,7 +190,8 @@ static __always_inline void facts_stream(struct fence_facts *f, struct fence_soc
 		return;
 	f->name = FENCE_NAME_ALLOWED;
 	st->rule = r->id;
-	if (proxied ? st->name == walk->name.hash : !!answer_find(st->tool, st->addr, port, walk->name.hash))
+	if (proxied ? st->name == walk->name.hash
+		    : !!answer_find(st->tool, st->addr, port, walk->name.hash))
 		f->flags |= FENCE_F_NAME_AT;
 }
 
@@ -199,7 +202,8 @@ static __always_inline void walk_end(struct bpf_sock *sk, struct fence_sock *st,
 }
 
 /* The first bytes of a session's stream. 1: pass. */
-static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st, const struct wire *w)
+static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
+					  struct fence_sock *st, const struct wire *w)
 {
 	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
 	__u64 cookie = bpf_get_socket_cookie(skb);
@@ -245,16 +249,20 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		scratch_give(s);
 		return 1;
 	}
-	flow_emit_name(v.action == FENCE_ALLOW ? FENCE_K_NAME : FENCE_K_DENY, st, cookie, &f, v, &walk->name, 0, s);
+	flow_emit_name(v.action == FENCE_ALLOW ? FENCE_K_NAME : FENCE_K_DENY, st, cookie, &f, v,
+		       &walk->name, 0, s);
 	scratch_give(s);
 	walk_end(sk, st, v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
 	return v.action != FENCE_DENY;
 }
 
 /* The first bytes of anybody else's stream: for the server name, and never again. */
-static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st, const struct wire *w)
+static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock *sk,
+					  struct fence_sock *st, const struct wire *w)
 {
-	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP, .stream = FENCE_STREAM_TLS };
+	struct fence_facts f = { .at = FENCE_AT_STREAM,
+				 .proto = FENCE_IPPROTO_TCP,
+				 .stream = FENCE_STREAM_TLS };
 	struct fence_walk *walk;
 	struct fence_verdict v = fence_decide(&f);
 	struct fence_scratch *s;
@@ -273,7 +281,8 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 	if (walk->state == FENCE_WALK_NAME) {
 		s = scratch_take();
 		if (s) {
-			flow_emit_name(FENCE_K_NAME, st, bpf_get_socket_cookie(skb), &f, v, &walk->name, 0, s);
+			flow_emit_name(FENCE_K_NAME, st, bpf_get_socket_cookie(skb), &f, v,
+				       &walk->name, 0, s);
 			scratch_give(s);
 		}
 	}
@@ -284,8 +293,9 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 /* ---- datagrams ---- */
 
 /* Count a datagram; the first to an address begins a flow. */
-static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w,
-					   const struct fence_facts *f, struct fence_verdict v)
+static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_sock *st,
+					   const struct wire *w, const struct fence_facts *f,
+					   struct fence_verdict v)
 {
 	struct fence_peer_key k = { .port = w->port };
 	__u8 one = 1;
@@ -309,11 +319,17 @@ static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_s
 }
 
 /* Remember what was asked, so that its answer, and no other, is believed. */
-static __always_inline int question_keep(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
-					 const struct fence_dns *d, const struct fence_rule *r)
+static __always_inline int question_keep(struct __sk_buff *skb, const struct fence_sock *st,
+					 const struct wire *w, const struct fence_dns *d,
+					 const struct fence_rule *r)
 {
-	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb), .id = d->id, .port = w->port };
-	struct fence_question q = { .name = d->name.hash, .asked = bpf_ktime_get_boot_ns(), .qtype = d->qtype, .tool = st->tool };
+	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb),
+					.id = d->id,
+					.port = w->port };
+	struct fence_question q = { .name = d->name.hash,
+				    .asked = bpf_ktime_get_boot_ns(),
+				    .qtype = d->qtype,
+				    .tool = st->tool };
 
 	__builtin_memcpy(k.resolver, w->addr, 16);
 	q.rule = *r;
@@ -321,9 +337,12 @@ static __always_inline int question_keep(struct __sk_buff *skb, const struct fen
 }
 
 /* A session's question. 1: pass. */
-static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w)
+static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_sock *st,
+					    const struct wire *w)
 {
-	struct fence_facts f = { .at = FENCE_AT_DNS, .proto = FENCE_IPPROTO_UDP, .addr = FENCE_ADDR_RESOLVER };
+	struct fence_facts f = { .at = FENCE_AT_DNS,
+				 .proto = FENCE_IPPROTO_UDP,
+				 .addr = FENCE_ADDR_RESOLVER };
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct fence_scratch *s = scratch_take();
 	struct fence_rule *r = 0;
@@ -349,7 +368,8 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 	}
 	if (d->bad)
 		f.form = FENCE_FORM_BAD;
-	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA && d->qtype != FENCE_DNS_CNAME)
+	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA &&
+		 d->qtype != FENCE_DNS_CNAME)
 		f.form = FENCE_FORM_TYPE;
 	f.name = FENCE_NAME_MALFORMED;
 	if (fence_name_ok(&d->name)) {
@@ -377,7 +397,8 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 /* ---- egress ---- */
 
 /* A session's packet that is not a stream's payload: by the address on the wire. 1: pass. */
-static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w, int known)
+static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_sock *st,
+					  const struct wire *w, int known)
 {
 	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = w->proto };
 	struct fence_verdict v;
@@ -416,7 +437,8 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	return 1;
 }
 
-static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st)
+static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
+					  struct fence_sock *st)
 {
 	struct wire w = {};
 	int r = wire_read(skb, &w, 1);
@@ -443,7 +465,8 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 	return stream_enforce(skb, sk, st, &w);
 }
 
-static __always_inline int egress_observe(struct __sk_buff *skb, struct bpf_sock *sk, struct fence_sock *st)
+static __always_inline int egress_observe(struct __sk_buff *skb, struct bpf_sock *sk,
+					  struct fence_sock *st)
 {
 	struct fence_facts f = { .at = FENCE_AT_PACKET };
 	struct wire w = {};
@@ -472,7 +495,7 @@ static __always_inline struct fence_sock *adopt(struct __sk_buff *skb, struct bp
 	struct fence_sock *st;
 	__u64 cgroup, *id;
 
-	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUPS) )
+	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUPS))
 		return 0;
 	cgroup = bpf_skb_cgroup_id(skb);
 	id = bpf_map_lookup_elem(&cgroups, &cgroup);
@@ -521,10 +544,14 @@ struct learn_cursor {
 	__u64 until;
 };
 
-static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port, __u64 name)
+static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port,
+				      __u64 name)
 {
 	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool };
-	struct fence_answer a = { .until = c->until, .rule = c->q->rule.id, .flags = c->q->rule.flags }, *old;
+	struct fence_answer a = { .until = c->until,
+				  .rule = c->q->rule.id,
+				  .flags = c->q->rule.flags },
+			    *old;
 
 	__builtin_memcpy(k.addr, addr, 16);
 	old = bpf_map_lookup_elem(&answers, &k);
@@ -553,9 +580,12 @@ static long learn_step(__u32 i, void *ctx)
 	return 0;
 }
 
-/* An answer for a session's socket: believed when it was asked for, of this resolver, with this id, just now. */
-static __always_inline int answer_learn(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
-					struct fence_scratch *s, __u32 n)
+/*
+ * An answer for a session's socket: believed when it was asked for, of this resolver, with this id,
+ * just now.
+ */
+static __always_inline int answer_learn(struct __sk_buff *skb, const struct fence_sock *st,
+					const struct wire *w, struct fence_scratch *s, __u32 n)
 {
 	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb), .port = w->port };
 	struct fence_config *cfg = config_get();
@@ -582,8 +612,9 @@ static __always_inline int answer_learn(struct __sk_buff *skb, const struct fenc
 	return (int)s->dns.count;
 }
 
-static __always_inline void answer_emit(struct __sk_buff *skb, const struct fence_sock *st, const struct wire *w,
-					struct fence_scratch *s, __u32 n, int learned)
+static __always_inline void answer_emit(struct __sk_buff *skb, const struct fence_sock *st,
+					const struct wire *w, struct fence_scratch *s, __u32 n,
+					int learned)
 {
 	struct fence_rec_dns *r = (void *)s->room;
 	__u32 len = sizeof(*r) + n;
@@ -605,7 +636,8 @@ static __always_inline void answer_emit(struct __sk_buff *skb, const struct fenc
 }
 
 /* A datagram from port 53. 1: pass. */
-static __always_inline int answer(struct __sk_buff *skb, struct fence_sock *st, const struct wire *w)
+static __always_inline int answer(struct __sk_buff *skb, struct fence_sock *st,
+				  const struct wire *w)
 {
 	int confined = session_confined(st->session), learned = 0;
 	struct fence_scratch *s;

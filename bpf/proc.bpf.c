@@ -2,11 +2,13 @@
 /*
  * Processes: who runs what, and who belongs to a session.
  *
- * tp_btf/sched_process_fork -> the child inherits its parent's entry before it runs: program, session.
- * tp_btf/sched_process_exec -> the new program is matched against the policy before its first instruction; an exec record.
- * tp_btf/sched_process_exit -> the last thread takes the entry away; the last process ends the session.
+ * tp_btf/sched_process_fork -> the child inherits its parent's entry before it runs: program,
+ * session. tp_btf/sched_process_exec -> the new program is matched against the policy before its
+ * first instruction; an exec record. tp_btf/sched_process_exit -> the last thread takes the entry
+ * away; the last process ends the session.
  *
- * Membership is for ever: nothing here takes a process out of its session, and exec does not match again inside one.
+ * Membership is for ever: nothing here takes a process out of its session, and exec does not match
+ * again inside one.
  */
 #include "lib/fence.h"
 
@@ -82,7 +84,8 @@ static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 val
 }
 
 /* A unit is a cgroup of its name; any cgroup on the way to the root counts. */
-static __always_inline struct fence_match_rule *match_cgroup(struct task_struct *task, struct fence_scratch *s)
+static __always_inline struct fence_match_rule *match_cgroup(struct task_struct *task,
+							     struct fence_scratch *s)
 {
 	struct cgroup *cg = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 	struct fence_match_rule *r;
@@ -115,14 +118,21 @@ static __always_inline int is_origin(const char *arg)
 	return 1;
 }
 
-/* argv[1] or argv[2] is the origin of the extension that a browser started this native messaging host for. */
-static __always_inline struct fence_match_rule *match_native(struct task_struct *task, struct fence_scratch *s)
+/*
+ * argv[1] or argv[2] is the origin of the extension that a browser started this native messaging
+ * host for.
+ */
+static __always_inline struct fence_match_rule *match_native(struct task_struct *task,
+							     struct fence_scratch *s)
 {
-	unsigned long at = BPF_CORE_READ(task, mm, arg_start), end = BPF_CORE_READ(task, mm, arg_end);
+	unsigned long at = BPF_CORE_READ(task, mm, arg_start),
+		      end = BPF_CORE_READ(task, mm, arg_end);
 	__u32 i;
 
 	for (i = 0; i < 3; i++) {
-		struct hash_cursor c = { .text = s->arg, .hash = FENCE_FNV_BASIS, .off = sizeof(CHROME_ORIGIN) - 1 };
+		struct hash_cursor c = { .text = s->arg,
+					 .hash = FENCE_FNV_BASIS,
+					 .off = sizeof(CHROME_ORIGIN) - 1 };
 		struct fence_match_rule *r;
 		long n;
 
@@ -145,11 +155,16 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 	return 0;
 }
 
-/* Which tool, and how it was recognised. The executable speaks first, then the origin, the unit, the uid. */
-static __always_inline struct fence_match_rule *match_task(struct task_struct *task, struct fence_scratch *s, __u32 off,
-							   __u32 uid, __u8 *how)
+/*
+ * Which tool, and how it was recognised. The executable speaks first, then the origin, the unit,
+ * the uid.
+ */
+static __always_inline struct fence_match_rule *
+match_task(struct task_struct *task, struct fence_scratch *s, __u32 off, __u32 uid, __u8 *how)
 {
-	struct hash_cursor c = { .text = s->path, .hash = FENCE_FNV_BASIS, .off = off, .end = 2 * FENCE_PATH_MAX };
+	struct hash_cursor c = {
+		.text = s->path, .hash = FENCE_FNV_BASIS, .off = off, .end = 2 * FENCE_PATH_MAX
+	};
 	struct fence_config *cfg = config_get();
 	struct fence_match_rule *r;
 
@@ -197,10 +212,17 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m, __u8 how)
+static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m,
+					  __u8 how)
 {
 	struct fence_session s = {
-		.start = id, .procs = 1, .total = 1, .tool = m->tool, .match = how, .rule = m->rule, .tgid = tgid,
+		.start = id,
+		.procs = 1,
+		.total = 1,
+		.tool = m->tool,
+		.match = how,
+		.rule = m->rule,
+		.tgid = tgid,
 	};
 
 	if (bpf_map_update_elem(&sessions, &id, &s, BPF_ANY)) {
@@ -246,8 +268,9 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-static __always_inline void exec_emit(struct task_struct *task, struct linux_binprm *bprm, struct fence_scratch *s,
-				      const struct fence_proc *p, __u32 off, __u64 parent_exec, __u32 uid,
+static __always_inline void exec_emit(struct task_struct *task, struct linux_binprm *bprm,
+				      struct fence_scratch *s, const struct fence_proc *p,
+				      __u32 off, __u64 parent_exec, __u32 uid,
 				      const struct fence_match_rule *m, __u8 how)
 {
 	struct fence_rec_exec *r = (void *)s->room;
@@ -275,7 +298,8 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 	r->rule = m ? m->rule : 0;
 	r->path_len = (__u16)n;
 	r->spare = 0;
-	bpf_probe_read_kernel(r->path, n & (2 * FENCE_PATH_MAX - 1), s->path + (off & (2 * FENCE_PATH_MAX - 1)));
+	bpf_probe_read_kernel(r->path, n & (2 * FENCE_PATH_MAX - 1),
+			      s->path + (off & (2 * FENCE_PATH_MAX - 1)));
 	if (len > sizeof(*r) + FENCE_PATH_MAX)
 		return;
 	if (bpf_ringbuf_output(&ring, r, len, ring_flags(p->check)))

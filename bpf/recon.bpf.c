@@ -2,8 +2,9 @@
 /*
  * What was there before the agent.
  *
- * iter/task      -> every process gets its entry in procs, unless fork or exec made one meanwhile; one line a process for the agent.
- * iter/task_file -> every inet socket is tagged with its process; those of a session are checked from their next packet on.
+ * iter/task      -> every process gets its entry in procs, unless fork or exec made one meanwhile;
+ * one line a process for the agent. iter/task_file -> every inet socket is tagged with its process;
+ * those of a session are checked from their next packet on.
  */
 #include "lib/fence.h"
 
@@ -102,7 +103,8 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 		{
 			struct fence_facts f = { .at = FENCE_AT_NONE, .proto = FENCE_IPPROTO_TCP };
 
-			flow_emit(FENCE_K_FLOW, st, bpf_get_socket_cookie(sk), 0, &f, fence_decide(&f), 0, 0);
+			flow_emit(FENCE_K_FLOW, st, bpf_get_socket_cookie(sk), 0, &f,
+				  fence_decide(&f), 0, 0);
 		}
 	}
 	return 0;

@@ -6,10 +6,11 @@
  * cgroup/connect4,6  -> the address must be one that the policy gave; a TCP flow begins.
  * cgroup/sendmsg4,6  -> the same for a datagram with an address.
  * cgroup/bind4,6     -> sessions do not listen.
- * cgroup/setsockopt  -> nothing that changes routes, opens layer 2 or hands the stream to another protocol.
- * cgroup/sock_release-> a datagram flow ends.
+ * cgroup/setsockopt  -> nothing that changes routes, opens layer 2 or hands the stream to another
+ * protocol. cgroup/sock_release-> a datagram flow ends.
  *
- * The subject is the task (procs), or the socket's owner (socks) when a session's socket is in other hands: either confines.
+ * The subject is the task (procs), or the socket's owner (socks) when a session's socket is in
+ * other hands: either confines.
  */
 #include "lib/fence.h"
 
@@ -71,10 +72,13 @@ static __always_inline struct fence_verdict judge(const struct fence_facts *f)
 }
 
 /* A verdict without a flow: socket, bind, option. */
-static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const struct subject *s, __u8 at, __u8 form, __u8 proto,
-				  __u8 family, __u16 detail, __u16 level)
+static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const struct subject *s,
+				  __u8 at, __u8 form, __u8 proto, __u8 family, __u16 detail,
+				  __u16 level)
 {
-	struct fence_facts f = { .at = at, .proto = proto, .form = form, .flags = config_facts(config_get()) };
+	struct fence_facts f = {
+		.at = at, .proto = proto, .form = form, .flags = config_facts(config_get())
+	};
 	struct fence_sock none = { .rule = NO_RULE, .family = family };
 	struct fence_verdict v;
 
@@ -102,7 +106,9 @@ int sock_create(struct bpf_sock *sk)
 	if (!subject_confined(&s, 0))
 		return 1;
 	form = (sk->type == SOCK_STREAM && sk->protocol == FENCE_IPPROTO_TCP) ||
-	       (sk->type == SOCK_DGRAM && sk->protocol == FENCE_IPPROTO_UDP) ? FENCE_FORM_OK : FENCE_FORM_BAD;
+			       (sk->type == SOCK_DGRAM && sk->protocol == FENCE_IPPROTO_UDP)
+		       ? FENCE_FORM_OK
+		       : FENCE_FORM_BAD;
 	if (form != FENCE_FORM_OK || s.overflow)
 		return refuse(0, 0, &s, FENCE_AT_CREATE, form, (__u8)sk->protocol, (__u8)sk->family,
 			      (__u16)(sk->type << 8 | (sk->protocol & 255)), 0);
@@ -139,7 +145,8 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		return !subject_confined(&s, 0);
 	}
 	confined = subject_confined(&s, st);
-	if (at == FENCE_AT_SENDMSG && !confined && st->exec) /* a known socket's next datagram: egress counts it */
+	if (at == FENCE_AT_SENDMSG && !confined &&
+	    st->exec) /* a known socket's next datagram: egress counts it */
 		return 1;
 	owner_set(st, &s);
 	st->proto = f.proto;
@@ -172,7 +179,8 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		st->flags |= FENCE_SK_PLAIN;
 	if (v.action == FENCE_ALLOW)
 		st->flags &= ~FENCE_SK_TOLD;
-	st->phase = v.reason == FENCE_R_ADDR_OK || v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN : FENCE_PH_WALK;
+	st->phase = v.reason == FENCE_R_ADDR_OK || v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
+										: FENCE_PH_WALK;
 	flow_emit(FENCE_K_FLOW, st, cookie, bpf_get_netns_cookie(ctx), &f, v, 0, 0);
 	return 1;
 }
@@ -231,8 +239,8 @@ static __always_inline int bind_any(struct bpf_sock_addr *ctx)
 	st = bpf_sk_storage_get(&socks, ctx->sk, 0, 0);
 	if (!subject_confined(&s, st))
 		return 1;
-	return refuse(bpf_get_socket_cookie(ctx), st, &s, FENCE_AT_BIND, FENCE_FORM_OK, (__u8)ctx->protocol, (__u8)ctx->family,
-		      bpf_ntohs((__u16)ctx->user_port), 0);
+	return refuse(bpf_get_socket_cookie(ctx), st, &s, FENCE_AT_BIND, FENCE_FORM_OK,
+		      (__u8)ctx->protocol, (__u8)ctx->family, bpf_ntohs((__u16)ctx->user_port), 0);
 }
 
 SEC("cgroup/bind4")
@@ -255,8 +263,10 @@ static __always_inline int option_refused(int level, int name)
 		return name == 3 || name == 4 || name == 19;
 	case 6: /* IPPROTO_TCP: REPAIR, ULP */
 		return name == 19 || name == 31;
-	case 41: /* IPPROTO_IPV6: 2292PKTINFO..2292PKTOPTIONS, HDRINCL, HOPOPTS, RTHDRDSTOPTS, RTHDR, DSTOPTS, TRANSPARENT */
-		return (name >= 2 && name <= 6) || name == 36 || name == 54 || name == 55 || name == 57 || name == 59 || name == 75;
+	case 41: /* IPPROTO_IPV6: 2292PKTINFO..2292PKTOPTIONS, HDRINCL, HOPOPTS, RTHDRDSTOPTS,
+		    RTHDR, DSTOPTS, TRANSPARENT */
+		return (name >= 2 && name <= 6) || name == 36 || name == 54 || name == 55 ||
+		       name == 57 || name == 59 || name == 75;
 	case 132: /* SOL_SCTP */
 	case 263: /* SOL_PACKET */
 	case 283: /* SOL_XDP */
@@ -277,9 +287,13 @@ int sock_setsockopt(struct bpf_sockopt *ctx)
 		subject_get(&s);
 		st = ctx->sk ? bpf_sk_storage_get(&socks, ctx->sk, 0, 0) : 0;
 		if (subject_confined(&s, st))
-			pass = refuse(0, st, &s, FENCE_AT_SOCKOPT, FENCE_FORM_OK, 0, 0, (__u16)ctx->optname, (__u16)ctx->level);
+			pass = refuse(0, st, &s, FENCE_AT_SOCKOPT, FENCE_FORM_OK, 0, 0,
+				      (__u16)ctx->optname, (__u16)ctx->level);
 	}
-	/* A value over a page reaches the kernel only if the program says that it has not touched it. */
+	/*
+	 * A value over a page reaches the kernel only if the program says that it has not touched
+	 * it.
+	 */
 	if (ctx->optlen > 4096)
 		ctx->optlen = 0;
 	return pass;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 1. DNS messages (RFC 1035 4.1), as a confined process may send them and as a resolver answers. Pure; the host tests build
- * this very file. The message lies in a buffer of FENCE_DNS_BUF octets, so that a masked index is always inside it.
+ * Layer 1. DNS messages (RFC 1035 4.1), as a confined process may send them and as a resolver
+ * answers. Pure; the host tests build this very file. The message lies in a buffer of FENCE_DNS_BUF
+ * octets, so that a masked index is always inside it.
  *
- * A question is accepted only in the plainest form: one question, class IN, nothing else but one OPT record with little data, not a
- * byte after it. That leaves no room for a channel beside the name, which has to be an allowed one.
+ * A question is accepted only in the plainest form: one question, class IN, nothing else but one
+ * OPT record with little data, not a byte after it. That leaves no room for a channel beside the
+ * name, which has to be an allowed one.
  *
- * Of an answer every A and AAAA of the answer section is used: the resolver, not the order of its records, is what is trusted, and
- * it follows CNAME chains itself. The TTL of an address is the least on the way, CNAMEs included.
+ * Of an answer every A and AAAA of the answer section is used: the resolver, not the order of its
+ * records, is what is trusted, and it follows CNAME chains itself. The TTL of an address is the
+ * least on the way, CNAMEs included.
  */
 #ifndef FENCE_BPF_DNS_H
 #define FENCE_BPF_DNS_H
@@ -16,7 +19,8 @@
 #include "loop.h"
 
 #define FENCE_DNS_BUF 2048
-#define FENCE_DNS_ADDRS 32 /* addresses of one answer that are used; a larger answer's rest is not */
+#define FENCE_DNS_ADDRS \
+	32 /* addresses of one answer that are used; a larger answer's rest is not */
 #define FENCE_DNS_STEPS 640
 
 #define FENCE_DNS_A 1
@@ -30,12 +34,12 @@ struct fence_dns_addr {
 
 struct fence_dns {
 	__u32 count; /* addresses in addrs */
-	__u32 ttl;   /* seconds, least of all records used */
-	__u32 end;   /* offset behind the question section */
-	__u16 id;    /* as on the wire */
+	__u32 ttl; /* seconds, least of all records used */
+	__u32 end; /* offset behind the question section */
+	__u16 id; /* as on the wire */
 	__u16 qtype;
 	__u16 answers; /* ANCOUNT */
-	__u8 bad;      /* 1: not a message of the wanted form */
+	__u8 bad; /* 1: not a message of the wanted form */
 	__u8 rcode;
 	struct fence_name name; /* of the question */
 	struct fence_dns_addr addrs[FENCE_DNS_ADDRS];

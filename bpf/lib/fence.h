@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Layer 3. What every sensor does: count, find the subject, take scratch room, look an address or a name up, send a record. */
+/*
+ * Layer 3. What every sensor does: count, find the subject, take scratch room, look an address or a
+ * name up, send a record.
+ */
 #ifndef FENCE_BPF_FENCE_H
 #define FENCE_BPF_FENCE_H
 
@@ -45,7 +48,9 @@ static __always_inline void scratch_give(struct fence_scratch *s)
 	__sync_lock_test_and_set(&s->busy, 0);
 }
 
-/* The ring never wakes the agent for an ordinary record: that would cost sixteen times the record. */
+/*
+ * The ring never wakes the agent for an ordinary record: that would cost sixteen times the record.
+ */
 static __always_inline __u64 ring_flags(int urgent)
 {
 	if (urgent || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= FENCE_RING_WAKE)
@@ -67,7 +72,10 @@ static __always_inline void rec_lost(__u16 kind)
 	count(kind == FENCE_K_DENY ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
 }
 
-/* Is this session confined? Not when user space refuted its match; yes when it is unknown, for then nothing can be proved. */
+/*
+ * Is this session confined? Not when user space refuted its match; yes when it is unknown, for then
+ * nothing can be proved.
+ */
 static __always_inline int session_confined(__u64 session)
 {
 	struct fence_session *s;
@@ -119,8 +127,12 @@ static __always_inline int service_has(const __u8 *addr, __u16 port, __u8 tool, 
 	return bpf_map_lookup_elem(&services, &k) != 0;
 }
 
-/* `port` 0: any port that the rule has. name 0: any allowed name. NULL: no answer, or no longer good. */
-static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *addr, __u16 port, __u64 name)
+/*
+ * `port` 0: any port that the rule has. name 0: any allowed name. NULL: no answer, or no longer
+ * good.
+ */
+static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *addr, __u16 port,
+							__u64 name)
 {
 	struct fence_answer_key k = { .name = name, .port = port, .tool = tool };
 	struct fence_answer *a;
@@ -131,9 +143,12 @@ static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *a
 }
 
 /* Fill the facts about an address; returns the rule it came from. */
-static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const __u8 *addr, __u16 port)
+static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const __u8 *addr,
+					__u16 port)
 {
-	struct fence_net_key net = { .prefixlen = FENCE_NET_KEY_BITS(128), .tool = tool, .port = port };
+	struct fence_net_key net = { .prefixlen = FENCE_NET_KEY_BITS(128),
+				     .tool = tool,
+				     .port = port };
 	int probe = f->at == FENCE_AT_CONNECT && f->proto == FENCE_IPPROTO_UDP;
 	struct fence_answer *a;
 
@@ -199,7 +214,8 @@ static long shape_step(__u32 i, void *ctx)
 }
 
 /* The rule for a whole name: its own, a suffix's, or its shape's. `key` is scratch. */
-static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fence_name *name, struct fence_name_key *key)
+static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fence_name *name,
+						    struct fence_name_key *key)
 {
 	struct key_cursor c = { .name = name, .key = key, .len = fence_name_key_len(name) };
 	struct fence_rule *r;
@@ -240,8 +256,9 @@ static __always_inline __u8 config_facts(const struct fence_config *c)
 }
 
 /* The common part of a flow record, from what is known of the socket. */
-static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st, __u64 cookie,
-				      const struct fence_facts *f, struct fence_verdict v)
+static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st,
+				      __u64 cookie, const struct fence_facts *f,
+				      struct fence_verdict v)
 {
 	r->cookie = cookie;
 	r->exec = st->exec;
@@ -264,8 +281,9 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 }
 
 /* A record without a name. */
-static __always_inline void flow_emit(__u16 kind, const struct fence_sock *st, __u64 cookie, __u64 netns,
-				      const struct fence_facts *f, struct fence_verdict v, __u16 detail, __u16 level)
+static __always_inline void flow_emit(__u16 kind, const struct fence_sock *st, __u64 cookie,
+				      __u64 netns, const struct fence_facts *f,
+				      struct fence_verdict v, __u16 detail, __u16 level)
 {
 	int urgent = kind == FENCE_K_DENY;
 	struct fence_rec_flow *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
@@ -283,8 +301,9 @@ static __always_inline void flow_emit(__u16 kind, const struct fence_sock *st, _
 }
 
 /* A record with a name. */
-static __always_inline void flow_emit_name(__u16 kind, const struct fence_sock *st, __u64 cookie, const struct fence_facts *f,
-					   struct fence_verdict v, const struct fence_name *name, __u16 detail,
+static __always_inline void flow_emit_name(__u16 kind, const struct fence_sock *st, __u64 cookie,
+					   const struct fence_facts *f, struct fence_verdict v,
+					   const struct fence_name *name, __u16 detail,
 					   struct fence_scratch *s)
 {
 	int urgent = kind == FENCE_K_DENY;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Layer 0. One loop for both worlds: the verifier walks the body of bpf_loop once; on the host it is a plain loop. */
+/*
+ * Layer 0. One loop for both worlds: the verifier walks the body of bpf_loop once; on the host it
+ * is a plain loop.
+ */
 #ifndef FENCE_BPF_LOOP_H
 #define FENCE_BPF_LOOP_H
 

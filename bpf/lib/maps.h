@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 2. Every map. All are pinned by name and shared by the sensors; user/kernel fills the policy ones. What happens when one
- * is full, absent or late stands with it, and in bpf/README.md.
+ * Layer 2. Every map. All are pinned by name and shared by the sensors; user/kernel fills the
+ * policy ones. What happens when one is full, absent or late stands with it, and in bpf/README.md.
  */
 #ifndef FENCE_BPF_MAPS_H
 #define FENCE_BPF_MAPS_H
@@ -25,8 +25,10 @@ struct {
 	__type(value, struct fence_config);
 } config SEC(".maps");
 
-/* Full: the child of a session raises FENCE_CFG_OVERFLOW, and unknown processes are refused; any other child is recorded without
- * its program. */
+/*
+ * Full: the child of a session raises FENCE_CFG_OVERFLOW, and unknown processes are refused; any
+ * other child is recorded without its program.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FENCE_PROC_MAX);
@@ -43,7 +45,10 @@ struct {
 	__type(value, struct fence_session);
 } sessions SEC(".maps");
 
-/* Sockets of a v2 cgroup belong to its session, whoever made them. Filled by the agent; full: the agent refuses the session. */
+/*
+ * Sockets of a v2 cgroup belong to its session, whoever made them. Filled by the agent; full: the
+ * agent refuses the session.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FENCE_SESSION_MAX);
@@ -136,8 +141,9 @@ struct {
 } counters SEC(".maps");
 
 /*
- * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on the same CPU, so a slot is taken
- * with a compare-and-swap and given back. None free: a confined packet is refused, any other is not recorded.
+ * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on
+ * the same CPU, so a slot is taken with a compare-and-swap and given back. None free: a confined
+ * packet is refused, any other is not recorded.
  */
 #define FENCE_SLOTS 4
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Layer 0. The kernel types that the programs read, and only their members that are read: CO-RE finds the offsets at load. */
+/*
+ * Layer 0. The kernel types that the programs read, and only their members that are read: CO-RE
+ * finds the offsets at load.
+ */
 #ifndef FENCE_BPF_VMLINUX_H
 #define FENCE_BPF_VMLINUX_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 1. Walk the first bytes of a TCP stream, one octet at a time, wherever a segment or a TLS record ends, until they say
- * where it goes: the server_name of a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3), or the authority of an HTTP CONNECT
- * (RFC 9110 9.3.6). Pure; the host tests build this very file.
+ * Layer 1. Walk the first bytes of a TCP stream, one octet at a time, wherever a segment or a TLS
+ * record ends, until they say where it goes: the server_name of a TLS ClientHello (RFC 8446 4.1.2,
+ * RFC 6066 3), or the authority of an HTTP CONNECT (RFC 9110 9.3.6). Pure; the host tests build
+ * this very file.
  *
- * Lengths are checked against what encloses them; whatever does not add up is BAD. What lies between the length and the name is
- * jumped over, not read, so a 2 kB key share costs nothing.
+ * Lengths are checked against what encloses them; whatever does not add up is BAD. What lies
+ * between the length and the name is jumped over, not read, so a 2 kB key share costs nothing.
  */
 #ifndef FENCE_BPF_WALK_H
 #define FENCE_BPF_WALK_H
@@ -13,12 +14,12 @@
 #include <crmfence/name.h>
 
 enum fence_walk_state {
-	FENCE_WALK_MORE,    /* undecided: feed on */
-	FENCE_WALK_NAME,    /* server name complete, in name */
-	FENCE_WALK_ABSENT,  /* a whole hello without one */
+	FENCE_WALK_MORE, /* undecided: feed on */
+	FENCE_WALK_NAME, /* server name complete, in name */
+	FENCE_WALK_ABSENT, /* a whole hello without one */
 	FENCE_WALK_CONNECT, /* CONNECT request complete, authority in name and port */
-	FENCE_WALK_OTHER,   /* neither TLS nor, where a proxy is spoken to, CONNECT */
-	FENCE_WALK_BAD,     /* TLS or CONNECT that does not parse, or is too long */
+	FENCE_WALK_OTHER, /* neither TLS nor, where a proxy is spoken to, CONNECT */
+	FENCE_WALK_BAD, /* TLS or CONNECT that does not parse, or is too long */
 };
 
 enum fence_walk_step {
@@ -44,21 +45,21 @@ enum fence_walk_step {
 
 struct fence_walk {
 	__u32 total; /* octets taken */
-	__u32 skip;  /* handshake octets to jump over */
-	__u32 left;  /* of the handshake message */
-	__u32 number;   /* an integer that is being read */
+	__u32 skip; /* handshake octets to jump over */
+	__u32 left; /* of the handshake message */
+	__u32 number; /* an integer that is being read */
 	__u16 rec_left; /* of the TLS record */
 	__u16 ext_left; /* of the extensions block */
-	__u16 ext_len;  /* of the extension */
+	__u16 ext_len; /* of the extension */
 	__u16 ext_type;
 	__u16 port;
 	__u16 name_left;
 	__u8 state; /* enum fence_walk_state */
-	__u8 step;  /* enum fence_walk_step */
-	__u8 got;   /* octets of `number`, or of a literal, so far */
+	__u8 step; /* enum fence_walk_step */
+	__u8 got; /* octets of `number`, or of a literal, so far */
 	__u8 rec_got;
 	__u8 proxy; /* expects CONNECT */
-	__u8 tls;   /* the first octet was a handshake record's */
+	__u8 tls; /* the first octet was a handshake record's */
 	__u8 rec_hi; /* high octet of the record's length */
 	__u8 spare;
 	struct fence_name name;

@@ -2,8 +2,9 @@
 /*
  * Versions, limits and counters shared by the BPF programs and user space.
  *
- * FENCE_ABI names the layout of every map and record in include/crmfence. Pinned state of another ABI is refused, never
- * reinterpreted. Bump it when a struct below changes other than by growing a record at its tail.
+ * FENCE_ABI names the layout of every map and record in include/crmfence. Pinned state of another
+ * ABI is refused, never reinterpreted. Bump it when a struct below changes other than by growing a
+ * record at its tail.
  */
 #ifndef CRMFENCE_ABI_H
 #define CRMFENCE_ABI_H
@@ -16,39 +17,48 @@
 #define FENCE_MAGIC 0x65636e65666d7263ULL /* "crmfence", little endian */
 #define FENCE_ABI 1
 
-#define FENCE_TOOL_MAX 32       /* tools a policy may have; tool ids are 1..FENCE_TOOL_MAX, 0 is "none" */
-#define FENCE_TOOL_NAME_MAX 48  /* bytes of a tool's name with its NUL */
-#define FENCE_RULE_MAX 4096     /* compiled rules of one policy */
-#define FENCE_PORTS_MAX 8       /* ports of one allow entry */
-#define FENCE_NAME_MAX 253      /* octets of a DNS name in text form, RFC 1035 2.3.4 */
-#define FENCE_LABEL_MAX 63      /* octets of one label */
-#define FENCE_STAR_MAX 40       /* octets that the "*" of "acme--*" may stand for */
-#define FENCE_PATH_MAX 512      /* bytes of an executable's path kept in a record */
-#define FENCE_DNS_MAX 1232      /* bytes of a DNS message that are read (the usual EDNS size) */
-#define FENCE_DNS_ASK_MAX 320   /* bytes of a confined DNS question: header, name, type, class, OPT */
-#define FENCE_DNS_OPT_MAX 24    /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
-#define FENCE_HELLO_MAX 16384   /* bytes a ClientHello may have before its server name is known */
-#define FENCE_CONNECT_MAX 4096  /* bytes of a CONNECT request with its headers */
-#define FENCE_PROC_MAX 65536    /* live processes that are known */
-#define FENCE_SESSION_MAX 1024  /* live sessions */
-#define FENCE_ANSWER_MAX 16384  /* (tool, port, name, address) tuples that DNS gave */
-#define FENCE_QUESTION_MAX 4096 /* DNS questions of confined processes that wait for their answer */
+#define FENCE_TOOL_MAX \
+	32 /* tools a policy may have; tool ids are 1..FENCE_TOOL_MAX, 0 is "none" \
+	    */
+#define FENCE_TOOL_NAME_MAX 48 /* bytes of a tool's name with its NUL */
+#define FENCE_RULE_MAX 4096 /* compiled rules of one policy */
+#define FENCE_PORTS_MAX 8 /* ports of one allow entry */
+#define FENCE_NAME_MAX 253 /* octets of a DNS name in text form, RFC 1035 2.3.4 */
+#define FENCE_LABEL_MAX 63 /* octets of one label */
+#define FENCE_STAR_MAX 40 /* octets that the "*" of "acme--*" may stand for */
+#define FENCE_PATH_MAX 512 /* bytes of an executable's path kept in a record */
+#define FENCE_DNS_MAX 1232 /* bytes of a DNS message that are read (the usual EDNS size) */
+#define FENCE_DNS_ASK_MAX \
+	320 /* bytes of a confined DNS question: header, name, type, class, OPT \
+	     */
+#define FENCE_DNS_OPT_MAX \
+	24 /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
+#define FENCE_HELLO_MAX 16384 /* bytes a ClientHello may have before its server name is known */
+#define FENCE_CONNECT_MAX 4096 /* bytes of a CONNECT request with its headers */
+#define FENCE_PROC_MAX 65536 /* live processes that are known */
+#define FENCE_SESSION_MAX 1024 /* live sessions */
+#define FENCE_ANSWER_MAX 16384 /* (tool, port, name, address) tuples that DNS gave */
+#define FENCE_QUESTION_MAX \
+	4096 /* DNS questions of confined processes that wait for their answer \
+	      */
 #define FENCE_RING_SIZE (1u << 20)
 #define FENCE_RING_WAKE (256u << 10) /* wake the agent early when this much waits */
 
-#define FENCE_QUESTION_NS (10ULL * 1000000000) /* an answer later than this is late and changes nothing */
+#define FENCE_QUESTION_NS \
+	(10ULL * 1000000000) /* an answer later than this is late and changes nothing */
 
 /* What BPF counts instead of printing; index into the `counters` map, summed over CPUs. */
 enum fence_counter {
-	FENCE_C_RING_LOST,     /* records that found the ring full */
-	FENCE_C_RING_LOST_DENY,/* of these, denials */
-	FENCE_C_PROC_FULL,     /* processes that found `procs` full */
-	FENCE_C_SESSION_FULL,  /* sessions that found `sessions` full: their process was confined to nothing */
-	FENCE_C_SOCK_FULL,     /* sockets whose state could not be stored */
-	FENCE_C_SCRATCH_BUSY,  /* packets that found no scratch buffer: denied when confined */
-	FENCE_C_ANSWER_FULL,   /* addresses that could not be stored */
-	FENCE_C_ARG_FAULT,     /* argument vectors that could not be read at exec */
-	FENCE_C_DENIED,        /* denials, each try */
+	FENCE_C_RING_LOST, /* records that found the ring full */
+	FENCE_C_RING_LOST_DENY, /* of these, denials */
+	FENCE_C_PROC_FULL, /* processes that found `procs` full */
+	FENCE_C_SESSION_FULL, /* sessions that found `sessions` full: their process was confined to
+				 nothing */
+	FENCE_C_SOCK_FULL, /* sockets whose state could not be stored */
+	FENCE_C_SCRATCH_BUSY, /* packets that found no scratch buffer: denied when confined */
+	FENCE_C_ANSWER_FULL, /* addresses that could not be stored */
+	FENCE_C_ARG_FAULT, /* argument vectors that could not be read at exec */
+	FENCE_C_DENIED, /* denials, each try */
 	FENCE_C_MAX,
 };
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * The decision: from facts to a verdict. Pure: no helper, no map, no clock, no memory but its arguments.
+ * The decision: from facts to a verdict. Pure: no helper, no map, no clock, no memory but its
+ * arguments.
  *
- * The BPF programs collect facts and obey the verdict; the agent, `crmfence policy decide`, replay and the tests call the same
- * function. A record carries the facts that led to its verdict, so that anybody can decide again.
+ * The BPF programs collect facts and obey the verdict; the agent, `crmfence policy decide`, replay
+ * and the tests call the same function. A record carries the facts that led to its verdict, so that
+ * anybody can decide again.
  *
- * Every case that is not explicitly allowed for a confined subject ends in a denial: an unknown is a no.
+ * Every case that is not explicitly allowed for a confined subject ends in a denial: an unknown is
+ * a no.
  */
 #ifndef CRMFENCE_DECIDE_H
 #define CRMFENCE_DECIDE_H
@@ -16,72 +19,81 @@
 /* Where the question was put. */
 enum fence_at {
 	FENCE_AT_NONE,
-	FENCE_AT_CREATE,  /* socket(2) */
+	FENCE_AT_CREATE, /* socket(2) */
 	FENCE_AT_CONNECT, /* connect(2), or sendto(2) with MSG_FASTOPEN */
 	FENCE_AT_SENDMSG, /* an unconnected datagram with an address */
-	FENCE_AT_BIND,    /* bind(2) with a port of its own */
+	FENCE_AT_BIND, /* bind(2) with a port of its own */
 	FENCE_AT_SOCKOPT, /* a socket option that changes routes or opens layer 2 */
-	FENCE_AT_PACKET,  /* a packet at egress, by the address on the wire */
-	FENCE_AT_DNS,     /* a DNS question at egress */
-	FENCE_AT_STREAM,  /* the first bytes of a TCP stream at egress */
-	FENCE_AT_ACCEPT,  /* a connection from outside reaches a confined socket */
+	FENCE_AT_PACKET, /* a packet at egress, by the address on the wire */
+	FENCE_AT_DNS, /* a DNS question at egress */
+	FENCE_AT_STREAM, /* the first bytes of a TCP stream at egress */
+	FENCE_AT_ACCEPT, /* a connection from outside reaches a confined socket */
 	FENCE_AT_MAX,
 };
 
-/* What the destination address is: the first that holds of resolver, proxy, loopback, named, listed. */
+/*
+ * What the destination address is: the first that holds of resolver, proxy, loopback, named,
+ * listed.
+ */
 enum fence_addr {
-	FENCE_ADDR_UNKNOWN,  /* nobody the policy knows */
+	FENCE_ADDR_UNKNOWN, /* nobody the policy knows */
 	FENCE_ADDR_LOOPBACK, /* 127/8, ::1, unspecified, or routed through lo: this machine */
 	FENCE_ADDR_RESOLVER, /* a listed DNS resolver, port 53 */
-	FENCE_ADDR_PROXY,    /* a listed HTTP proxy and its port */
-	FENCE_ADDR_NAMED,    /* DNS gave it for an allowed name, port included, and the answer is still good */
-	FENCE_ADDR_LISTED,   /* inside a listed CIDR, port included */
+	FENCE_ADDR_PROXY, /* a listed HTTP proxy and its port */
+	FENCE_ADDR_NAMED, /* DNS gave it for an allowed name, port included, and the answer is still
+			     good */
+	FENCE_ADDR_LISTED, /* inside a listed CIDR, port included */
 	FENCE_ADDR_MAX,
 };
 
 /* What the stream, or the question, says about the name. */
 enum fence_namefact {
-	FENCE_NAME_NONE,      /* not looked at */
-	FENCE_NAME_PENDING,   /* not complete yet */
-	FENCE_NAME_ALLOWED,   /* complete, allowed for the tool and port */
-	FENCE_NAME_REFUSED,   /* complete, not allowed */
-	FENCE_NAME_ABSENT,    /* the hello ended without a server name */
+	FENCE_NAME_NONE, /* not looked at */
+	FENCE_NAME_PENDING, /* not complete yet */
+	FENCE_NAME_ALLOWED, /* complete, allowed for the tool and port */
+	FENCE_NAME_REFUSED, /* complete, not allowed */
+	FENCE_NAME_ABSENT, /* the hello ended without a server name */
 	FENCE_NAME_MALFORMED, /* cannot be parsed, or longer than any limit */
 	FENCE_NAME_MAX_,
 };
 
 /* What the first bytes of a stream are. */
 enum fence_stream {
-	FENCE_STREAM_NONE,    /* no byte yet */
-	FENCE_STREAM_TLS,     /* a TLS handshake record */
+	FENCE_STREAM_NONE, /* no byte yet */
+	FENCE_STREAM_TLS, /* a TLS handshake record */
 	FENCE_STREAM_CONNECT, /* an HTTP CONNECT request */
-	FENCE_STREAM_OTHER,   /* anything else */
+	FENCE_STREAM_OTHER, /* anything else */
 	FENCE_STREAM_MAX,
 };
 
 /* fence_facts.flags */
-#define FENCE_F_CONFINED 0x01   /* the subject is a session's process or socket */
-#define FENCE_F_MONITOR 0x02    /* the policy's mode: decide the same, block nothing */
-#define FENCE_F_PLAIN_OK 0x04   /* the rule that gave the address says "tls": false */
-#define FENCE_F_QUIC_OK 0x08    /* the policy says "quic": "allow" */
-#define FENCE_F_PORT_OK 0x10    /* loopback: the tool lists this port */
-#define FENCE_F_NAME_AT 0x20    /* the server name belongs to the address: DNS gave that address for that name */
-#define FENCE_F_VIA_PROXY 0x40  /* inside a CONNECT: the name must be the one that CONNECT asked for, see NAME_AT */
-#define FENCE_F_OVERFLOW 0x80   /* a table was full: nothing can be proved */
+#define FENCE_F_CONFINED 0x01 /* the subject is a session's process or socket */
+#define FENCE_F_MONITOR 0x02 /* the policy's mode: decide the same, block nothing */
+#define FENCE_F_PLAIN_OK 0x04 /* the rule that gave the address says "tls": false */
+#define FENCE_F_QUIC_OK 0x08 /* the policy says "quic": "allow" */
+#define FENCE_F_PORT_OK 0x10 /* loopback: the tool lists this port */
+#define FENCE_F_NAME_AT \
+	0x20 /* the server name belongs to the address: DNS gave that address for that name */
+#define FENCE_F_VIA_PROXY \
+	0x40 /* inside a CONNECT: the name must be the one that CONNECT asked for, see NAME_AT */
+#define FENCE_F_OVERFLOW 0x80 /* a table was full: nothing can be proved */
 
-/* fence_facts.form: AT_DNS: what is wrong with the message; AT_CREATE: the socket's kind is TCP or UDP */
+/*
+ * fence_facts.form: AT_DNS: what is wrong with the message; AT_CREATE: the socket's kind is TCP or
+ * UDP
+ */
 #define FENCE_FORM_OK 0
-#define FENCE_FORM_BAD 1  /* not one plain question, or bytes beyond it */
+#define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
 
 struct fence_facts {
-	__u8 at;     /* enum fence_at */
-	__u8 flags;  /* FENCE_F_* */
-	__u8 proto;  /* IPPROTO_*, as the socket has it */
-	__u8 addr;   /* enum fence_addr */
-	__u8 name;   /* enum fence_namefact */
+	__u8 at; /* enum fence_at */
+	__u8 flags; /* FENCE_F_* */
+	__u8 proto; /* IPPROTO_*, as the socket has it */
+	__u8 addr; /* enum fence_addr */
+	__u8 name; /* enum fence_namefact */
 	__u8 stream; /* enum fence_stream */
-	__u8 form;   /* FENCE_FORM_* */
+	__u8 form; /* FENCE_FORM_* */
 	__u8 spare;
 };
 
@@ -91,37 +103,40 @@ enum fence_action {
 	FENCE_WOULD_DENY, /* monitor mode: recorded, not blocked */
 };
 
-/* Why. The names that people see stand in user/policy/reason.c, in this order; a number is never reused. */
+/*
+ * Why. The names that people see stand in user/policy/reason.c, in this order; a number is never
+ * reused.
+ */
 enum fence_reason {
-	FENCE_R_UNCONFINED,     /* not a session: nothing to decide */
-	FENCE_R_NAME_OK,        /* allowed name at its own address */
-	FENCE_R_PLAIN_OK,       /* allowed name without TLS, as its rule says */
-	FENCE_R_ADDR_OK,        /* listed CIDR */
-	FENCE_R_PENDING,        /* address allowed; the name is still to come */
-	FENCE_R_DNS_OK,         /* question for an allowed name */
-	FENCE_R_LOCAL_OK,       /* loopback port that the tool lists */
-	FENCE_R_QUIC_OK,        /* UDP to an allowed address, "quic": "allow" */
-	FENCE_R_PROXY_OK,       /* CONNECT to an allowed name and port */
-	FENCE_R_SOCKET_OK,      /* a TCP or UDP socket */
-	FENCE_R_ADDR,           /* DNS gave this address to no allowed name */
-	FENCE_R_LOCAL,          /* this machine */
-	FENCE_R_SOCKET,         /* socket kind other than TCP or UDP */
-	FENCE_R_BIND,           /* sessions do not listen */
-	FENCE_R_SOCKOPT,        /* option changes routes or opens layer 2 */
-	FENCE_R_DNS_NAME,       /* question for a name that is not allowed */
-	FENCE_R_DNS_TYPE,       /* question type other than A, AAAA, CNAME */
-	FENCE_R_DNS_FORM,       /* not one plain question */
-	FENCE_R_DNS_TCP,        /* DNS over TCP */
-	FENCE_R_UDP,            /* UDP to other than a resolver */
-	FENCE_R_SNI,            /* server name not allowed */
-	FENCE_R_SNI_ADDR,       /* server name allowed, but not at this address */
-	FENCE_R_SNI_NONE,       /* TLS without a server name */
-	FENCE_R_HELLO,          /* hello cannot be parsed */
-	FENCE_R_NOT_TLS,        /* neither TLS nor allowed to be plain */
-	FENCE_R_PROXY_METHOD,   /* a proxy was asked for other than CONNECT */
-	FENCE_R_PROXY_NAME,     /* CONNECT to a name or port that is not allowed */
-	FENCE_R_ACCEPT,         /* connection from outside */
-	FENCE_R_OVERFLOW,       /* a table was full */
+	FENCE_R_UNCONFINED, /* not a session: nothing to decide */
+	FENCE_R_NAME_OK, /* allowed name at its own address */
+	FENCE_R_PLAIN_OK, /* allowed name without TLS, as its rule says */
+	FENCE_R_ADDR_OK, /* listed CIDR */
+	FENCE_R_PENDING, /* address allowed; the name is still to come */
+	FENCE_R_DNS_OK, /* question for an allowed name */
+	FENCE_R_LOCAL_OK, /* loopback port that the tool lists */
+	FENCE_R_QUIC_OK, /* UDP to an allowed address, "quic": "allow" */
+	FENCE_R_PROXY_OK, /* CONNECT to an allowed name and port */
+	FENCE_R_SOCKET_OK, /* a TCP or UDP socket */
+	FENCE_R_ADDR, /* DNS gave this address to no allowed name */
+	FENCE_R_LOCAL, /* this machine */
+	FENCE_R_SOCKET, /* socket kind other than TCP or UDP */
+	FENCE_R_BIND, /* sessions do not listen */
+	FENCE_R_SOCKOPT, /* option changes routes or opens layer 2 */
+	FENCE_R_DNS_NAME, /* question for a name that is not allowed */
+	FENCE_R_DNS_TYPE, /* question type other than A, AAAA, CNAME */
+	FENCE_R_DNS_FORM, /* not one plain question */
+	FENCE_R_DNS_TCP, /* DNS over TCP */
+	FENCE_R_UDP, /* UDP to other than a resolver */
+	FENCE_R_SNI, /* server name not allowed */
+	FENCE_R_SNI_ADDR, /* server name allowed, but not at this address */
+	FENCE_R_SNI_NONE, /* TLS without a server name */
+	FENCE_R_HELLO, /* hello cannot be parsed */
+	FENCE_R_NOT_TLS, /* neither TLS nor allowed to be plain */
+	FENCE_R_PROXY_METHOD, /* a proxy was asked for other than CONNECT */
+	FENCE_R_PROXY_NAME, /* CONNECT to a name or port that is not allowed */
+	FENCE_R_ACCEPT, /* connection from outside */
+	FENCE_R_OVERFLOW, /* a table was full */
 	FENCE_R_MAX,
 };
 
@@ -138,7 +153,9 @@ FENCE_INLINE int fence_reason_is_allow(__u8 reason)
 	return reason < FENCE_R_ADDR;
 }
 
-/* An address of its own right: connect, or a packet that carries no stream or question to look at. */
+/*
+ * An address of its own right: connect, or a packet that carries no stream or question to look at.
+ */
 FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 {
 	int udp = f->proto == FENCE_IPPROTO_UDP;
@@ -153,7 +170,10 @@ FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 	case FENCE_ADDR_NAMED:
 		if (!udp)
 			return FENCE_R_PENDING;
-		/* connect(2) of a datagram socket sends nothing and is how getaddrinfo(3) sorts addresses */
+		/*
+		 * connect(2) of a datagram socket sends nothing and is how getaddrinfo(3) sorts
+		 * addresses
+		 */
 		if (f->at == FENCE_AT_CONNECT)
 			return FENCE_R_PENDING;
 		return f->flags & FENCE_F_QUIC_OK ? FENCE_R_QUIC_OK : FENCE_R_UDP;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Records from the programs to the agent. Fixed-width types only, no padding that a compiler chose (-Wpadded below), a tail of
- * variable length where a struct ends in a name. Addresses network order (IPv4 as ::ffff:a.b.c.d), ports host order, times
- * CLOCK_BOOTTIME nanoseconds. A kind is never reused; a record grows at its tail and its version goes up.
+ * Records from the programs to the agent. Fixed-width types only, no padding that a compiler chose
+ * (-Wpadded below), a tail of variable length where a struct ends in a name. Addresses network
+ * order (IPv4 as ::ffff:a.b.c.d), ports host order, times CLOCK_BOOTTIME nanoseconds. A kind is
+ * never reused; a record grows at its tail and its version goes up.
  *
- * exec id: the boot time of the exec in nanoseconds; unique per boot for all that matters here (two execs in one nanosecond on two
- * CPUs would share one). Processes that existed before the agent get their start time.
+ * exec id: the boot time of the exec in nanoseconds; unique per boot for all that matters here (two
+ * execs in one nanosecond on two CPUs would share one). Processes that existed before the agent get
+ * their start time.
  */
 #ifndef CRMFENCE_EVENT_H
 #define CRMFENCE_EVENT_H
@@ -18,43 +20,44 @@
 
 enum fence_kind {
 	FENCE_K_NONE,
-	FENCE_K_EXEC,    /* struct fence_rec_exec + path */
+	FENCE_K_EXEC, /* struct fence_rec_exec + path */
 	FENCE_K_SESSION, /* struct fence_rec_session */
-	FENCE_K_FLOW,    /* struct fence_rec_flow: a flow begins */
-	FENCE_K_NAME,    /* struct fence_rec_flow + server name: its stream has said where it goes */
-	FENCE_K_DENY,    /* struct fence_rec_flow + name: a verdict that is not allow */
-	FENCE_K_CLOSE,   /* struct fence_rec_close */
-	FENCE_K_DNS,     /* struct fence_rec_dns + message */
+	FENCE_K_FLOW, /* struct fence_rec_flow: a flow begins */
+	FENCE_K_NAME, /* struct fence_rec_flow + server name: its stream has said where it goes */
+	FENCE_K_DENY, /* struct fence_rec_flow + name: a verdict that is not allow */
+	FENCE_K_CLOSE, /* struct fence_rec_close */
+	FENCE_K_DNS, /* struct fence_rec_dns + message */
 	FENCE_K_MAX,
 };
 
 struct fence_rec {
 	__u64 time;
-	__u32 len;  /* of the whole record with its tail */
+	__u32 len; /* of the whole record with its tail */
 	__u16 kind; /* enum fence_kind */
 	__u8 version;
 	__u8 flags; /* FENCE_REC_* */
 };
 
-#define FENCE_REC_URGENT 0x1   /* the agent was woken for it */
+#define FENCE_REC_URGENT 0x1 /* the agent was woken for it */
 #define FENCE_REC_EXISTING 0x2 /* was there before the agent */
 
 struct fence_rec_exec {
 	struct fence_rec h;
 	__u64 exec;
-	__u64 parent_exec; /* exec id before this exec: that of the process which forked it, or its own former program */
+	__u64 parent_exec; /* exec id before this exec: that of the process which forked it, or its
+			      own former program */
 	__u64 start;
 	__u64 session;
 	__u64 ino;
 	__u64 cgroup; /* v2 cgroup id */
-	__u32 dev;    /* kernel's encoding: major << 20 | minor */
+	__u32 dev; /* kernel's encoding: major << 20 | minor */
 	__u32 tgid;
 	__u32 parent;
 	__u32 uid;
 	__u8 tool;
 	__u8 match; /* enum fence_match; NONE: inherited or not confined */
 	__u8 check; /* waits for user space */
-	__u8 rule;  /* index into the tool's match list */
+	__u8 rule; /* index into the tool's match list */
 	__u16 path_len;
 	__u16 spare;
 	char path[]; /* resolved, not terminated; path_len octets */
@@ -91,8 +94,9 @@ struct fence_rec_flow {
 	struct fence_facts facts;
 	__u8 action; /* enum fence_action */
 	__u8 reason; /* enum fence_reason */
-	__u16 detail; /* AT_CREATE: type << 8 | protocol; AT_SOCKOPT: option; AT_DNS: question type */
-	__u16 level;  /* AT_SOCKOPT: level */
+	__u16 detail; /* AT_CREATE: type << 8 | protocol; AT_SOCKOPT: option; AT_DNS: question type
+		       */
+	__u16 level; /* AT_SOCKOPT: level */
 	__u16 name_len;
 	char name[]; /* lower case, as the stream or question had it; name_len octets */
 };
@@ -104,7 +108,8 @@ struct fence_rec_close {
 	__u64 tx; /* payload octets sent, retransmits not counted */
 	__u64 rx;
 	__u8 proto;
-	__u8 shared; /* UDP: more than one remote address used this socket; octets are the socket's */
+	__u8 shared; /* UDP: more than one remote address used this socket; octets are the socket's
+		      */
 	__u8 spare[6];
 };
 
@@ -116,7 +121,7 @@ struct fence_rec_dns {
 	__u8 resolver[16];
 	__u32 tgid;
 	__u16 msg_len; /* octets that follow */
-	__u8 learned;  /* addresses put into the allow map */
+	__u8 learned; /* addresses put into the allow map */
 	__u8 spare;
 	__u8 msg[];
 };

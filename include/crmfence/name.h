@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Host names, one octet at a time, and the key under which a rule is found. Pure; shared by BPF and user space.
+ * Host names, one octet at a time, and the key under which a rule is found. Pure; shared by BPF and
+ * user space.
  *
- * A name is fed octet by octet (from a hello, a CONNECT line or DNS labels). It is folded to lower case and refused when it has
- * any octet but a-z 0-9 - _ and single dots between labels of 1..63 octets. A trailing dot is refused here: the callers that
- * may meet one (people, policies) strip it first.
+ * A name is fed octet by octet (from a hello, a CONNECT line or DNS labels). It is folded to lower
+ * case and refused when it has any octet but a-z 0-9 - _ and single dots between labels of 1..63
+ * octets. A trailing dot is refused here: the callers that may meet one (people, policies) strip it
+ * first.
  *
- * Keys are reversed so that one longest-prefix lookup finds both exact and suffix rules at a label boundary:
- *   exact   acme.my.salesforce.com     "moc.ecrofselas.ym.emca" NUL
- *   suffix  *.acme.example             "elpmaxe.emca."
- *   shape   acme--*.vf.force.com       "moc.ecrof.fv." "*" "--emca" NUL
- * The shape of a name replaces what follows the last "--" of its first label by one "*". So "acme--c" and "acme--ns" have the
- * shape "acme--*", and "acme--uat--c" has "acme--uat--*", which is another one: a star never spans a "--".
+ * Keys are reversed so that one longest-prefix lookup finds both exact and suffix rules at a label
+ * boundary: exact   acme.my.salesforce.com     "moc.ecrofselas.ym.emca" NUL suffix  *.acme.example
+ * "elpmaxe.emca." shape   acme--*.vf.force.com       "moc.ecrof.fv." "*" "--emca" NUL The shape of
+ * a name replaces what follows the last "--" of its first label by one "*". So "acme--c" and
+ * "acme--ns" have the shape "acme--*", and "acme--uat--c" has "acme--uat--*", which is another one:
+ * a star never spans a "--".
  */
 #ifndef CRMFENCE_NAME_H
 #define CRMFENCE_NAME_H
@@ -22,12 +24,13 @@
 #define FENCE_FNV_PRIME 0x100000001b3ULL
 
 struct fence_name {
-	__u64 hash;     /* FNV-1a of the octets */
-	__u16 len;      /* octets in text */
-	__u16 dot;      /* octets of the first label: place of the first dot, or len while there is none */
-	__u16 star;     /* place after the last "--" in the first label; 0: none */
-	__u8 label;     /* octets of the current label */
-	__u8 bad;       /* 1: refused; stays so */
+	__u64 hash; /* FNV-1a of the octets */
+	__u16 len; /* octets in text */
+	__u16 dot; /* octets of the first label: place of the first dot, or len while there is none
+		    */
+	__u16 star; /* place after the last "--" in the first label; 0: none */
+	__u8 label; /* octets of the current label */
+	__u8 bad; /* 1: refused; stays so */
 	char text[256]; /* not terminated */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * The compiled policy: keys and values of the maps that the programs read. Addresses are 16 bytes in network order, IPv4 as
+ * The compiled policy: keys and values of the maps that the programs read. Addresses are 16 bytes
+ * in network order, IPv4 as
  * ::ffff:a.b.c.d; ports in host order; times CLOCK_BOOTTIME nanoseconds.
  */
 #ifndef CRMFENCE_RULE_H
@@ -8,7 +9,9 @@
 
 #include "abi.h"
 
-/* `names`, LPM trie. data = tool, then the reversed name of name.h. prefixlen counts bits of data. */
+/*
+ * `names`, LPM trie. data = tool, then the reversed name of name.h. prefixlen counts bits of data.
+ */
 struct fence_name_key {
 	__u32 prefixlen;
 	__u8 tool;
@@ -18,17 +21,20 @@ struct fence_name_key {
 #define FENCE_NAME_KEY_BITS(octets) (8u * (1u + (octets)))
 
 #define FENCE_RULE_PLAIN 0x1 /* "tls": false */
-#define FENCE_RULE_ASK 0x2   /* the host of a proxy: may be asked of DNS, and spoken to with CONNECT */
+#define FENCE_RULE_ASK \
+	0x2 /* the host of a proxy: may be asked of DNS, and spoken to with CONNECT */
 
 struct fence_rule {
-	__u32 id;     /* index into the policy's list of rules, for people */
-	__u16 flags;  /* FENCE_RULE_* */
+	__u32 id; /* index into the policy's list of rules, for people */
+	__u16 flags; /* FENCE_RULE_* */
 	__u16 nports; /* 1..FENCE_PORTS_MAX, FENCE_RULE_ASK: the proxy's own port */
 	__u16 ports[FENCE_PORTS_MAX];
 };
 
-
-/* `nets`, LPM trie: listed CIDRs. data = tool, port in host order, address. Map key: one entry a (tool, port, net). */
+/*
+ * `nets`, LPM trie: listed CIDRs. data = tool, port in host order, address. Map key: one entry a
+ * (tool, port, net).
+ */
 struct fence_net_key {
 	__u32 prefixlen;
 	__u8 tool;
@@ -53,7 +59,10 @@ struct fence_service_key {
 	__u8 kind; /* enum fence_service */
 };
 
-/* `answers`, LRU hash: what DNS gave. One entry with name = 0 (any name) and one with the name's hash. */
+/*
+ * `answers`, LRU hash: what DNS gave. One entry with name = 0 (any name) and one with the name's
+ * hash.
+ */
 struct fence_answer_key {
 	__u64 name;
 	__u8 addr[16];
@@ -72,7 +81,7 @@ struct fence_answer {
 struct fence_question_key {
 	__u64 cookie; /* socket */
 	__u8 resolver[16];
-	__u16 id;   /* DNS id, network order as on the wire */
+	__u16 id; /* DNS id, network order as on the wire */
 	__u16 port; /* resolver's port */
 	__u32 spare;
 };
@@ -90,11 +99,12 @@ struct fence_question {
 /* `matches`, hash: how a process is recognised at exec. */
 enum fence_match {
 	FENCE_MATCH_NONE,
-	FENCE_MATCH_EXE,    /* key: FNV-1a of the resolved path */
-	FENCE_MATCH_CGROUP, /* key: FNV-1a of the name of a cgroup on the way to the root (a unit is one) */
-	FENCE_MATCH_UID,    /* key: uid */
+	FENCE_MATCH_EXE, /* key: FNV-1a of the resolved path */
+	FENCE_MATCH_CGROUP, /* key: FNV-1a of the name of a cgroup on the way to the root (a unit is
+			       one) */
+	FENCE_MATCH_UID, /* key: uid */
 	FENCE_MATCH_NATIVE, /* key: FNV-1a of the 32 letters of the extension id */
-	FENCE_MATCH_EXEC,   /* crmfence exec */
+	FENCE_MATCH_EXEC, /* crmfence exec */
 	FENCE_MATCH_MAX,
 };
 
@@ -109,7 +119,7 @@ struct fence_match_key {
 struct fence_match_rule {
 	__u8 tool;
 	__u8 flags; /* FENCE_MATCH_CHECK */
-	__u8 rule;  /* index into the tool's match list */
+	__u8 rule; /* index into the tool's match list */
 	__u8 spare;
 };
 
@@ -119,24 +129,25 @@ struct fence_match_rule {
 #define FENCE_CFG_NATIVE 0x4 /* some tool is recognised by its extension: read argv at exec */
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
-#define FENCE_CFG_OVERFLOW 0x10 /* set by BPF: a child could not be tagged; unknown processes are refused */
+#define FENCE_CFG_OVERFLOW \
+	0x10 /* set by BPF: a child could not be tagged; unknown processes are refused */
 
 struct fence_config {
 	__u64 magic; /* FENCE_MAGIC */
 	__u32 abi;
 	__u32 flags; /* FENCE_CFG_* */
 	__u64 generation;
-	__u64 ttl_floor;   /* ns */
+	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
-	__u8 policy[32];   /* SHA-256 of the policy file */
+	__u8 policy[32]; /* SHA-256 of the policy file */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */
 struct fence_proc {
-	__u64 exec;    /* id of its last exec, inherited at fork; see fence_rec_exec */
+	__u64 exec; /* id of its last exec, inherited at fork; see fence_rec_exec */
 	__u64 session; /* 0: not confined */
-	__u64 start;   /* task start, boot time */
-	__u32 parent;  /* tgid of the parent at fork */
+	__u64 start; /* task start, boot time */
+	__u32 parent; /* tgid of the parent at fork */
 	__u8 tool;
 	__u8 check; /* 1: waits for user space to confirm the match */
 	__u16 spare;
@@ -148,7 +159,7 @@ struct fence_session {
 	__u64 procs; /* live processes */
 	__u64 total; /* processes ever */
 	__u8 tool;
-	__u8 match;   /* enum fence_match */
+	__u8 match; /* enum fence_match */
 	__u8 cleared; /* user space refuted the match: not confined after all */
 	__u8 rule;
 	__u32 tgid; /* first process */
@@ -156,19 +167,19 @@ struct fence_session {
 
 /* `socks`, socket storage: what is known of a socket. Kept small: it is read for every packet. */
 enum fence_phase {
-	FENCE_PH_NEW,    /* no destination yet */
-	FENCE_PH_WALK,   /* TCP: the stream has not said yet where it goes */
-	FENCE_PH_OPEN,   /* nothing left to look at */
+	FENCE_PH_NEW, /* no destination yet */
+	FENCE_PH_WALK, /* TCP: the stream has not said yet where it goes */
+	FENCE_PH_OPEN, /* nothing left to look at */
 	FENCE_PH_DENIED, /* payload is refused until the socket is gone */
 };
 
-#define FENCE_SK_SEQ 0x01       /* next_seq holds */
-#define FENCE_SK_FLOW 0x02      /* a flow record was made: a close record is due */
-#define FENCE_SK_SHARED 0x04    /* UDP: more than one remote address */
+#define FENCE_SK_SEQ 0x01 /* next_seq holds */
+#define FENCE_SK_FLOW 0x02 /* a flow record was made: a close record is due */
+#define FENCE_SK_SHARED 0x04 /* UDP: more than one remote address */
 #define FENCE_SK_VIA_PROXY 0x08 /* inside an accepted CONNECT, name holds its name's hash */
-#define FENCE_SK_PLAIN 0x10     /* the address was given by a rule with "tls": false */
-#define FENCE_SK_TOLD 0x20      /* monitor: a would-deny was recorded; the rest is only watched */
-#define FENCE_SK_EXISTING 0x40  /* was there before the agent */
+#define FENCE_SK_PLAIN 0x10 /* the address was given by a rule with "tls": false */
+#define FENCE_SK_TOLD 0x20 /* monitor: a would-deny was recorded; the rest is only watched */
+#define FENCE_SK_EXISTING 0x40 /* was there before the agent */
 
 struct fence_sock {
 	__u64 session; /* 0: not confined */
@@ -176,7 +187,7 @@ struct fence_sock {
 	__u64 start;
 	__u64 opened;
 	__u64 name; /* hash: behind a proxy, what CONNECT asked for */
-	__u64 tx;   /* UDP only; TCP has its own */
+	__u64 tx; /* UDP only; TCP has its own */
 	__u64 rx;
 	__u8 addr[16];
 	__u32 next_seq;
@@ -188,7 +199,7 @@ struct fence_sock {
 	__u8 phase; /* enum fence_phase */
 	__u8 flags; /* FENCE_SK_* */
 	__u8 proto;
-	__u8 kind;  /* enum fence_addr */
+	__u8 kind; /* enum fence_addr */
 	__u8 family;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crmfenced: one thread, one epoll loop. Records come from the ring in turns (every 100 ms, or when the programs wake it), become
- * log rows in one transaction a turn, and lines or a table on the terminal. It is never in the data path.
+ * crmfenced: one thread, one epoll loop. Records come from the ring in turns (every 100 ms, or when
+ * the programs wake it), become log rows in one transaction a turn, and lines or a table on the
+ * terminal. It is never in the data path.
  */
 #ifndef FENCE_AGENT_H
 #define FENCE_AGENT_H
@@ -17,11 +18,14 @@
 #include "store/log.h"
 
 #define AGENT_TURN_MS 100
-#define AGENT_EXECS 8192    /* programs remembered; the oldest that no longer runs goes first */
-#define AGENT_FLOWS 32768   /* flows open at once that are remembered; the oldest is written down as it is and forgotten */
-#define AGENT_NAMES 8192    /* (program, address) pairs whose name is remembered */
+#define AGENT_EXECS 8192 /* programs remembered; the oldest that no longer runs goes first */
+#define AGENT_FLOWS \
+	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
+		 forgotten */
+#define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
 #define AGENT_HOST_MAX 256
-#define AGENT_LATE_NS 1000000000ULL /* a flow open for longer gets a row of its own before it ends */
+#define AGENT_LATE_NS \
+	1000000000ULL /* a flow open for longer gets a row of its own before it ends */
 
 /* A program that a process runs: one a exec. */
 struct agent_exec {
@@ -29,7 +33,7 @@ struct agent_exec {
 	uint32_t dev, tgid, parent, uid;
 	uint8_t tool, match, rule;
 	uint8_t existing, logged;
-	char *path;		 /* owned */
+	char *path; /* owned */
 	struct agent_exec *next; /* hash chain */
 };
 
@@ -71,23 +75,24 @@ struct agent {
 	struct agent_options opt;
 	struct fence_policy *policy; /* owned */
 	struct fence_kernel *kernel; /* owned */
-	struct fence_log *log;	     /* owned */
-	struct fence_buf body;	     /* reused for every row */
-	struct agent_exec **execs;   /* owned; AGENT_EXECS buckets */
+	struct fence_log *log; /* owned */
+	struct fence_buf body; /* reused for every row */
+	struct agent_exec **execs; /* owned; AGENT_EXECS buckets */
 	struct agent_exec *exec_ring[AGENT_EXECS];
 	uint32_t exec_at;
 	struct agent_flow *flows; /* owned; index 0 unused */
-	uint32_t *flow_buckets;	  /* owned */
-	uint32_t flow_free, flow_fresh;		    /* first free slot; slots ever used */
-	uint32_t flow_oldest, flow_newest, flow_late; /* by age; late: the first that had no row for lasting yet */
+	uint32_t *flow_buckets; /* owned */
+	uint32_t flow_free, flow_fresh; /* first free slot; slots ever used */
+	uint32_t flow_oldest, flow_newest,
+		flow_late; /* by age; late: the first that had no row for lasting yet */
 	struct agent_session *sessions; /* owned list */
-	struct names *names;		/* owned */
-	struct exe_queue *exes;		/* owned */
-	struct show *show;		/* owned */
+	struct names *names; /* owned */
+	struct exe_queue *exes; /* owned */
+	struct show *show; /* owned */
 	struct agent_totals totals;
 	uint64_t counters[FENCE_C_MAX]; /* as last logged */
-	int64_t wall_offset;		/* ns: wall clock minus boot clock, taken every turn */
-	uint64_t now;			/* boot time of this turn */
+	int64_t wall_offset; /* ns: wall clock minus boot clock, taken every turn */
+	uint64_t now; /* boot time of this turn */
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
@@ -98,15 +103,17 @@ int agent_exec_init(struct agent *a);
 void agent_exec_done(struct agent *a);
 struct agent_exec *agent_exec_find(struct agent *a, uint64_t id);
 struct agent_exec *agent_exec_add(struct agent *a, const struct fence_rec_exec *r, int existing);
-void agent_exec_log(struct agent *a, struct agent_exec *e); /* its row, and those of its ancestors, once */
-int agent_exes_work(struct agent *a);			    /* hash a slice; 1 while there is more */
+void agent_exec_log(struct agent *a,
+		    struct agent_exec *e); /* its row, and those of its ancestors, once */
+int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
 int agent_hash_file(const char *path, uint8_t out[32], uint64_t *size);
 
 /* confine.c */
 int agent_policy_install(struct agent *a, struct fence_diag *d);
 int agent_reconcile(struct agent *a);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
-int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session, struct fence_diag *d);
+int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
+		  struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
 struct agent_session *agent_session_add(struct agent *a, uint64_t id);
 void agent_sessions_turn(struct agent *a, int final);
@@ -129,8 +136,9 @@ void agent_flows_turn(struct agent *a, int final);
 /* rows.c: one row; the body is built in a->body */
 struct fence_json *agent_row(struct agent *a, struct fence_json *j); /* begin: opens the object */
 int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind);
-int64_t agent_us(const struct agent *a, uint64_t boot_ns); /* boot time to wall clock microseconds */
-void agent_log_turn(struct agent *a);			   /* commit; gaps and losses become rows */
+int64_t agent_us(const struct agent *a,
+		 uint64_t boot_ns); /* boot time to wall clock microseconds */
+void agent_log_turn(struct agent *a); /* commit; gaps and losses become rows */
 void agent_log_start(struct agent *a);
 void agent_log_stop(struct agent *a, const char *why);
 void agent_status(struct agent *a, struct fence_buf *out);
@@ -138,7 +146,8 @@ void agent_status(struct agent *a, struct fence_buf *out);
 /* show.c */
 struct show *agent_show_new(int table);
 void agent_show_free(struct show *s);
-void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, const char *state, uint64_t tx, uint64_t rx);
+void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, const char *state,
+		     uint64_t tx, uint64_t rx);
 void agent_show_note(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void agent_show_turn(struct agent *a);
 void agent_show_summary(struct agent *a);

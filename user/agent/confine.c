@@ -23,7 +23,8 @@ static uint64_t fnv(const char *s, size_t n)
 	return h;
 }
 
-static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, uint8_t tool, uint8_t kind)
+static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, uint8_t tool,
+		       uint8_t kind)
 {
 	struct fence_service_key k = { .port = port, .tool = tool, .kind = kind };
 	uint32_t one = 1;
@@ -42,7 +43,8 @@ static int system_resolvers(struct agent *a)
 	int err = 0;
 
 	while (f && !err && fgets(line, sizeof(line), f))
-		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 && !fence_addr_parse(text, addr))
+		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 &&
+		    !fence_addr_parse(text, addr))
 			err = put_service(a, addr, 53, 0, FENCE_SVC_RESOLVER);
 	return err;
 }
@@ -57,14 +59,17 @@ static int put_services(struct agent *a)
 		err = put_service(a, p->resolvers[i], 53, 0, FENCE_SVC_RESOLVER);
 	for (i = 0; !err && i < p->nproxies; i++)
 		if (p->proxies[i].is_addr)
-			err = put_service(a, p->proxies[i].addr, p->proxies[i].port, 0, FENCE_SVC_PROXY);
+			err = put_service(a, p->proxies[i].addr, p->proxies[i].port, 0,
+					  FENCE_SVC_PROXY);
 	for (i = 0; !err && i < p->ntools; i++)
 		for (j = 0; !err && j < p->tools[i].nlocal; j++)
-			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1), FENCE_SVC_LOCAL);
+			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
+					  FENCE_SVC_LOCAL);
 	return err;
 }
 
-static int put_match(struct agent *a, uint8_t tool, uint8_t index, const struct fence_policy_match *m)
+static int put_match(struct agent *a, uint8_t tool, uint8_t index,
+		     const struct fence_policy_match *m)
 {
 	struct fence_match_rule r = { .tool = tool, .rule = index };
 	struct fence_match_key k = { .kind = m->kind };
@@ -73,7 +78,10 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index, const struct 
 	if (m->kind == FENCE_MATCH_UID)
 		k.value = m->uid;
 	else if (m->kind == FENCE_MATCH_CGROUP && leaf)
-		k.value = fnv(leaf + 1, strlen(leaf + 1)); /* the kernel sees one name; user space confirms the path */
+		k.value =
+			fnv(leaf + 1,
+			    strlen(leaf +
+				   1)); /* the kernel sees one name; user space confirms the path */
 	else
 		k.value = fnv(m->text, strlen(m->text));
 	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
@@ -83,7 +91,8 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index, const struct 
 
 static uint32_t config_flags(const struct fence_policy *p)
 {
-	uint32_t flags = (p->monitor ? FENCE_CFG_MONITOR : 0u) | (p->quic_allow ? FENCE_CFG_QUIC : 0u);
+	uint32_t flags =
+		(p->monitor ? FENCE_CFG_MONITOR : 0u) | (p->quic_allow ? FENCE_CFG_QUIC : 0u);
 	size_t i, j;
 
 	for (i = 0; i < p->ntools; i++)
@@ -96,10 +105,14 @@ static uint32_t config_flags(const struct fence_policy *p)
 	return flags;
 }
 
-/* What an earlier agent left in the policy maps goes first: for that moment sessions may reach nothing. */
+/*
+ * What an earlier agent left in the policy maps goes first: for that moment sessions may reach
+ * nothing.
+ */
 static int clear_policy(struct agent *a)
 {
-	static const enum fence_map maps[] = { FENCE_MAP_NAMES, FENCE_MAP_NETS, FENCE_MAP_SERVICES, FENCE_MAP_MATCHES, FENCE_MAP_ANSWERS };
+	static const enum fence_map maps[] = { FENCE_MAP_NAMES, FENCE_MAP_NETS, FENCE_MAP_SERVICES,
+					       FENCE_MAP_MATCHES, FENCE_MAP_ANSWERS };
 	size_t i;
 	int err = 0;
 
@@ -111,7 +124,10 @@ static int clear_policy(struct agent *a)
 int agent_policy_install(struct agent *a, struct fence_diag *d)
 {
 	const struct fence_policy *p = a->policy;
-	struct fence_config c = { .magic = FENCE_MAGIC, .abi = FENCE_ABI, .flags = config_flags(p) }, old;
+	struct fence_config c = { .magic = FENCE_MAGIC,
+				  .abi = FENCE_ABI,
+				  .flags = config_flags(p) },
+			    old;
 	struct fence_answer net = { .until = ~0ULL };
 	uint32_t zero = 0;
 	size_t i, j;
@@ -126,7 +142,8 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 	c.ttl_ceiling = (uint64_t)p->ttl_ceiling * 1000000000;
 	memcpy(c.policy, p->sha, 32);
 	for (i = 0; !err && i < p->nnames; i++)
-		err = fence_kernel_put(a->kernel, FENCE_MAP_NAMES, &p->names[i].key, &p->names[i].rule);
+		err = fence_kernel_put(a->kernel, FENCE_MAP_NAMES, &p->names[i].key,
+				       &p->names[i].rule);
 	for (i = 0; !err && i < p->nnets; i++) {
 		net.rule = p->nets[i].rule;
 		err = fence_kernel_put(a->kernel, FENCE_MAP_NETS, &p->nets[i].key, &net);
@@ -138,7 +155,9 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 		err = put_services(a);
 	if (!err)
 		err = fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c);
-	return err ? fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s", strerror(-err)) : 0;
+	return err ? fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
+				    strerror(-err))
+		   : 0;
 }
 
 struct agent_session *agent_session_find(struct agent *a, uint64_t id)
@@ -179,8 +198,9 @@ static void session_end_row(struct agent *a, const struct agent_session *s)
 	fence_json_int(&j, "start", agent_us(a, s->start));
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, s->tool));
 	agent_row_end(a, &j, "session");
-	agent_show_note(a, "session of %s ends: %llu processes, %llu flows, %llu denials", fence_policy_tool_name(a->policy, s->tool),
-			(unsigned long long)s->procs, (unsigned long long)s->flows, (unsigned long long)s->denials);
+	agent_show_note(a, "session of %s ends: %llu processes, %llu flows, %llu denials",
+			fence_policy_tool_name(a->policy, s->tool), (unsigned long long)s->procs,
+			(unsigned long long)s->flows, (unsigned long long)s->denials);
 }
 
 /* Sockets are closed after the last process is counted out: totals are written a second later. */
@@ -230,7 +250,10 @@ static int cgroup_below(const char *path, const char *want)
 	return !strncmp(path, want, n) && (!path[n] || path[n] == '/');
 }
 
-/* What the kernel could not prove alone. Refuted only when it is certain; a process that is gone stays what it was. */
+/*
+ * What the kernel could not prove alone. Refuted only when it is certain; a process that is gone
+ * stays what it was.
+ */
 static int refuted(const struct fence_policy_match *m, uint32_t tgid)
 {
 	char path[600];
@@ -251,17 +274,20 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	struct fence_session s;
 	struct agent_session *as;
 
-	if (!r->tool || r->tool > a->policy->ntools || r->rule >= a->policy->tools[r->tool - 1].nmatch)
+	if (!r->tool || r->tool > a->policy->ntools ||
+	    r->rule >= a->policy->tools[r->tool - 1].nmatch)
 		return;
 	m = &a->policy->tools[r->tool - 1].match[r->rule];
-	if (!refuted(m, r->tgid) || fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s))
+	if (!refuted(m, r->tgid) ||
+	    fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s))
 		return;
 	s.cleared = 1;
 	fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s);
 	as = agent_session_find(a, r->session);
 	if (as)
 		as->refuted = 1;
-	agent_show_note(a, "pid %u is not %s after all: %s", r->tgid, fence_policy_tool_name(a->policy, r->tool),
+	agent_show_note(a, "pid %u is not %s after all: %s", r->tgid,
+			fence_policy_tool_name(a->policy, r->tool),
 			m->has_sha ? "its file has another SHA-256" : "it is in another cgroup");
 }
 
@@ -272,7 +298,10 @@ static int write_text(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
 }
 
-/* A root-owned cgroup of its own, which an unprivileged process cannot leave; its sockets are the session's, whoever made them. */
+/*
+ * A root-owned cgroup of its own, which an unprivileged process cannot leave; its sockets are the
+ * session's, whoever made them.
+ */
 static int session_cgroup(struct agent *a, struct agent_session *s, const char *tool)
 {
 	char base[200], path[340], pid[16];
@@ -303,9 +332,12 @@ static int session_cgroup(struct agent *a, struct agent_session *s, const char *
 	return write_text(path, pid);
 }
 
-static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule, uint64_t *session)
+static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule,
+	       uint64_t *session)
 {
-	struct fence_session s = { .procs = 1, .total = 1, .tool = tool, .match = how, .rule = rule, .tgid = tgid };
+	struct fence_session s = {
+		.procs = 1, .total = 1, .tool = tool, .match = how, .rule = rule, .tgid = tgid
+	};
 	struct fence_proc p;
 	struct timespec now;
 
@@ -328,32 +360,47 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 }
 
 /* The row and the line of a session that the kernel did not begin itself. */
-static struct agent_session *session_told(struct agent *a, uint64_t id, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule)
+static struct agent_session *session_told(struct agent *a, uint64_t id, uint32_t tgid, uint8_t tool,
+					  uint8_t how, uint8_t rule)
 {
-	struct fence_rec_session r = { .h = { .kind = FENCE_K_SESSION, .len = sizeof(r), .version = 1, .time = id },
-				       .session = id, .total = 1, .start = id, .tgid = tgid, .rule = rule, .tool = tool, .match = how,
-				       .change = FENCE_SESSION_START };
+	struct fence_rec_session r = {
+		.h = { .kind = FENCE_K_SESSION, .len = sizeof(r), .version = 1, .time = id },
+		.session = id,
+		.total = 1,
+		.start = id,
+		.tgid = tgid,
+		.rule = rule,
+		.tool = tool,
+		.match = how,
+		.change = FENCE_SESSION_START
+	};
 
 	agent_record(a, &r.h);
 	return agent_session_find(a, id);
 }
 
-int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session, struct fence_diag *d)
+int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
+		  struct fence_diag *d)
 {
 	uint8_t id = fence_policy_tool(a->policy, tool);
 	struct agent_session *s;
 	int err;
 
 	if (!id)
-		return fence_diag_set(d, -ENOENT, NULL, "the policy \"%s\" has no tool \"%s\"", a->policy->name, tool);
+		return fence_diag_set(d, -ENOENT, NULL, "the policy \"%s\" has no tool \"%s\"",
+				      a->policy->name, tool);
 	err = tag(a, tgid, id, FENCE_MATCH_EXEC, 0, session);
 	if (err == -EALREADY)
-		return fence_diag_set(d, err, NULL, "this process belongs to a session already, and stays in it");
+		return fence_diag_set(d, err, NULL,
+				      "this process belongs to a session already, and stays in it");
 	if (err < 0)
-		return fence_diag_set(d, err, NULL, "the session cannot be begun: %s", strerror(-err));
+		return fence_diag_set(d, err, NULL, "the session cannot be begun: %s",
+				      strerror(-err));
 	s = session_told(a, *session, tgid, id, FENCE_MATCH_EXEC, 0);
 	err = s ? session_cgroup(a, s, tool) : -ENOMEM;
-	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s", strerror(-err)) : 0;
+	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s",
+					strerror(-err))
+		       : 0;
 }
 
 /* ---- what was there before ---- */
@@ -408,7 +455,8 @@ static int unit_in(const char *path, const char *unit)
 	return 0;
 }
 
-static int matches(const struct fence_policy_match *m, uint32_t tgid, const char *exe, uint32_t uid, const char *cgroup)
+static int matches(const struct fence_policy_match *m, uint32_t tgid, const char *exe, uint32_t uid,
+		   const char *cgroup)
 {
 	switch (m->kind) {
 	case FENCE_MATCH_EXE:
@@ -424,8 +472,11 @@ static int matches(const struct fence_policy_match *m, uint32_t tgid, const char
 	}
 }
 
-/* A running process that is a tool's becomes a session; one whose parent is in a session joins it. */
-static void join(struct recon *r, const struct fence_recon_task *t, const char *exe, uint32_t uid, const char *cgroup)
+/*
+ * A running process that is a tool's becomes a session; one whose parent is in a session joins it.
+ */
+static void join(struct recon *r, const struct fence_recon_task *t, const char *exe, uint32_t uid,
+		 const char *cgroup)
 {
 	const struct fence_policy *p = r->a->policy;
 	struct fence_proc own, parent;
@@ -435,7 +486,8 @@ static void join(struct recon *r, const struct fence_recon_task *t, const char *
 
 	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) || own.session)
 		return;
-	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) && parent.session) {
+	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) &&
+	    parent.session) {
 		own.session = parent.session;
 		own.tool = parent.tool;
 		if (!fence_kernel_get(r->a->kernel, FENCE_MAP_SESSIONS, &own.session, &s)) {
@@ -449,8 +501,10 @@ static void join(struct recon *r, const struct fence_recon_task *t, const char *
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++)
 			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup) &&
-			    !tag(r->a, t->tgid, (uint8_t)(i + 1), p->tools[i].match[j].kind, (uint8_t)j, &session)) {
-				session_told(r->a, session, t->tgid, (uint8_t)(i + 1), p->tools[i].match[j].kind, (uint8_t)j);
+			    !tag(r->a, t->tgid, (uint8_t)(i + 1), p->tools[i].match[j].kind,
+				 (uint8_t)j, &session)) {
+				session_told(r->a, session, t->tgid, (uint8_t)(i + 1),
+					     p->tools[i].match[j].kind, (uint8_t)j);
 				r->matched++;
 				return;
 			}
@@ -458,7 +512,8 @@ static void join(struct recon *r, const struct fence_recon_task *t, const char *
 
 static void on_task(void *ctx, const struct fence_recon_task *t)
 {
-	char room[sizeof(struct fence_rec_exec) + FENCE_PATH_MAX] __attribute__((aligned(8))) = { 0 };
+	char room[sizeof(struct fence_rec_exec) + FENCE_PATH_MAX]
+		__attribute__((aligned(8))) = { 0 };
 	struct fence_rec_exec *e = (void *)room;
 	char exe[FENCE_PATH_MAX] = "", cgroup[512] = "", path[64];
 	struct recon *r = ctx;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Flows: from their first record to their last, one row each. A flow that ends within a second has its one row then; one that lasts
- * has a row when it is known to last, and another at its end. A denial is a row at once.
+ * Flows: from their first record to their last, one row each. A flow that ends within a second has
+ * its one row then; one that lasts has a row when it is known to last, and another at its end. A
+ * denial is a row at once.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -76,8 +77,26 @@ static void forget(struct agent *a, struct agent_flow *f)
 	a->flow_free = self;
 }
 
+/* In the order of the struct, so that anybody can decide again. */
+static void put_facts(struct fence_json *j, const struct fence_facts *f)
+{
+	const uint8_t v[] = { f->at, f->flags, f->proto, f->addr, f->name, f->stream, f->form };
+	size_t i;
+
+	fence_json_array(j, "facts");
+	for (i = 0; i < sizeof(v); i++)
+		fence_json_int(j, NULL, v[i]);
+	fence_json_array_end(j);
+}
+
+static const char *proto_name(uint8_t proto)
+{
+	return proto == FENCE_IPPROTO_UDP ? "udp" : proto == FENCE_IPPROTO_TCP ? "tcp" : "other";
+}
+
 /* Write the flow's row. `state`: "open", "closed", or "lost" when its end was not seen. */
-static void flow_row(struct agent *a, struct agent_flow *f, const char *state, uint64_t end, uint64_t tx, uint64_t rx, int shared)
+static void flow_row(struct agent *a, struct agent_flow *f, const char *state, uint64_t end,
+		     uint64_t tx, uint64_t rx, int shared)
 {
 	char addr[FENCE_ADDR_TEXT];
 	struct fence_json j;
@@ -98,21 +117,12 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	fence_json_id(&j, "exec", f->exec);
 	if (f->existing)
 		fence_json_bool(&j, "existing", 1);
-	if (f->facts.flags & FENCE_F_CONFINED) {
-		fence_json_array(&j, "facts");
-		fence_json_int(&j, NULL, f->facts.at);
-		fence_json_int(&j, NULL, f->facts.flags);
-		fence_json_int(&j, NULL, f->facts.proto);
-		fence_json_int(&j, NULL, f->facts.addr);
-		fence_json_int(&j, NULL, f->facts.name);
-		fence_json_int(&j, NULL, f->facts.stream);
-		fence_json_int(&j, NULL, f->facts.form);
-		fence_json_array_end(&j);
-	}
+	if (f->facts.flags & FENCE_F_CONFINED)
+		put_facts(&j, &f->facts);
 	fence_json_str(&j, "grade", f->sni ? "B" : f->dns ? "C" : "D");
 	fence_json_int(&j, "pid", f->tgid);
 	fence_json_int(&j, "port", f->port);
-	fence_json_str(&j, "proto", f->proto == FENCE_IPPROTO_UDP ? "udp" : "tcp");
+	fence_json_str(&j, "proto", proto_name(f->proto));
 	fence_json_str(&j, "reason", fence_reason_name(f->reason));
 	if (f->rule < a->policy->nrules)
 		fence_json_str(&j, "rule", a->policy->rules[f->rule].path);
@@ -152,7 +162,9 @@ static struct agent_flow *slot(struct agent *a)
 	return &a->flows[i];
 }
 
-/* The name that DNS gave for the address: to the program, to one it descends from, or to anybody. */
+/*
+ * The name that DNS gave for the address: to the program, to one it descends from, or to anybody.
+ */
 static void name_it(struct agent *a, struct agent_flow *f)
 {
 	const char *host = agent_names_find(a->names, f->exec, f->addr);
@@ -170,18 +182,8 @@ static void name_it(struct agent *a, struct agent_flow *f)
 	f->dns = host ? strdup(host) : NULL;
 }
 
-static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r)
+static void fill(struct agent_flow *f, const struct fence_rec_flow *r)
 {
-	struct agent_flow *f = find(a, r->cookie);
-	uint32_t self, *b;
-
-	if (f) { /* a datagram socket's next address, or a connect that was tried again */
-		if (!f->logged)
-			flow_row(a, f, "closed", r->h.time, 0, 0, 1);
-		forget(a, f);
-	}
-	f = slot(a);
-	self = (uint32_t)(f - a->flows);
 	memset(f, 0, sizeof(*f));
 	f->cookie = r->cookie;
 	f->exec = r->exec;
@@ -197,6 +199,21 @@ static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r
 	f->action = r->action;
 	f->reason = r->reason;
 	f->facts = r->facts;
+}
+
+static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_flow *f = find(a, r->cookie);
+	uint32_t self, *b;
+
+	if (f) { /* a datagram socket's next address, or a connect that was tried again */
+		if (!f->logged)
+			flow_row(a, f, "closed", r->h.time, 0, 0, 1);
+		forget(a, f);
+	}
+	f = slot(a);
+	self = (uint32_t)(f - a->flows);
+	fill(f, r);
 	f->existing = r->facts.at == FENCE_AT_NONE;
 	b = bucket(a, f->cookie);
 	f->chain = *b;
@@ -249,25 +266,13 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 	}
 }
 
-void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
+/* The row of a denial; `one` is what is known of it as a flow. */
+static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
+			const struct agent_flow *one)
 {
-	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
-	struct agent_flow one = { .cookie = r->cookie, .exec = r->exec, .session = r->session, .opened = r->h.time, .tgid = r->tgid,
-				  .uid = r->uid, .rule = r->rule, .port = r->port, .tool = r->tool, .proto = r->facts.proto,
-				  .action = r->action, .reason = r->reason, .facts = r->facts };
-	struct agent_flow *f = r->cookie ? find(a, r->cookie) : NULL;
 	char addr[FENCE_ADDR_TEXT];
 	struct fence_json j;
-	int64_t seq;
 
-	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
-	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET))
-		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
-	identify(a, r->exec);
-	memcpy(one.addr, r->addr, 16);
-	name_it(a, &one);
-	if (r->name_len)
-		one.sni = strndup(r->name, r->name_len);
 	agent_row(a, &j);
 	fence_json_str(&j, "action", fence_action_name(r->action));
 	fence_json_str(&j, "addr", fence_addr_text(r->addr, addr));
@@ -275,27 +280,19 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 	fence_json_int(&j, "cookie", (int64_t)r->cookie);
 	if (r->detail)
 		fence_json_int(&j, "detail", r->detail);
-	if (one.dns && r->facts.at != FENCE_AT_DNS) {
-		fence_json_str(&j, "dns", one.dns);
-		fence_json_str(&j, "dns_by", one.dns_machine ? "machine" : "process");
+	if (one->dns && r->facts.at != FENCE_AT_DNS) {
+		fence_json_str(&j, "dns", one->dns);
+		fence_json_str(&j, "dns_by", one->dns_machine ? "machine" : "process");
 	}
 	fence_json_id(&j, "exec", r->exec);
-	fence_json_array(&j, "facts");
-	fence_json_int(&j, NULL, r->facts.at);
-	fence_json_int(&j, NULL, r->facts.flags);
-	fence_json_int(&j, NULL, r->facts.proto);
-	fence_json_int(&j, NULL, r->facts.addr);
-	fence_json_int(&j, NULL, r->facts.name);
-	fence_json_int(&j, NULL, r->facts.stream);
-	fence_json_int(&j, NULL, r->facts.form);
-	fence_json_array_end(&j);
+	put_facts(&j, &r->facts);
 	if (r->level)
 		fence_json_int(&j, "level", r->level);
 	if (r->name_len)
 		fence_json_strn(&j, "name", r->name, r->name_len);
 	fence_json_int(&j, "pid", r->tgid);
 	fence_json_int(&j, "port", r->port);
-	fence_json_str(&j, "proto", r->facts.proto == FENCE_IPPROTO_UDP ? "udp" : r->facts.proto == FENCE_IPPROTO_TCP ? "tcp" : "other");
+	fence_json_str(&j, "proto", proto_name(r->facts.proto));
 	fence_json_str(&j, "reason", fence_reason_name(r->reason));
 	if (r->rule < a->policy->nrules)
 		fence_json_str(&j, "rule", a->policy->rules[r->rule].path);
@@ -304,7 +301,31 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
 	if (r->uid != ~0u)
 		fence_json_int(&j, "uid", r->uid);
-	seq = agent_row_end(a, &j, "deny");
+	return agent_row_end(a, &j, "deny");
+}
+
+/* A refused stream must not hang: its socket is destroyed, and the program sees an error. */
+static void destroy(const struct fence_rec_flow *r)
+{
+	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
+	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET))
+		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
+}
+
+void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
+{
+	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
+	struct agent_flow *f = r->cookie ? find(a, r->cookie) : NULL;
+	struct agent_flow one;
+	int64_t seq;
+
+	destroy(r);
+	identify(a, r->exec);
+	fill(&one, r);
+	name_it(a, &one);
+	if (r->name_len)
+		one.sni = strndup(r->name, r->name_len);
+	seq = deny_row(a, r, &one);
 	if (r->action == FENCE_DENY)
 		a->totals.denials++;
 	else

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Programs: what runs in which process, where it came from, and the hash of its file. A program is written down when the first of its
- * flows or sessions is, its ancestors before it; its file is hashed in slices between turns, once an inode.
+ * Programs: what runs in which process, where it came from, and the hash of its file. A program is
+ * written down when the first of its flows or sessions is, its ancestors before it; its file is
+ * hashed in slices between turns, once an inode.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
-#define EXES 512	  /* files whose hash is known or waited for */
+#define EXES 512 /* files whose hash is known or waited for */
 #define SLICE (4u << 20) /* bytes hashed between two turns */
 #define ANCESTORS 32
 
@@ -28,9 +29,9 @@ struct exe {
 
 struct exe_queue {
 	struct exe known[EXES];
-	size_t count;	/* ever; index modulo EXES */
-	size_t done;	/* hashed so far */
-	int fd;		/* of the one in work */
+	size_t count; /* ever; index modulo EXES */
+	size_t done; /* hashed so far */
+	int fd; /* of the one in work */
 	uint64_t size;
 	EVP_MD_CTX *md; /* owned */
 };
@@ -233,7 +234,10 @@ static void hex(const uint8_t *in, size_t n, char *out)
 		sprintf(out + 2 * i, "%02x", in[i]);
 }
 
-/* The file of a process that may be gone: its own link first, so that a replaced file is told from the one that runs. */
+/*
+ * The file of a process that may be gone: its own link first, so that a replaced file is told from
+ * the one that runs.
+ */
 static int exe_open(const struct exe *x)
 {
 	char path[64];

@@ -56,9 +56,12 @@ static int parse_time(const char *text, long *seconds)
 static int options(int argc, char **argv, struct agent_options *o)
 {
 	static const struct option longs[] = {
-		{ "policy", 1, NULL, 'p' }, { "db", 1, NULL, 'd' },    { "control", 1, NULL, 'c' }, { "cgroup", 1, NULL, 'g' },
-		{ "pin-dir", 1, NULL, 'n' }, { "table", 0, NULL, 't' }, { "quiet", 0, NULL, 'q' },   { "for", 1, NULL, 'f' },
-		{ "keep", 0, NULL, 'k' },   { "unpin", 0, NULL, 'u' }, { NULL, 0, NULL, 0 },
+		{ "policy", 1, NULL, 'p' },  { "db", 1, NULL, 'd' },
+		{ "control", 1, NULL, 'c' }, { "cgroup", 1, NULL, 'g' },
+		{ "pin-dir", 1, NULL, 'n' }, { "table", 0, NULL, 't' },
+		{ "quiet", 0, NULL, 'q' },   { "for", 1, NULL, 'f' },
+		{ "keep", 0, NULL, 'k' },    { "unpin", 0, NULL, 'u' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c, unpin = 0;
 
@@ -134,10 +137,13 @@ static int lock(const struct agent *a, struct fence_diag *d)
 	snprintf(path, sizeof(path), "%s.lock", a->opt.control);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (err < 0 || fd < 0)
-		return fence_diag_set(d, err < 0 ? err : -errno, NULL, "%s cannot be made; give another path with --control", path);
+		return fence_diag_set(d, err < 0 ? err : -errno, NULL,
+				      "%s cannot be made; give another path with --control", path);
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		close(fd);
-		return fence_diag_set(d, -EBUSY, NULL, "an agent is already running here; see `crmfence status`, or end it first");
+		return fence_diag_set(
+			d, -EBUSY, NULL,
+			"an agent is already running here; see `crmfence status`, or end it first");
 	}
 	return fd; /* kept open on purpose */
 }
@@ -171,7 +177,9 @@ static int start(struct agent *a, struct fence_diag *d)
 		return err;
 	agent_log_start(a);
 	err = agent_reconcile(a);
-	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s", strerror(-err)) : 0;
+	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
+					strerror(-err))
+		       : 0;
 }
 
 static void on_control(struct agent *a, int listener)
@@ -235,7 +243,8 @@ static int signals(void)
 
 static int ticks(void)
 {
-	struct itimerspec t = { .it_interval.tv_nsec = AGENT_TURN_MS * 1000000, .it_value.tv_nsec = AGENT_TURN_MS * 1000000 };
+	struct itimerspec t = { .it_interval.tv_nsec = AGENT_TURN_MS * 1000000,
+				.it_value.tv_nsec = AGENT_TURN_MS * 1000000 };
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 
 	timerfd_settime(fd, 0, &t, NULL);
@@ -309,7 +318,9 @@ int main(int argc, char **argv)
 	const char *why;
 	int control, err;
 
-	a.opt = (struct agent_options){ .policy = DEFAULT_POLICY, .db = DEFAULT_DB, .control = FENCE_CONTROL_PATH };
+	a.opt = (struct agent_options){ .policy = DEFAULT_POLICY,
+					.db = DEFAULT_DB,
+					.control = FENCE_CONTROL_PATH };
 	err = options(argc, argv, &a.opt);
 	if (err < 0) {
 		fputs(usage, stderr);
@@ -322,14 +333,15 @@ int main(int argc, char **argv)
 	err = start(&a, &d);
 	control = err < 0 ? err : fence_control_listen(a.opt.control);
 	if (err >= 0 && control < 0)
-		err = fence_diag_set(&d, control, NULL, "%s cannot be listened on: %s", a.opt.control, strerror(-control));
+		err = fence_diag_set(&d, control, NULL, "%s cannot be listened on: %s",
+				     a.opt.control, strerror(-control));
 	if (err < 0) {
 		fprintf(stderr, "crmfenced: %s\n", fence_diag_line(&d, line, sizeof(line)));
 		done(&a, a.kernel && fence_kernel_adopted(a.kernel));
 		return 2;
 	}
-	agent_show_note(&a, "policy \"%s\" is %s; log %s", a.policy->name, a.policy->monitor ? "watched, nothing is blocked" : "enforced",
-			a.opt.db);
+	agent_show_note(&a, "policy \"%s\" is %s; log %s", a.policy->name,
+			a.policy->monitor ? "watched, nothing is blocked" : "enforced", a.opt.db);
 	why = loop(&a, control);
 	close(control);
 	unlink(a.opt.control);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Which name an address was given for: to this program, or to anybody on the machine (exec 0), labelled so by the caller. Four ways a
- * set, the oldest makes room: a name that is forgotten costs a label, never a verdict.
+ * Which name an address was given for: to this program, or to anybody on the machine (exec 0),
+ * labelled so by the caller. Four ways a set, the oldest makes room: a name that is forgotten costs
+ * a label, never a verdict.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ struct entry {
 	uint64_t exec;
 	uint8_t addr[16];
 	uint64_t used; /* order of learning; 0: empty */
-	char *host;    /* owned */
+	char *host; /* owned */
 };
 
 struct names {

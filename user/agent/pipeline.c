@@ -50,7 +50,8 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	s->tgid = r->tgid;
 	a->totals.sessions++;
 	session_row(a, s, "start");
-	agent_show_note(a, "session of %s begins: pid %u, recognised by %s", fence_policy_tool_name(a->policy, s->tool), s->tgid,
+	agent_show_note(a, "session of %s begins: pid %u, recognised by %s",
+			fence_policy_tool_name(a->policy, s->tool), s->tgid,
 			fence_match_name(s->match));
 }
 

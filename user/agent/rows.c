@@ -9,7 +9,8 @@
 #include "agent/agent.h"
 
 static const char *const counter_names[FENCE_C_MAX] = {
-	"ring", "ring_denials", "procs_full", "sessions_full", "socks_full", "scratch_busy", "answers_full", "argv_faults", "denied",
+	"ring",		"ring_denials", "procs_full",  "sessions_full", "socks_full",
+	"scratch_busy", "answers_full", "argv_faults", "denied",
 };
 
 struct fence_json *agent_row(struct agent *a, struct fence_json *j)
@@ -68,7 +69,9 @@ void agent_log_turn(struct agent *a)
 	err = fence_log_commit(a->log);
 	if (err < 0 && !a->log_full) {
 		a->log_full = 1;
-		agent_show_note(a, "the log cannot be written (%s): enforcement goes on; make room for %s", strerror(-err), a->opt.db);
+		agent_show_note(
+			a, "the log cannot be written (%s): enforcement goes on; make room for %s",
+			strerror(-err), a->opt.db);
 	}
 	if (err < 0)
 		return;
@@ -79,7 +82,8 @@ void agent_log_turn(struct agent *a)
 	if (fence_log_commit(a->log) < 0)
 		return;
 	a->log_full = 0;
-	agent_show_note(a, "the log is written again; %llu rows were lost and are in it as a gap", (unsigned long long)lost);
+	agent_show_note(a, "the log is written again; %llu rows were lost and are in it as a gap",
+			(unsigned long long)lost);
 }
 
 void agent_log_start(struct agent *a)
@@ -112,7 +116,10 @@ void agent_log_start(struct agent *a)
 		fence_json_str(&j, "state", "attached");
 		agent_row_end(a, &j, "sensor");
 	}
-	/* what an earlier agent's programs counted is not this one's loss, but nobody has written it down either */
+	/*
+	 * what an earlier agent's programs counted is not this one's loss, but nobody has written
+	 * it down either
+	 */
 	losses(a);
 }
 
@@ -141,8 +148,11 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_open(&j, "counters");
 	/* canonical order is not needed for a reply, but the writer asks for it */
 	{
-		static const int order[] = { FENCE_C_ANSWER_FULL, FENCE_C_ARG_FAULT, FENCE_C_DENIED, FENCE_C_PROC_FULL, FENCE_C_RING_LOST,
-					     FENCE_C_RING_LOST_DENY, FENCE_C_SCRATCH_BUSY, FENCE_C_SESSION_FULL, FENCE_C_SOCK_FULL };
+		static const int order[] = { FENCE_C_ANSWER_FULL,  FENCE_C_ARG_FAULT,
+					     FENCE_C_DENIED,	   FENCE_C_PROC_FULL,
+					     FENCE_C_RING_LOST,	   FENCE_C_RING_LOST_DENY,
+					     FENCE_C_SCRATCH_BUSY, FENCE_C_SESSION_FULL,
+					     FENCE_C_SOCK_FULL };
 
 		for (i = 0; i < FENCE_C_MAX; i++)
 			fence_json_int(&j, counter_names[order[i]], (int64_t)counters[order[i]]);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a person at the terminal sees: a live table, or one line a flow when nobody is there to redraw for. */
+/*
+ * What a person at the terminal sees: a live table, or one line a flow when nobody is there to
+ * redraw for.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +16,8 @@
 
 #define ROWS 64
 #define NOTES 4
-#define HOSTS 4096 /* distinct destinations counted for the summary; hashed, so a clash counts once */
+#define HOSTS \
+	4096 /* distinct destinations counted for the summary; hashed, so a clash counts once */
 
 struct line {
 	char text[160];
@@ -93,7 +97,8 @@ static void amount(uint64_t n, char out[12])
 		snprintf(out, 12, "%llu", (unsigned long long)n);
 }
 
-void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, const char *state, uint64_t tx, uint64_t rx)
+void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, const char *state,
+		     uint64_t tx, uint64_t rx)
 {
 	const char *host = f->sni ? f->sni : f->dns, *program = "?";
 	struct agent_exec *e = agent_exec_find(a, f->exec);
@@ -111,7 +116,8 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 		return;
 	if (e && e->path && strrchr(e->path, '/'))
 		program = strrchr(e->path, '/') + 1;
-	if (f->facts.at == FENCE_AT_CREATE || f->facts.at == FENCE_AT_SOCKOPT || f->facts.at == FENCE_AT_BIND)
+	if (f->facts.at == FENCE_AT_CREATE || f->facts.at == FENCE_AT_SOCKOPT ||
+	    f->facts.at == FENCE_AT_BIND)
 		snprintf(where, sizeof(where), "(%s)", fence_at_name(f->facts.at));
 	else
 		snprintf(where, sizeof(where), "%.60s:%u", host ? host : addr, f->port);
@@ -120,9 +126,14 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
 	line = s->table ? &s->rows[s->nrows % ROWS] : &one;
-	snprintf(line->text, sizeof(line->text), "%-8s %7lld %-10s %-15.15s %6u %-38.60s %7s %7s %s%s%s", clock, (long long)seq,
-		 fence_action_name(f->action), program, f->tgid, where, out, in, f->session ? fence_policy_tool_name(a->policy, f->tool) : "-",
-		 f->action ? " " : "", f->action ? fence_reason_name(f->reason) : strcmp(state, "open") ? "" : " open");
+	snprintf(line->text, sizeof(line->text),
+		 "%-8s %7lld %-10s %-15.15s %6u %-38.60s %7s %7s %s%s%s", clock, (long long)seq,
+		 fence_action_name(f->action), program, f->tgid, where, out, in,
+		 f->session ? fence_policy_tool_name(a->policy, f->tool) : "-",
+		 f->action ? " " : "",
+		 f->action		 ? fence_reason_name(f->reason)
+		 : strcmp(state, "open") ? ""
+					 : " open");
 	line->action = f->action;
 	line->cookie = f->cookie;
 	if (s->table) {
@@ -150,7 +161,8 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 	s->dirty = 1;
 }
 
-static const char heading[] = "TIME          ID VERDICT    PROGRAM            PID WHERE                                      OUT      IN TOOL";
+static const char heading[] = "TIME          ID VERDICT    PROGRAM            PID WHERE            "
+			      "                          OUT      IN TOOL";
 
 void agent_show_turn(struct agent *a)
 {
@@ -173,11 +185,15 @@ void agent_show_turn(struct agent *a)
 		rows = ROWS;
 	for (session = a->sessions; session; session = session->next)
 		live += !session->ended;
-	printf("\033[H\033[2Jcrmfence  policy \"%s\" (%s)  sessions %zu  flows %llu  hosts %llu  denied %llu%s\n\n%s\n", a->policy->name,
-	       a->policy->monitor ? "monitor" : "enforce", live, (unsigned long long)a->totals.flows, (unsigned long long)a->totals.hosts,
-	       (unsigned long long)(a->totals.denials + a->totals.would), a->log_full ? "  LOG NOT WRITTEN" : "", heading);
+	printf("\033[H\033[2Jcrmfence  policy \"%s\" (%s)  sessions %zu  flows %llu  hosts %llu  "
+	       "denied %llu%s\n\n%s\n",
+	       a->policy->name, a->policy->monitor ? "monitor" : "enforce", live,
+	       (unsigned long long)a->totals.flows, (unsigned long long)a->totals.hosts,
+	       (unsigned long long)(a->totals.denials + a->totals.would),
+	       a->log_full ? "  LOG NOT WRITTEN" : "", heading);
 	for (i = s->nrows > rows ? s->nrows - rows : 0; i < s->nrows; i++)
-		printf("%s%.*s%s\n", tint(s, s->rows[i % ROWS].action), w.ws_col, s->rows[i % ROWS].text, untint(s));
+		printf("%s%.*s%s\n", tint(s, s->rows[i % ROWS].action), w.ws_col,
+		       s->rows[i % ROWS].text, untint(s));
 	printf("\n");
 	for (i = s->nnotes > NOTES ? s->nnotes - NOTES : 0; i < s->nnotes; i++)
 		printf("%.*s\n", w.ws_col, s->notes[i % NOTES]);
@@ -188,9 +204,15 @@ void agent_show_summary(struct agent *a)
 {
 	const struct agent_totals *t = &a->totals;
 
-	printf("\nflows %llu, hosts %llu, sessions %llu, denied %llu, would deny %llu, lost %llu\nlog %s, %lld rows\n",
-	       (unsigned long long)t->flows, (unsigned long long)t->hosts, (unsigned long long)t->sessions, (unsigned long long)t->denials,
-	       (unsigned long long)t->would, (unsigned long long)(t->gaps + t->bad), a->opt.db, (long long)fence_log_seq(a->log));
-	printf("enforcement %s\n", a->opt.keep ? "goes on in the kernel without the agent (crmfence run --unpin ends it)" : "ended with the agent");
+	printf("\nflows %llu, hosts %llu, sessions %llu, denied %llu, would deny %llu, lost "
+	       "%llu\nlog %s, %lld rows\n",
+	       (unsigned long long)t->flows, (unsigned long long)t->hosts,
+	       (unsigned long long)t->sessions, (unsigned long long)t->denials,
+	       (unsigned long long)t->would, (unsigned long long)(t->gaps + t->bad), a->opt.db,
+	       (long long)fence_log_seq(a->log));
+	printf("enforcement %s\n",
+	       a->opt.keep
+		       ? "goes on in the kernel without the agent (crmfence run --unpin ends it)"
+		       : "ended with the agent");
 	fflush(stdout);
 }

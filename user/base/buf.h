@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growing byte buffer that is always terminated. When memory runs out it stays as it was and `failed` is set. */
+/*
+ * A growing byte buffer that is always terminated. When memory runs out it stays as it was and
+ * `failed` is set.
+ */
 #ifndef FENCE_BASE_BUF_H
 #define FENCE_BASE_BUF_H
 
@@ -16,7 +19,8 @@ void fence_buf_done(struct fence_buf *b);
 void fence_buf_reset(struct fence_buf *b); /* empty; memory is kept */
 void fence_buf_add(struct fence_buf *b, const void *data, size_t len);
 void fence_buf_str(struct fence_buf *b, const char *s);
-void fence_buf_printf(struct fence_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void fence_buf_printf(struct fence_buf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 const char *fence_buf_text(const struct fence_buf *b); /* never NULL */
 
 /* Read a whole file of at most `limit` bytes. 0, or a negative errno: -EFBIG when larger. */

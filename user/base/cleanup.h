@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ownership that ends with its scope: declare with a cleanup attribute, let go with TAKE_PTR or TAKE_FD. */
+/*
+ * Ownership that ends with its scope: declare with a cleanup attribute, let go with TAKE_PTR or
+ * TAKE_FD.
+ */
 #ifndef FENCE_BASE_CLEANUP_H
 #define FENCE_BASE_CLEANUP_H
 

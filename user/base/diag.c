@@ -19,6 +19,7 @@ int fence_diag_set(struct fence_diag *d, int err, const char *path, const char *
 
 const char *fence_diag_line(const struct fence_diag *d, char *out, unsigned long size)
 {
-	snprintf(out, size, "%s%s%s%s%s", d->file, d->file[0] ? ": " : "", d->path, d->path[0] ? ": " : "", d->text);
+	snprintf(out, size, "%s%s%s%s%s", d->file, d->file[0] ? ": " : "", d->path,
+		 d->path[0] ? ": " : "", d->text);
 	return out;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Write canonical JSON (RFC 8785): no space, keys in ascending order, integers within 2^53, the shortest escapes. The writer asserts
- * the order of keys, so that a body which would not be canonical cannot be written.
+ * Write canonical JSON (RFC 8785): no space, keys in ascending order, integers within 2^53, the
+ * shortest escapes. The writer asserts the order of keys, so that a body which would not be
+ * canonical cannot be written.
  *
- * Strings are octets from the kernel, not trusted to be UTF-8: an octet over 0x7f that is not part of a valid sequence is written as
- * U+FFFD.
+ * Strings are octets from the kernel, not trusted to be UTF-8: an octet over 0x7f that is not part
+ * of a valid sequence is written as U+FFFD.
  */
 #ifndef FENCE_BASE_JSON_H
 #define FENCE_BASE_JSON_H
@@ -23,12 +24,14 @@ struct fence_json {
 };
 
 void fence_json_init(struct fence_json *j, struct fence_buf *out);
-void fence_json_open(struct fence_json *j, const char *key);  /* object; key NULL at the top or in an array */
+void fence_json_open(struct fence_json *j,
+		     const char *key); /* object; key NULL at the top or in an array */
 void fence_json_close(struct fence_json *j);
 void fence_json_array(struct fence_json *j, const char *key);
 void fence_json_array_end(struct fence_json *j);
 void fence_json_int(struct fence_json *j, const char *key, int64_t v);
-void fence_json_id(struct fence_json *j, const char *key, uint64_t id); /* hex string: ids pass 2^53 */
+void fence_json_id(struct fence_json *j, const char *key,
+		   uint64_t id); /* hex string: ids pass 2^53 */
 void fence_json_bool(struct fence_json *j, const char *key, int v);
 void fence_json_str(struct fence_json *j, const char *key, const char *s);
 void fence_json_strn(struct fence_json *j, const char *key, const char *s, size_t n);

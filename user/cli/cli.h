@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crmfence: one file a command, one row a command in main.c. Exit status: 0 fine, 1 the answer is no, 2 could not do it. */
+/*
+ * crmfence: one file a command, one row a command in main.c. Exit status: 0 fine, 1 the answer is
+ * no, 2 could not do it.
+ */
 #ifndef FENCE_CLI_H
 #define FENCE_CLI_H
 
@@ -40,7 +43,10 @@ void cli_json_row(const struct fence_row *row);
 const char *cli_str(const cJSON *body, const char *key);
 int64_t cli_int(const cJSON *body, const char *key);
 
-/* Last part of the path of program `exec`, remembered from the "process" rows that cli_learn has seen. */
+/*
+ * Last part of the path of program `exec`, remembered from the "process" rows that cli_learn has
+ * seen.
+ */
 void cli_learn(const cJSON *body);
 const cJSON *cli_process(const char *exec);
 const char *cli_program(const char *exec);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * exec --tool T -- CMD ARGS: this very process becomes the session's first and then the program, so that terminal, signals and exit
- * status are the program's own. It inherits no descriptor beyond the three standard ones.
+ * exec --tool T -- CMD ARGS: this very process becomes the session's first and then the program, so
+ * that terminal, signals and exit status are the program's own. It inherits no descriptor beyond
+ * the three standard ones.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,7 +16,9 @@
 
 int cmd_exec(int argc, char **argv)
 {
-	static const struct option longs[] = { { "tool", 1, NULL, 't' }, { "control", 1, NULL, 'c' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = { { "tool", 1, NULL, 't' },
+					       { "control", 1, NULL, 'c' },
+					       { NULL, 0, NULL, 0 } };
 	const char *tool = NULL, *control = FENCE_CONTROL_PATH;
 	static char text[FENCE_CONTROL_REPLY];
 	int c, err;
@@ -30,12 +33,16 @@ int cmd_exec(int argc, char **argv)
 			return 2;
 	}
 	if (!tool || optind >= argc) {
-		fprintf(stderr, "usage: crmfence exec --tool T [--control PATH] -- COMMAND [ARGUMENT...]\n");
+		fprintf(stderr, "usage: crmfence exec --tool T [--control PATH] -- COMMAND "
+				"[ARGUMENT...]\n");
 		return 2;
 	}
 	err = fence_control_ask(control, FENCE_OP_CONFINE, tool, text, sizeof(text));
 	if (!*text && (err == -ECONNREFUSED || err == -ENOENT))
-		snprintf(text, sizeof(text), "no agent answers at %s; start one with `sudo crmfence run`. Nothing was started", control);
+		snprintf(text, sizeof(text),
+			 "no agent answers at %s; start one with `sudo crmfence run`. Nothing was "
+			 "started",
+			 control);
 	if (err < 0) {
 		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
 		return 2;

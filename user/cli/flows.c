@@ -10,26 +10,33 @@ static const char *tint(const char *action)
 {
 	if (!cli_colour())
 		return "";
-	return !strcmp(action, "deny") ? "\033[31m" : !strcmp(action, "would-deny") ? "\033[33m" : "";
+	return !strcmp(action, "deny")	       ? "\033[31m"
+	       : !strcmp(action, "would-deny") ? "\033[33m"
+					       : "";
 }
 
 static void flow_line(const struct fence_row *row, const cJSON *b)
 {
 	char clock[32], out[16], in[16], where[80];
-	const char *name = *cli_str(b, "sni") ? cli_str(b, "sni") : *cli_str(b, "name") ? cli_str(b, "name")
-							  : *cli_str(b, "dns")		? cli_str(b, "dns")
-											: cli_str(b, "addr");
+	const char *name = *cli_str(b, "sni")	 ? cli_str(b, "sni")
+			   : *cli_str(b, "name") ? cli_str(b, "name")
+			   : *cli_str(b, "dns")	 ? cli_str(b, "dns")
+						 : cli_str(b, "addr");
 	const char *action = cli_str(b, "action"), *state = cli_str(b, "state");
 
 	if (!cli_int(b, "port"))
 		snprintf(where, sizeof(where), "(%s)", cli_str(b, "at"));
 	else
 		snprintf(where, sizeof(where), "%.34s:%lld", name, (long long)cli_int(b, "port"));
-	printf("%s%6lld %s %-10s %-12.12s %-36.40s %7s %7s %s%s%s%s\n", tint(action), (long long)row->seq,
-	       cli_clock(cli_int(b, "start"), clock), action, cli_program(cli_str(b, "exec")), where,
-	       cli_amount(cli_int(b, "bytes_out"), out), cli_amount(cli_int(b, "bytes_in"), in),
+	printf("%s%6lld %s %-10s %-12.12s %-36.40s %7s %7s %s%s%s%s\n", tint(action),
+	       (long long)row->seq, cli_clock(cli_int(b, "start"), clock), action,
+	       cli_program(cli_str(b, "exec")), where, cli_amount(cli_int(b, "bytes_out"), out),
+	       cli_amount(cli_int(b, "bytes_in"), in),
 	       *cli_str(b, "tool") ? cli_str(b, "tool") : "-", strcmp(action, "allow") ? " " : "",
-	       strcmp(action, "allow") ? cli_str(b, "reason") : strcmp(state, "closed") ? state : "", *tint(action) ? "\033[0m" : "");
+	       strcmp(action, "allow")	 ? cli_str(b, "reason")
+	       : strcmp(state, "closed") ? state
+					 : "",
+	       *tint(action) ? "\033[0m" : "");
 }
 
 static int flow_row(void *ctx, const struct fence_row *row)
@@ -49,10 +56,14 @@ static int flow_row(void *ctx, const struct fence_row *row)
 
 static void flow_heading(void)
 {
-	printf("%6s %-14s %-10s %-12s %-36s %7s %7s %s\n", "ID", "START", "VERDICT", "PROGRAM", "WHERE", "OUT", "IN", "TOOL");
+	printf("%6s %-14s %-10s %-12s %-36s %7s %7s %s\n", "ID", "START", "VERDICT", "PROGRAM",
+	       "WHERE", "OUT", "IN", "TOOL");
 }
 
-/* Programs are learned from the whole log: a flow's may have begun long before the time that is asked for. */
+/*
+ * Programs are learned from the whole log: a flow's may have begun long before the time that is
+ * asked for.
+ */
 static int learn_row(void *ctx, const struct fence_row *row)
 {
 	cJSON *b = cJSON_Parse(row->body);
@@ -75,7 +86,8 @@ int cmd_flows(int argc, char **argv)
 	struct fence_diag d = { 0 };
 	struct cli_list l;
 
-	if (cli_list_options(argc, argv, "flows [--since T] [--until T] [--last N] [--json] [--db FILE]", &l))
+	if (cli_list_options(argc, argv,
+			     "flows [--since T] [--until T] [--last N] [--json] [--db FILE]", &l))
 		return 2;
 	l.q.kinds = "flow,deny";
 	if (learn(&l, &d) < 0)
@@ -155,7 +167,8 @@ int cmd_sessions(int argc, char **argv)
 	struct cli_list l;
 	const cJSON *b;
 
-	if (cli_list_options(argc, argv, "sessions [--since T] [--until T] [--json] [--db FILE]", &l))
+	if (cli_list_options(argc, argv, "sessions [--since T] [--until T] [--json] [--db FILE]",
+			     &l))
 		return 2;
 	s.l = &l;
 	s.by_id = cJSON_CreateObject();
@@ -163,17 +176,18 @@ int cmd_sessions(int argc, char **argv)
 	if (fence_log_read(l.db, &l.q, session_row, &s, &d) < 0)
 		return cli_fail(&d);
 	if (!l.json)
-		printf("%-14s %-20s %-14s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL", "START", "PID", "RECOGNISED BY", "PROCS", "FLOWS",
-		       "DENIED", "OUT", "IN");
-	cJSON_ArrayForEach(b, s.by_id)
-	{
-		printf("%-14s %-20s %-14s %7lld %-16s ", cli_str(b, "session"), cli_str(b, "tool"), cli_clock(cli_int(b, "start"), clock),
-		       (long long)cli_int(b, "pid"), *cli_str(b, "match") ? cli_str(b, "match") : "?");
+		printf("%-14s %-20s %-14s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL",
+		       "START", "PID", "RECOGNISED BY", "PROCS", "FLOWS", "DENIED", "OUT", "IN");
+	cJSON_ArrayForEach (b, s.by_id) {
+		printf("%-14s %-20s %-14s %7lld %-16s ", cli_str(b, "session"), cli_str(b, "tool"),
+		       cli_clock(cli_int(b, "start"), clock), (long long)cli_int(b, "pid"),
+		       *cli_str(b, "match") ? cli_str(b, "match") : "?");
 		if (!strcmp(cli_str(b, "change"), "start"))
 			printf("live\n");
 		else
-			printf("%5lld %6lld %6lld %7s %7s\n", (long long)cli_int(b, "processes"), (long long)cli_int(b, "flows"),
-			       (long long)cli_int(b, "denials"), cli_amount(cli_int(b, "bytes_out"), out),
+			printf("%5lld %6lld %6lld %7s %7s\n", (long long)cli_int(b, "processes"),
+			       (long long)cli_int(b, "flows"), (long long)cli_int(b, "denials"),
+			       cli_amount(cli_int(b, "bytes_out"), out),
 			       cli_amount(cli_int(b, "bytes_in"), in));
 	}
 	cJSON_Delete(s.by_id);

@@ -19,12 +19,17 @@ static int parse_when(const char *text, int64_t *out)
 	long n = strtol(text, &end, 10), unit = 0;
 
 	if (n > 0 && end[0] && !end[1])
-		unit = *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 0;
+		unit = *end == 's'   ? 1
+		       : *end == 'm' ? 60
+		       : *end == 'h' ? 3600
+		       : *end == 'd' ? 86400
+				     : 0;
 	if (unit) {
 		*out = ((int64_t)time(NULL) - (int64_t)n * unit) * 1000000000;
 		return 0;
 	}
-	end = strptime(text, strchr(text, ' ') || strchr(text, 'T') ? "%Y-%m-%d%n%H:%M" : "%Y-%m-%d", &tm);
+	end = strptime(
+		text, strchr(text, ' ') || strchr(text, 'T') ? "%Y-%m-%d%n%H:%M" : "%Y-%m-%d", &tm);
 	if (!end || *end)
 		return -EINVAL;
 	*out = (int64_t)mktime(&tm) * 1000000000;
@@ -60,14 +65,16 @@ int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *
 		l->rest[l->nrest++] = argv[optind++];
 	if (!bad && optind == argc)
 		return 0;
-	fprintf(stderr, "usage: crmfence %s\n  --since, --until: 10m, 2h, 1d ago, or 2026-01-31 [12:00]\n", usage);
+	fprintf(stderr,
+		"usage: crmfence %s\n  --since, --until: 10m, 2h, 1d ago, or 2026-01-31 [12:00]\n",
+		usage);
 	return 2;
 }
 
 void cli_json_row(const struct fence_row *row)
 {
-	printf("{\"id\":%lld,\"kind\":\"%s\",\"ts\":%lld%s%s\n", (long long)row->seq, row->kind, (long long)(row->ts / 1000),
-	       strcmp(row->body, "{}") ? "," : "", row->body + 1);
+	printf("{\"id\":%lld,\"kind\":\"%s\",\"ts\":%lld%s%s\n", (long long)row->seq, row->kind,
+	       (long long)(row->ts / 1000), strcmp(row->body, "{}") ? "," : "", row->body + 1);
 }
 
 const char *cli_str(const cJSON *body, const char *key)

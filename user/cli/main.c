@@ -16,7 +16,8 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *what;
 } commands[] = {
-	{ "run", cmd_run, "the agent in the foreground, with a live table; takes crmfenced's options" },
+	{ "run", cmd_run,
+	  "the agent in the foreground, with a live table; takes crmfenced's options" },
 	{ "exec", cmd_exec, "start a command as a confined session of a tool" },
 	{ "status", cmd_status, "is an agent running, with which policy, how is it doing" },
 	{ "sessions", cmd_sessions, "sessions of the policy's tools" },
@@ -46,13 +47,16 @@ int cmd_run(int argc, char **argv)
 		args[i] = argv[i];
 	args[argc] = (char *)"--table";
 	execv(path, args);
-	fprintf(stderr, "crmfence: %s: %s; install both programs into one directory\n", path, strerror(errno));
+	fprintf(stderr, "crmfence: %s: %s; install both programs into one directory\n", path,
+		strerror(errno));
 	return 2;
 }
 
 int cmd_status(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", 0, NULL, 'j' }, { "control", 1, NULL, 'c' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = { { "json", 0, NULL, 'j' },
+					       { "control", 1, NULL, 'c' },
+					       { NULL, 0, NULL, 0 } };
 	const char *control = FENCE_CONTROL_PATH;
 	static char text[FENCE_CONTROL_REPLY];
 	const cJSON *e;
@@ -70,7 +74,10 @@ int cmd_status(int argc, char **argv)
 	}
 	err = fence_control_ask(control, FENCE_OP_STATUS, NULL, text, sizeof(text));
 	if (err < 0) {
-		fprintf(stderr, "crmfence: no agent answers at %s (%s); start one with `sudo crmfence run`\n", control, strerror(-err));
+		fprintf(stderr,
+			"crmfence: no agent answers at %s (%s); start one with `sudo crmfence "
+			"run`\n",
+			control, strerror(-err));
 		return 1;
 	}
 	if (json) {
@@ -78,13 +85,18 @@ int cmd_status(int argc, char **argv)
 		return 0;
 	}
 	s = cJSON_Parse(text);
-	printf("policy    %s (%s), %s\nuptime    %lld s\nsessions  %lld live\nflows     %lld, %lld denied, %lld would be\nlog       %s%s\n",
-	       cli_str(s, "policy"), cli_str(s, "mode"), cli_str(s, "policy_file"), (long long)cli_int(s, "uptime"),
-	       (long long)cli_int(s, "sessions_live"), (long long)cli_int(s, "flows"), (long long)cli_int(s, "denials"),
+	printf("policy    %s (%s), %s\nuptime    %lld s\nsessions  %lld live\nflows     %lld, %lld "
+	       "denied, %lld would be\nlog       %s%s\n",
+	       cli_str(s, "policy"), cli_str(s, "mode"), cli_str(s, "policy_file"),
+	       (long long)cli_int(s, "uptime"), (long long)cli_int(s, "sessions_live"),
+	       (long long)cli_int(s, "flows"), (long long)cli_int(s, "denials"),
 	       (long long)cli_int(s, "would_deny"), cli_str(s, "db"),
-	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable")) ? "" : ", CANNOT BE WRITTEN: make room");
-	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(s, "counters")) if (e->valuedouble > 0 && strcmp(e->string, "denied"))
-		printf("trouble   %s: %.0f\n", e->string, e->valuedouble);
+	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"))
+		       ? ""
+		       : ", CANNOT BE WRITTEN: make room");
+	cJSON_ArrayForEach (e, cJSON_GetObjectItemCaseSensitive(s, "counters"))
+		if (e->valuedouble > 0 && strcmp(e->string, "denied"))
+			printf("trouble   %s: %.0f\n", e->string, e->valuedouble);
 	cJSON_Delete(s);
 	return 0;
 }
@@ -100,7 +112,8 @@ int cmd_verify(int argc, char **argv)
 	if (fence_log_verify(l.db, &v, &d) < 0)
 		return cli_fail(&d);
 	if (v.bad_seq) {
-		printf("%s: broken: %s; %lld rows before it are as they were written\n", l.db, v.why, (long long)v.rows);
+		printf("%s: broken: %s; %lld rows before it are as they were written\n", l.db,
+		       v.why, (long long)v.rows);
 		return 1;
 	}
 	printf("%s: whole: %lld rows\n", l.db, (long long)v.rows);
@@ -114,7 +127,8 @@ static int help(FILE *out)
 	fprintf(out, "usage: crmfence COMMAND ...\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
-	fprintf(out, "Listings take --json, --since, --until, --last, --db. Exit status: 0 fine, 1 the answer is no, 2 could not do it.\n");
+	fprintf(out, "Listings take --json, --since, --until, --last, --db. Exit status: 0 fine, 1 "
+		     "the answer is no, 2 could not do it.\n");
 	return out == stdout ? 0 : 2;
 }
 

@@ -16,7 +16,8 @@
 static const char usage[] =
 	"usage: crmfence policy check FILE\n"
 	"       crmfence policy explain FILE\n"
-	"       crmfence policy decide FILE --tool T --host H [--ip A] [--port N] [--proto tcp|udp] [--json]\n"
+	"       crmfence policy decide FILE --tool T --host H [--ip A] [--port N] [--proto "
+	"tcp|udp] [--json]\n"
 	"       crmfence policy test FILE [CASES]     default: FILE with .cases instead of .json\n";
 
 static int check(const struct fence_policy *p)
@@ -26,7 +27,8 @@ static int check(const struct fence_policy *p)
 
 	for (i = 0; i < p->nwarnings; i++)
 		printf("warning: %s\n", fence_diag_line(&p->warnings[i], line, sizeof(line)));
-	printf("%s: ok: %zu tools, %zu rules, %zu names, %s\n", p->file, p->ntools, p->nrules, p->nnames, p->monitor ? "monitor" : "enforce");
+	printf("%s: ok: %zu tools, %zu rules, %zu names, %s\n", p->file, p->ntools, p->nrules,
+	       p->nnames, p->monitor ? "monitor" : "enforce");
 	return 0;
 }
 
@@ -39,7 +41,8 @@ static int explain(const struct fence_policy *p)
 	return 0;
 }
 
-static void decide_json(const struct fence_policy *p, const struct fence_query *q, const struct fence_answer_to *a)
+static void decide_json(const struct fence_policy *p, const struct fence_query *q,
+			const struct fence_answer_to *a)
 {
 	AUTO_BUF struct fence_buf out = { 0 };
 	struct fence_json j;
@@ -60,8 +63,9 @@ static void decide_json(const struct fence_policy *p, const struct fence_query *
 static int decide(const struct fence_policy *p, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "tool", 1, NULL, 't' }, { "host", 1, NULL, 'h' },  { "ip", 1, NULL, 'i' },  { "port", 1, NULL, 'p' },
-		{ "proto", 1, NULL, 'o' }, { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 },
+		{ "tool", 1, NULL, 't' }, { "host", 1, NULL, 'h' },  { "ip", 1, NULL, 'i' },
+		{ "port", 1, NULL, 'p' }, { "proto", 1, NULL, 'o' }, { "json", 0, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct fence_query q = { .proto = FENCE_IPPROTO_TCP };
 	struct fence_answer_to a;
@@ -77,7 +81,8 @@ static int decide(const struct fence_policy *p, int argc, char **argv)
 		else if (c == 'i')
 			bad |= fence_addr_parse(optarg, q.addr), q.has_addr = 1;
 		else if (c == 'p')
-			bad |= atol(optarg) < 1 || atol(optarg) > 65535, q.port = (uint16_t)atol(optarg);
+			bad |= atol(optarg) < 1 || atol(optarg) > 65535,
+				q.port = (uint16_t)atol(optarg);
 		else if (c == 'o' && (!strcmp(optarg, "tcp") || !strcmp(optarg, "udp")))
 			q.proto = strcmp(optarg, "udp") ? FENCE_IPPROTO_TCP : FENCE_IPPROTO_UDP;
 		else if (c == 'j')
@@ -98,8 +103,10 @@ static int decide(const struct fence_policy *p, int argc, char **argv)
 	if (json) {
 		decide_json(p, &q, &a);
 	} else {
-		printf("%s  %s: %s\nhost   %s (%s)\nrule   %s\n", fence_action_name(a.verdict.action), fence_reason_name(a.verdict.reason),
-		       fence_reason_sentence(a.verdict.reason), a.host, fence_host_class_name(a.host_class),
+		printf("%s  %s: %s\nhost   %s (%s)\nrule   %s\n",
+		       fence_action_name(a.verdict.action), fence_reason_name(a.verdict.reason),
+		       fence_reason_sentence(a.verdict.reason), a.host,
+		       fence_host_class_name(a.host_class),
 		       a.rule == ~0u ? "none" : p->rules[a.rule].path);
 	}
 	return a.verdict.action == FENCE_ALLOW ? 0 : 1;

@@ -11,10 +11,10 @@
 
 struct why {
 	int64_t id;
-	cJSON *row;	 /* the row's body */
+	cJSON *row; /* the row's body */
 	char kind[32];
 	cJSON *sessions; /* id -> body of its start */
-	cJSON *exes;	 /* "dev:ino" -> sha256 */
+	cJSON *exes; /* "dev:ino" -> sha256 */
 	char policy[256]; /* file, as the policy row before it says */
 };
 
@@ -29,7 +29,8 @@ static int collect(void *ctx, const struct fence_row *row)
 	} else if (!strcmp(row->kind, "session") && !strcmp(cli_str(b, "change"), "start")) {
 		cJSON_AddItemToObject(w->sessions, cli_str(b, "session"), cJSON_Duplicate(b, 1));
 	} else if (!strcmp(row->kind, "exe")) {
-		snprintf(key, sizeof(key), "%lld:%lld", (long long)cli_int(b, "dev"), (long long)cli_int(b, "ino"));
+		snprintf(key, sizeof(key), "%lld:%lld", (long long)cli_int(b, "dev"),
+			 (long long)cli_int(b, "ino"));
 		cJSON_AddStringToObject(w->exes, key, cli_str(b, "sha256"));
 	} else if (!strcmp(row->kind, "policy") && row->seq < w->id) {
 		snprintf(w->policy, sizeof(w->policy), "%s", cli_str(b, "file"));
@@ -51,11 +52,16 @@ static void lineage(const struct why *w)
 	int depth;
 
 	for (depth = 0; p && depth < 32; depth++) {
-		snprintf(key, sizeof(key), "%lld:%lld", (long long)cli_int(p, "dev"), (long long)cli_int(p, "ino"));
+		snprintf(key, sizeof(key), "%lld:%lld", (long long)cli_int(p, "dev"),
+			 (long long)cli_int(p, "ino"));
 		sha = cli_str(w->exes, key);
-		printf("  %*spid %lld  %s  uid %lld%s%s%s\n", depth * 2, "", (long long)cli_int(p, "pid"),
-		       *cli_str(p, "exe") ? cli_str(p, "exe") : "(kernel)", (long long)cli_int(p, "uid"),
-		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(p, "existing")) ? ", was running before the agent" : "",
+		printf("  %*spid %lld  %s  uid %lld%s%s%s\n", depth * 2, "",
+		       (long long)cli_int(p, "pid"),
+		       *cli_str(p, "exe") ? cli_str(p, "exe") : "(kernel)",
+		       (long long)cli_int(p, "uid"),
+		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(p, "existing"))
+			       ? ", was running before the agent"
+			       : "",
 		       *sha ? "\n  " : "", "");
 		if (*sha)
 			printf("%*s  sha256 %s\n", depth * 2, "", sha);
@@ -65,7 +71,8 @@ static void lineage(const struct why *w)
 		p = strcmp(parent, cli_str(p, "exec")) ? cli_process(parent) : NULL;
 	}
 	if (!depth)
-		printf("  pid %lld; its program is not in the log\n", (long long)cli_int(w->row, "pid"));
+		printf("  pid %lld; its program is not in the log\n",
+		       (long long)cli_int(w->row, "pid"));
 }
 
 static void session(const struct why *w)
@@ -75,26 +82,34 @@ static void session(const struct why *w)
 	if (!*cli_str(w->row, "session") || !strcmp(cli_str(w->row, "session"), "0"))
 		printf("Session\n  none: this process is not confined\n");
 	else if (!s)
-		printf("Session\n  %s of %s\n", cli_str(w->row, "session"), cli_str(w->row, "tool"));
+		printf("Session\n  %s of %s\n", cli_str(w->row, "session"),
+		       cli_str(w->row, "tool"));
 	else
-		printf("Session\n  %s of %s, first process %lld, recognised by %s ($.tools[].match[%lld])\n", cli_str(w->row, "session"),
-		       cli_str(s, "tool"), (long long)cli_int(s, "pid"), cli_str(s, "match"), (long long)cli_int(s, "match_index"));
+		printf("Session\n  %s of %s, first process %lld, recognised by %s "
+		       "($.tools[].match[%lld])\n",
+		       cli_str(w->row, "session"), cli_str(s, "tool"), (long long)cli_int(s, "pid"),
+		       cli_str(s, "match"), (long long)cli_int(s, "match_index"));
 }
 
 static void witnesses(const cJSON *b)
 {
-	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"), (long long)cli_int(b, "port"), cli_str(b, "proto"));
+	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"),
+	       (long long)cli_int(b, "port"), cli_str(b, "proto"));
 	if (*cli_str(b, "dns"))
 		printf("  DNS          %s, asked by %s\n", cli_str(b, "dns"),
-		       strcmp(cli_str(b, "dns_by"), "process") ? "another process of this machine" : "this program");
+		       strcmp(cli_str(b, "dns_by"), "process") ? "another process of this machine"
+							       : "this program");
 	else
 		printf("  DNS          no answer named this address\n");
 	if (*cli_str(b, "sni"))
 		printf("  server name  %s\n", cli_str(b, "sni"));
 	if (*cli_str(b, "name"))
-		printf("  %s %s\n", strcmp(cli_str(b, "at"), "dns") ? "server name " : "DNS question", cli_str(b, "name"));
+		printf("  %s %s\n",
+		       strcmp(cli_str(b, "at"), "dns") ? "server name " : "DNS question",
+		       cli_str(b, "name"));
 	if (cli_int(b, "bytes_out") + cli_int(b, "bytes_in"))
-		printf("  octets       %lld out, %lld in\n", (long long)cli_int(b, "bytes_out"), (long long)cli_int(b, "bytes_in"));
+		printf("  octets       %lld out, %lld in\n", (long long)cli_int(b, "bytes_out"),
+		       (long long)cli_int(b, "bytes_in"));
 }
 
 /* The facts as the row has them, and what decide.h makes of them here and now. */
@@ -133,14 +148,18 @@ static void verdict(const struct why *w, const char *policy)
 	struct fence_policy *p = NULL;
 	struct fence_facts f;
 	struct fence_verdict v;
-	const char *name = *cli_str(b, "name") ? cli_str(b, "name") : *cli_str(b, "sni") ? cli_str(b, "sni") : cli_str(b, "dns");
+	const char *name = *cli_str(b, "name")	? cli_str(b, "name")
+			   : *cli_str(b, "sni") ? cli_str(b, "sni")
+						: cli_str(b, "dns");
 	uint8_t reason = reason_by_name(cli_str(b, "reason"));
 
-	printf("Verdict\n  %s (%s): %s\n", cli_str(b, "action"), cli_str(b, "reason"), fence_reason_sentence(reason));
+	printf("Verdict\n  %s (%s): %s\n", cli_str(b, "action"), cli_str(b, "reason"),
+	       fence_reason_sentence(reason));
 	if (!facts(b, &f)) {
 		v = fence_decide(&f);
-		printf("  facts: at %s, address %s, name %s; decided again: %s%s\n", fence_at_name(f.at), fence_addr_name(f.addr),
-		       fence_namefact_name(f.name), fence_action_name(v.action), v.reason == reason ? "" : "  (DIFFERS)");
+		printf("  facts: at %s, address %s, name %s; decided again: %s%s\n",
+		       fence_at_name(f.at), fence_addr_name(f.addr), fence_namefact_name(f.name),
+		       fence_action_name(v.action), v.reason == reason ? "" : "  (DIFFERS)");
 	}
 	if (*cli_str(b, "rule"))
 		printf("Policy line\n  %s of %s\n", cli_str(b, "rule"), policy);
@@ -150,7 +169,8 @@ static void verdict(const struct why *w, const char *policy)
 		printf("What would change it\n  the policy %s cannot be read now\n", policy);
 		return;
 	}
-	fence_policy_flip(p, fence_policy_tool(p, cli_str(b, "tool")), reason, name, cli_str(b, "addr"), (uint16_t)cli_int(b, "port"), &flip);
+	fence_policy_flip(p, fence_policy_tool(p, cli_str(b, "tool")), reason, name,
+			  cli_str(b, "addr"), (uint16_t)cli_int(b, "port"), &flip);
 	printf("What would change it\n  %s\n", fence_buf_text(&flip));
 	fence_policy_free(p);
 }
@@ -162,7 +182,9 @@ int cmd_why(int argc, char **argv)
 	struct cli_list l;
 	char clock[32];
 
-	if (cli_list_options(argc, argv, "why ID [--json] [--db FILE]   (IDs stand in flows, tail and run)", &l))
+	if (cli_list_options(argc, argv,
+			     "why ID [--json] [--db FILE]   (IDs stand in flows, tail and run)",
+			     &l))
 		return 2;
 	w.id = l.nrest == 1 ? atoll(l.rest[0]) : 0;
 	if (w.id <= 0) {
@@ -174,7 +196,9 @@ int cmd_why(int argc, char **argv)
 	if (fence_log_read(l.db, &l.q, collect, &w, &d) < 0)
 		return cli_fail(&d);
 	if (!w.row || (strcmp(w.kind, "flow") && strcmp(w.kind, "deny"))) {
-		fence_diag_set(&d, 0, NULL, "%lld is no flow or denial of %s; `crmfence flows` lists them", (long long)w.id, l.db);
+		fence_diag_set(&d, 0, NULL,
+			       "%lld is no flow or denial of %s; `crmfence flows` lists them",
+			       (long long)w.id, l.db);
 		return cli_fail(&d);
 	}
 	if (l.json) {
@@ -183,7 +207,8 @@ int cmd_why(int argc, char **argv)
 		puts(text);
 		free(text);
 	} else {
-		printf("%s %lld, %s\n", w.kind, (long long)w.id, cli_clock(cli_int(w.row, "start"), clock));
+		printf("%s %lld, %s\n", w.kind, (long long)w.id,
+		       cli_clock(cli_int(w.row, "start"), clock));
 		printf("Process\n");
 		lineage(&w);
 		session(&w);

@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 
-#define EXACT 1  /* label is MyDomain[--Sandbox] */
-#define STAR 2   /* label is MyDomain[--Sandbox]--Package or --UniqueID */
+#define EXACT 1 /* label is MyDomain[--Sandbox] */
+#define STAR 2 /* label is MyDomain[--Sandbox]--Package or --UniqueID */
 #define GOV 4
 #define CHINA 8
 
@@ -49,28 +49,62 @@ static const struct {
 
 /* Hosts of all organisations. */
 static const char *const shared[] = {
-	"login.salesforce.com", "test.salesforce.com", "welcome.salesforce.com", "api.salesforce.com", "test.api.salesforce.com",
-	"api.pubsub.salesforce.com", "api.deu.pubsub.salesforce.com", "static.lightning.force.com", "a.static.lightning.force.com",
-	"b.static.lightning.force.com",
+	"login.salesforce.com",		 "test.salesforce.com",
+	"welcome.salesforce.com",	 "api.salesforce.com",
+	"test.api.salesforce.com",	 "api.pubsub.salesforce.com",
+	"api.deu.pubsub.salesforce.com", "static.lightning.force.com",
+	"a.static.lightning.force.com",	 "b.static.lightning.force.com",
 };
 
 /* Salesforce's domains: whatever is under one and none of the above is auxiliary or retired. */
 static const char *const domains[] = {
-	"salesforce.com", "force.com", "site.com", "salesforce-sites.com", "salesforce-scrt.com", "salesforce-setup.com",
-	"salesforce-experience.com", "force-user-content.com", "sfdcopens.com", "sfdcstatic.com", "forceusercontent.com",
-	"documentforce.com", "salesforceliveagent.com", "salesforce-communities.com", "salesforce-hub.com", "lightning.com",
-	"visualforce.com", "cloudforce.com", "sfdcfc.net", "trailhead.com", "trailblazer.me", "salesforce.mil", "force.mil",
-	"crmforce.mil", "cloudforce.mil", "visualforce.mil", "salesforce-setup.mil", "govforce.com", "sfcrmapps.cn",
-	"sfcrmproducts.cn", "quip.com", "slack.com", "tableau.com", "herokuapp.com", "exacttarget.com", "pardot.com",
+	"salesforce.com",
+	"force.com",
+	"site.com",
+	"salesforce-sites.com",
+	"salesforce-scrt.com",
+	"salesforce-setup.com",
+	"salesforce-experience.com",
+	"force-user-content.com",
+	"sfdcopens.com",
+	"sfdcstatic.com",
+	"forceusercontent.com",
+	"documentforce.com",
+	"salesforceliveagent.com",
+	"salesforce-communities.com",
+	"salesforce-hub.com",
+	"lightning.com",
+	"visualforce.com",
+	"cloudforce.com",
+	"sfdcfc.net",
+	"trailhead.com",
+	"trailblazer.me",
+	"salesforce.mil",
+	"force.mil",
+	"crmforce.mil",
+	"cloudforce.mil",
+	"visualforce.mil",
+	"salesforce-setup.mil",
+	"govforce.com",
+	"sfcrmapps.cn",
+	"sfcrmproducts.cn",
+	"quip.com",
+	"slack.com",
+	"tableau.com",
+	"herokuapp.com",
+	"exacttarget.com",
+	"pardot.com",
 	"marketingcloudapis.com",
 };
 
-static const char *const partitions[] = { "sandbox", "develop", "scratch", "demo", "free", "patch", "trailblaze" };
+static const char *const partitions[] = { "sandbox", "develop", "scratch",   "demo",
+					  "free",    "patch",	"trailblaze" };
 
 const char *fence_host_class_name(enum fence_host_class c)
 {
-	static const char *const names[] = { "other", "own", "unlisted-sandbox", "foreign-org", "shared", "salesforce-other",
-					     "address", "invalid" };
+	static const char *const names[] = { "other",	    "own",    "unlisted-sandbox",
+					     "foreign-org", "shared", "salesforce-other",
+					     "address",	    "invalid" };
 
 	return (size_t)c < ARRAY_SIZE(names) ? names[c] : "invalid";
 }
@@ -86,12 +120,14 @@ struct walk {
 	int defender;
 };
 
-static int give(const struct walk *w, const char *label, const char *star, const char *partition, const char *suffix)
+static int give(const struct walk *w, const char *label, const char *star, const char *partition,
+		const char *suffix)
 {
 	char name[300];
 	int r;
 
-	snprintf(name, sizeof(name), "%s%s%s%s.%s", label, star, *partition ? "." : "", partition, suffix);
+	snprintf(name, sizeof(name), "%s%s%s%s.%s", label, star, *partition ? "." : "", partition,
+		 suffix);
 	r = w->each(w->ctx, name);
 	if (r < 0 || !w->defender)
 		return r;
@@ -99,7 +135,8 @@ static int give(const struct walk *w, const char *label, const char *star, const
 	return w->each(w->ctx, name);
 }
 
-static int give_label(const struct fence_org *org, const struct walk *w, const char *label, const char *partition)
+static int give_label(const struct fence_org *org, const struct walk *w, const char *label,
+		      const char *partition)
 {
 	size_t i;
 	int r;
@@ -107,7 +144,8 @@ static int give_label(const struct fence_org *org, const struct walk *w, const c
 	for (i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		if (!wanted(org, suffixes[i].form))
 			continue;
-		r = suffixes[i].form & EXACT ? give(w, label, "", partition, suffixes[i].suffix) : 0;
+		r = suffixes[i].form & EXACT ? give(w, label, "", partition, suffixes[i].suffix)
+					     : 0;
 		if (r >= 0 && suffixes[i].form & STAR)
 			r = give(w, label, "--*", partition, suffixes[i].suffix);
 		if (r < 0)
@@ -116,7 +154,8 @@ static int give_label(const struct fence_org *org, const struct walk *w, const c
 	return 0;
 }
 
-int fence_crm_own(const struct fence_org *org, int (*each)(void *ctx, const char *pattern), void *ctx)
+int fence_crm_own(const struct fence_org *org, int (*each)(void *ctx, const char *pattern),
+		  void *ctx)
 {
 	struct walk w = { .each = each, .ctx = ctx, .defender = org->defender };
 	char label[2 * FENCE_MY_DOMAIN_MAX + 4];
@@ -142,7 +181,10 @@ int fence_crm_is_login(const char *host)
 	return !strcmp(host, "login.salesforce.com") || !strcmp(host, "test.salesforce.com");
 }
 
-/* Is `host` equal to `domain`, or below it at a label boundary? Returns the octets in front of it, -1 when not. */
+/*
+ * Is `host` equal to `domain`, or below it at a label boundary? Returns the octets in front of it,
+ * -1 when not.
+ */
 static long below(const char *host, const char *domain)
 {
 	size_t h = strlen(host), d = strlen(domain);
@@ -161,7 +203,8 @@ static const char *behind(const char *label, size_t len, const char *my_domain)
 
 	if (!n || len < n || strncmp(label, my_domain, n))
 		return NULL;
-	return len == n || (len > n + 2 && label[n] == '-' && label[n + 1] == '-') ? label + n : NULL;
+	return len == n || (len > n + 2 && label[n] == '-' && label[n + 1] == '-') ? label + n
+										   : NULL;
 }
 
 struct match {
@@ -182,8 +225,8 @@ static int match_pattern(void *ctx, const char *pattern)
 	}
 	n = (size_t)(star - pattern);
 	dot = strchr(m->host, '.');
-	if (!dot || strncmp(m->host, pattern, n) || strlen(m->host) <= n || strcmp(dot, star + 1) || dot <= m->host + n ||
-	    dot - m->host - (long)n > 40)
+	if (!dot || strncmp(m->host, pattern, n) || strlen(m->host) <= n || strcmp(dot, star + 1) ||
+	    dot <= m->host + n || dot - m->host - (long)n > 40)
 		return 0;
 	for (; m->host + n + 1 < dot; n++)
 		if (m->host[n] == '-' && m->host[n + 1] == '-')
@@ -201,8 +244,8 @@ static int is_name(const char *host)
 			if (!label || label > 63)
 				return 0;
 			label = 0;
-		} else if ((host[i] >= 'a' && host[i] <= 'z') || isdigit((unsigned char)host[i]) || host[i] == '-' ||
-			   host[i] == '_') {
+		} else if ((host[i] >= 'a' && host[i] <= 'z') || isdigit((unsigned char)host[i]) ||
+			   host[i] == '-' || host[i] == '_') {
 			label++;
 		} else {
 			return 0;
@@ -238,7 +281,9 @@ enum fence_host_class fence_crm_classify(const char *host, const struct fence_or
 	for (i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		n = below(host, suffixes[i].suffix);
 		if (n > 0)
-			return org && behind(host, strcspn(host, "."), org->my_domain) ? FENCE_HOST_SANDBOX : FENCE_HOST_FOREIGN;
+			return org && behind(host, strcspn(host, "."), org->my_domain)
+				       ? FENCE_HOST_SANDBOX
+				       : FENCE_HOST_FOREIGN;
 		if (!n)
 			return FENCE_HOST_SHARED;
 	}
@@ -248,11 +293,17 @@ enum fence_host_class fence_crm_classify(const char *host, const struct fence_or
 	return FENCE_HOST_OTHER;
 }
 
-/* Domains beyond Salesforce's under which anybody can have a name. Not the Public Suffix List: the ones a rep's traffic meets. */
+/*
+ * Domains beyond Salesforce's under which anybody can have a name. Not the Public Suffix List: the
+ * ones a rep's traffic meets.
+ */
 static const char *const anybody[] = {
-	"amazonaws.com", "cloudfront.net", "azurewebsites.net", "azureedge.net", "windows.net", "googleapis.com", "appspot.com",
-	"run.app", "web.app", "firebaseapp.com", "herokuapp.com", "vercel.app", "netlify.app", "pages.dev", "workers.dev",
-	"github.io", "gitlab.io", "ngrok.io", "ngrok.app", "trycloudflare.com", "fly.dev", "onrender.com", "mcas.ms",
+	"amazonaws.com", "cloudfront.net",  "azurewebsites.net", "azureedge.net",
+	"windows.net",	 "googleapis.com",  "appspot.com",	 "run.app",
+	"web.app",	 "firebaseapp.com", "herokuapp.com",	 "vercel.app",
+	"netlify.app",	 "pages.dev",	    "workers.dev",	 "github.io",
+	"gitlab.io",	 "ngrok.io",	    "ngrok.app",	 "trycloudflare.com",
+	"fly.dev",	 "onrender.com",    "mcas.ms",
 };
 
 int fence_crm_is_shared_suffix(const char *suffix)
@@ -262,7 +313,8 @@ int fence_crm_is_shared_suffix(const char *suffix)
 	if (!strchr(suffix, '.'))
 		return 1; /* a top-level domain */
 	for (i = 0; i < ARRAY_SIZE(suffixes); i++)
-		if (below(suffixes[i].suffix, suffix) >= 0 || below(suffix, suffixes[i].suffix) >= 0)
+		if (below(suffixes[i].suffix, suffix) >= 0 ||
+		    below(suffix, suffixes[i].suffix) >= 0)
 			return 1;
 	for (i = 0; i < ARRAY_SIZE(domains); i++)
 		if (below(domains[i], suffix) >= 0 || below(suffix, domains[i]) >= 0)

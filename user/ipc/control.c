@@ -71,14 +71,17 @@ int fence_control_receive(int fd, struct fence_control_request *r, struct fence_
 	err = read_all(fd, r, sizeof(*r));
 	if (err < 0)
 		return err;
-	if (r->magic != FENCE_CONTROL_MAGIC || r->version != 1 || !memchr(r->tool, 0, sizeof(r->tool)))
+	if (r->magic != FENCE_CONTROL_MAGIC || r->version != 1 ||
+	    !memchr(r->tool, 0, sizeof(r->tool)))
 		return -EBADMSG;
 	return 0;
 }
 
 int fence_control_reply(int fd, int status, const char *text, uint32_t len)
 {
-	struct fence_control_reply r = { .magic = FENCE_CONTROL_MAGIC, .status = status, .len = len };
+	struct fence_control_reply r = { .magic = FENCE_CONTROL_MAGIC,
+					 .status = status,
+					 .len = len };
 
 	if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
 		return -errno;

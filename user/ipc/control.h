@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: a unix stream socket, one request and one reply a connection. Who asks is known by SO_PEERCRED, never by what the
- * request says. Integers are in the machine's byte order: both ends are this machine.
+ * The control socket: a unix stream socket, one request and one reply a connection. Who asks is
+ * known by SO_PEERCRED, never by what the request says. Integers are in the machine's byte order:
+ * both ends are this machine.
  *
- * Anybody may ask for status, and may have the asking process confined: both give nothing away and take rights, never add them.
+ * Anybody may ask for status, and may have the asking process confined: both give nothing away and
+ * take rights, never add them.
  */
 #ifndef FENCE_IPC_CONTROL_H
 #define FENCE_IPC_CONTROL_H
@@ -19,7 +21,8 @@
 
 enum fence_control_op {
 	FENCE_OP_STATUS = 1, /* reply: one JSON object */
-	FENCE_OP_CONFINE,    /* the asking process becomes a session of `tool`; reply: the session's id in hex */
+	FENCE_OP_CONFINE, /* the asking process becomes a session of `tool`; reply: the session's id
+			     in hex */
 };
 
 struct fence_control_request {
@@ -32,7 +35,7 @@ struct fence_control_request {
 struct fence_control_reply {
 	uint32_t magic;
 	int32_t status; /* 0, or a negative errno */
-	uint32_t len;	/* octets of text that follow */
+	uint32_t len; /* octets of text that follow */
 };
 
 struct fence_peer {
@@ -43,11 +46,17 @@ struct fence_peer {
 /* Agent: bind and listen. The fd, or a negative errno. */
 int fence_control_listen(const char *path);
 
-/* Agent: take one request of an accepted connection; refused with -EBADMSG when it is not whole and well formed. */
+/*
+ * Agent: take one request of an accepted connection; refused with -EBADMSG when it is not whole and
+ * well formed.
+ */
 int fence_control_receive(int fd, struct fence_control_request *r, struct fence_peer *peer);
 int fence_control_reply(int fd, int status, const char *text, uint32_t len);
 
-/* Command line: ask. The status of the reply, its text in `out` (terminated); -ECONNREFUSED or -ENOENT when no agent runs. */
+/*
+ * Command line: ask. The status of the reply, its text in `out` (terminated); -ECONNREFUSED or
+ * -ENOENT when no agent runs.
+ */
 int fence_control_ask(const char *path, uint16_t op, const char *tool, char *out, uint32_t size);
 
 #endif

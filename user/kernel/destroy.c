@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * SOCK_DESTROY (sock_diag(7), CONFIG_INET_DIAG_DESTROY). A socket is named by its tuple and cookie; only the cookie and the remote
- * port are known, so the table is asked first. Sockets live in network namespaces: the request is made from inside the owner's.
+ * SOCK_DESTROY (sock_diag(7), CONFIG_INET_DIAG_DESTROY). A socket is named by its tuple and cookie;
+ * only the cookie and the remote port are known, so the table is asked first. Sockets live in
+ * network namespaces: the request is made from inside the owner's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -124,7 +125,8 @@ int fence_socket_destroy(uint64_t cookie, uint8_t family, uint16_t port, uint32_
 	setsockopt(second, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	request_fill(&r, SOCK_DESTROY, NLM_F_ACK, family);
 	r.q.id = id;
-	if (send(second, &r, sizeof(r), 0) < 0 || recv(second, buf, sizeof(buf), 0) < (ssize_t)sizeof(*h))
+	if (send(second, &r, sizeof(r), 0) < 0 ||
+	    recv(second, buf, sizeof(buf), 0) < (ssize_t)sizeof(*h))
 		return -errno;
 	return h->nlmsg_type == NLMSG_ERROR ? ((const struct nlmsgerr *)NLMSG_DATA(h))->error : 0;
 }

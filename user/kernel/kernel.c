@@ -21,13 +21,16 @@
 #include "recon.skel.h"
 #include "sock.skel.h"
 
-/* One row a sensor; the order is the order of attachment: first who is who, then what they may do. */
+/*
+ * One row a sensor; the order is the order of attachment: first who is who, then what they may do.
+ */
 static const struct {
 	const char *name;
 	const void *(*elf)(size_t *size);
 } sensors[] = {
-	{ "proc", proc_bpf__elf_bytes },   { "sock", sock_bpf__elf_bytes },   { "packet", packet_bpf__elf_bytes },
-	{ "close", close_bpf__elf_bytes }, { "recon", recon_bpf__elf_bytes },
+	{ "proc", proc_bpf__elf_bytes },     { "sock", sock_bpf__elf_bytes },
+	{ "packet", packet_bpf__elf_bytes }, { "close", close_bpf__elf_bytes },
+	{ "recon", recon_bpf__elf_bytes },
 };
 
 #define SENSORS ARRAY_SIZE(sensors)
@@ -38,7 +41,7 @@ struct fence_kernel {
 	char cgroup[256];
 	int cgroup_fd;
 	struct bpf_object *objects[SENSORS]; /* owned */
-	struct bpf_link *links[LINKS_MAX];   /* owned */
+	struct bpf_link *links[LINKS_MAX]; /* owned */
 	size_t nlinks;
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];
@@ -50,7 +53,8 @@ struct fence_kernel {
 };
 
 static const char *const map_names[FENCE_MAP_COUNT_] = {
-	"names", "nets", "services", "matches", "answers", "cgroups", "procs", "sessions", "config", "counters", "ring",
+	"names", "nets",     "services", "matches",  "answers", "cgroups",
+	"procs", "sessions", "config",	 "counters", "ring",
 };
 
 /* libbpf's last warning: the reason when a load fails. */
@@ -64,7 +68,8 @@ static int keep_warning(enum libbpf_print_level level, const char *fmt, va_list 
 		return 0;
 	vsnprintf(line, sizeof(line), fmt, ap);
 	if (!strstr(line, "BEGIN PROG LOAD LOG") && strlen(last_warning) < 300)
-		snprintf(last_warning + strlen(last_warning), sizeof(last_warning) - strlen(last_warning), "%.300s", line);
+		snprintf(last_warning + strlen(last_warning),
+			 sizeof(last_warning) - strlen(last_warning), "%.300s", line);
 	return 0;
 }
 
@@ -105,15 +110,21 @@ static int is_fs(const char *path, long magic)
 	return !statfs(path, &s) && (long)s.f_type == magic;
 }
 
-static int cgroup_path(const struct fence_kernel_opts *o, char *out, unsigned long size, struct fence_diag *d)
+static int cgroup_path(const struct fence_kernel_opts *o, char *out, unsigned long size,
+		       struct fence_diag *d)
 {
 	if (!o->cgroup) {
 		if (fence_cgroup_mount(out, size))
-			return fence_diag_set(d, -ENOENT, NULL, "no cgroup v2 is mounted; mount -t cgroup2 none /sys/fs/cgroup (or beside v1)");
+			return fence_diag_set(d, -ENOENT, NULL,
+					      "no cgroup v2 is mounted; mount -t cgroup2 none "
+					      "/sys/fs/cgroup (or beside v1)");
 		return 0;
 	}
 	if (!is_fs(o->cgroup, CGROUP2_SUPER_MAGIC))
-		return fence_diag_set(d, -EINVAL, NULL, "--cgroup %s is no directory of cgroup v2; mkdir it below the v2 mount", o->cgroup);
+		return fence_diag_set(
+			d, -EINVAL, NULL,
+			"--cgroup %s is no directory of cgroup v2; mkdir it below the v2 mount",
+			o->cgroup);
 	snprintf(out, size, "%s", o->cgroup);
 	return 0;
 }
@@ -125,8 +136,10 @@ int fence_kernel_check(const struct fence_kernel_opts *o, struct fence_diag *d)
 	if (geteuid())
 		return fence_diag_set(d, -EPERM, NULL, "needs root to load BPF programs; use sudo");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return fence_diag_set(d, -ENOTSUP, NULL, "this kernel has no BTF (/sys/kernel/btf/vmlinux); boot a distribution kernel, 6.1 or "
-							 "newer, with CONFIG_DEBUG_INFO_BTF");
+		return fence_diag_set(d, -ENOTSUP, NULL,
+				      "this kernel has no BTF (/sys/kernel/btf/vmlinux); boot a "
+				      "distribution kernel, 6.1 or "
+				      "newer, with CONFIG_DEBUG_INFO_BTF");
 	return cgroup_path(o, path, sizeof(path), d);
 }
 
@@ -142,9 +155,12 @@ static int ensure_bpffs(struct fence_kernel *k, struct fence_diag *d)
 	if (!is_fs(parent, BPF_FS_MAGIC) && !strcmp(parent, "/sys/fs/bpf"))
 		mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
 	if (!is_fs(parent, BPF_FS_MAGIC))
-		return fence_diag_set(d, -ENOTSUP, NULL, "%s is no BPF file system; mount -t bpf bpf %s", parent, parent);
+		return fence_diag_set(d, -ENOTSUP, NULL,
+				      "%s is no BPF file system; mount -t bpf bpf %s", parent,
+				      parent);
 	if (mkdir(k->pin_dir, 0700) && errno != EEXIST)
-		return fence_diag_set(d, -errno, NULL, "%s cannot be made: %s", k->pin_dir, strerror(errno));
+		return fence_diag_set(d, -errno, NULL, "%s cannot be made: %s", k->pin_dir,
+				      strerror(errno));
 	return 0;
 }
 
@@ -172,12 +188,16 @@ static int check_pins(struct fence_kernel *k, struct fence_diag *d)
 		struct bpf_map_info info = { 0 };
 		uint32_t len = sizeof(info);
 
-		if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(c) || bpf_map_lookup_elem(fd, &zero, &c))
+		if (bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(c) ||
+		    bpf_map_lookup_elem(fd, &zero, &c))
 			memset(&c, 0, sizeof(c));
 	}
 	if (c.magic != FENCE_MAGIC || c.abi != FENCE_ABI)
-		return fence_diag_set(d, -EEXIST, NULL, "the pins in %s are of another version (ABI %u, this is %u); end its agent, then "
-							"`crmfence run --unpin`", k->pin_dir, c.abi, FENCE_ABI);
+		return fence_diag_set(d, -EEXIST, NULL,
+				      "the pins in %s are of another version (ABI %u, this is %u); "
+				      "end its agent, then "
+				      "`crmfence run --unpin`",
+				      k->pin_dir, c.abi, FENCE_ABI);
 	k->adopted = 1;
 	return 0;
 }
@@ -195,8 +215,10 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 	elf = sensors[i].elf(&size);
 	k->objects[i] = bpf_object__open_mem(elf, size, &opts);
 	if (!k->objects[i])
-		return fence_diag_set(d, -errno, NULL, "sensor %s: %s", sensors[i].name, last_warning);
-	bpf_object__for_each_map(map, k->objects[i]) {
+		return fence_diag_set(d, -errno, NULL, "sensor %s: %s", sensors[i].name,
+				      last_warning);
+	bpf_object__for_each_map(map, k->objects[i])
+	{
 		if (bpf_map__is_internal(map))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, bpf_map__name(map));
@@ -206,7 +228,8 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 	}
 	err = bpf_object__load(k->objects[i]);
 	if (err)
-		return fence_diag_set(d, err, NULL, "sensor %s was refused by the kernel: %.400s", sensors[i].name, last_warning);
+		return fence_diag_set(d, err, NULL, "sensor %s was refused by the kernel: %.400s",
+				      sensors[i].name, last_warning);
 	return 0;
 }
 
@@ -241,7 +264,8 @@ static int on_record(void *ctx, void *data, size_t size)
 	return 0;
 }
 
-int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret, struct fence_diag *d)
+int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret,
+		      struct fence_diag *d)
 {
 	struct fence_kernel *k = calloc(1, sizeof(*k));
 	size_t i;
@@ -269,7 +293,8 @@ int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **r
 	if (err >= 0) {
 		k->ring = ring_buffer__new(k->maps[FENCE_MAP_RING], on_record, k, NULL);
 		if (!k->ring)
-			err = fence_diag_set(d, -errno, NULL, "the ring cannot be mapped: %s", strerror(errno));
+			err = fence_diag_set(d, -errno, NULL, "the ring cannot be mapped: %s",
+					     strerror(errno));
 	}
 	if (err < 0) {
 		fence_kernel_close(k, k->adopted || err == -EEXIST);
@@ -279,7 +304,10 @@ int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **r
 	return 0;
 }
 
-/* A pinned cgroup link is given the new program in place; others are made anew beside the old one, which then goes. */
+/*
+ * A pinned cgroup link is given the new program in place; others are made anew beside the old one,
+ * which then goes.
+ */
 static int attach_program(struct fence_kernel *k, struct bpf_program *prog, struct fence_diag *d)
 {
 	const char *name = bpf_program__name(prog);
@@ -296,18 +324,23 @@ static int attach_program(struct fence_kernel *k, struct bpf_program *prog, stru
 			bpf_link__disconnect(link), bpf_link__destroy(link);
 		else
 			goto keep;
-		return fence_diag_set(d, err, NULL, "%s is pinned but cannot be updated: %s; `crmfence run --unpin` first", name,
-				      strerror(-err));
+		return fence_diag_set(
+			d, err, NULL,
+			"%s is pinned but cannot be updated: %s; `crmfence run --unpin` first",
+			name, strerror(-err));
 	}
-	link = is_cgroup ? bpf_program__attach_cgroup(prog, k->cgroup_fd) : bpf_program__attach(prog);
+	link = is_cgroup ? bpf_program__attach_cgroup(prog, k->cgroup_fd)
+			 : bpf_program__attach(prog);
 	if (!link)
-		return fence_diag_set(d, -errno, NULL, "%s cannot be attached: %s; %.200s", name, strerror(errno), last_warning);
+		return fence_diag_set(d, -errno, NULL, "%s cannot be attached: %s; %.200s", name,
+				      strerror(errno), last_warning);
 	if (!access(path, F_OK))
 		unlink(path);
 	err = bpf_link__pin(link, path);
 	if (err) {
 		bpf_link__destroy(link);
-		return fence_diag_set(d, err, NULL, "%s cannot be pinned: %s", name, strerror(-err));
+		return fence_diag_set(d, err, NULL, "%s cannot be pinned: %s", name,
+				      strerror(-err));
 	}
 keep:
 	k->links[k->nlinks++] = link;
@@ -321,7 +354,8 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 	int err;
 
 	for (i = 0; i < SENSORS; i++) {
-		bpf_object__for_each_program(prog, k->objects[i]) {
+		bpf_object__for_each_program(prog, k->objects[i])
+		{
 			if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
 			    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
 				continue;
@@ -429,7 +463,8 @@ int fence_kernel_ring_fd(const struct fence_kernel *k)
 	return ring_buffer__epoll_fd(k->ring);
 }
 
-int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r), void *ctx, uint64_t *bad)
+int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r),
+		       void *ctx, uint64_t *bad)
 {
 	k->each = each;
 	k->ctx = ctx;
@@ -448,7 +483,8 @@ static struct bpf_program *find_program(struct fence_kernel *k, const char *name
 }
 
 /* Run one iterator; its output in lumps of `size` bytes to `each`. */
-static int iterate(struct fence_kernel *k, const char *name, void (*each)(void *, const struct fence_recon_task *), void *ctx)
+static int iterate(struct fence_kernel *k, const char *name,
+		   void (*each)(void *, const struct fence_recon_task *), void *ctx)
 {
 	struct bpf_link *link = bpf_program__attach_iter(find_program(k, name), NULL);
 	struct fence_recon_task t[64];
@@ -473,7 +509,8 @@ static int iterate(struct fence_kernel *k, const char *name, void (*each)(void *
 	return (int)n;
 }
 
-int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx)
+int fence_kernel_tasks(struct fence_kernel *k,
+		       void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx)
 {
 	return iterate(k, "recon_task", each, ctx);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel side as user space holds it: sensors loaded, attached and pinned, maps by name, records from the ring. The only place
- * with libbpf.
+ * The kernel side as user space holds it: sensors loaded, attached and pinned, maps by name,
+ * records from the ring. The only place with libbpf.
  *
- * Everything is pinned below one directory of a BPF file system, so that enforcement goes on when the agent dies. A later agent
- * finds the pins: maps of the same ABI are taken over with what they hold, links are updated in place, never detached first. Pins of
- * another ABI, or of another cgroup, are refused.
+ * Everything is pinned below one directory of a BPF file system, so that enforcement goes on when
+ * the agent dies. A later agent finds the pins: maps of the same ABI are taken over with what they
+ * hold, links are updated in place, never detached first. Pins of another ABI, or of another
+ * cgroup, are refused.
  */
 #ifndef FENCE_KERNEL_H
 #define FENCE_KERNEL_H
@@ -22,23 +23,46 @@
 struct fence_kernel;
 
 struct fence_kernel_opts {
-	const char *cgroup;  /* directory to attach at; NULL: the root of the v2 mount */
-	const char *pin_dir; /* NULL: FENCE_PIN_DIR; its parent is a BPF file system, mounted when it is /sys/fs/bpf and is none */
+	const char *cgroup; /* directory to attach at; NULL: the root of the v2 mount */
+	const char *pin_dir; /* NULL: FENCE_PIN_DIR; its parent is a BPF file system, mounted when
+				it is /sys/fs/bpf and is none */
 };
 
-enum fence_map { FENCE_MAP_NAMES, FENCE_MAP_NETS, FENCE_MAP_SERVICES, FENCE_MAP_MATCHES, FENCE_MAP_ANSWERS, FENCE_MAP_CGROUPS,
-		 FENCE_MAP_PROCS, FENCE_MAP_SESSIONS, FENCE_MAP_CONFIG, FENCE_MAP_COUNTERS, FENCE_MAP_RING, FENCE_MAP_COUNT_ };
+enum fence_map {
+	FENCE_MAP_NAMES,
+	FENCE_MAP_NETS,
+	FENCE_MAP_SERVICES,
+	FENCE_MAP_MATCHES,
+	FENCE_MAP_ANSWERS,
+	FENCE_MAP_CGROUPS,
+	FENCE_MAP_PROCS,
+	FENCE_MAP_SESSIONS,
+	FENCE_MAP_CONFIG,
+	FENCE_MAP_COUNTERS,
+	FENCE_MAP_RING,
+	FENCE_MAP_COUNT_
+};
 
-/* Root, BTF, cgroup v2, bpffs, no stranger's pins: 0, or a negative errno with the sentence and remedy in `d`. Changes nothing. */
+/*
+ * Root, BTF, cgroup v2, bpffs, no stranger's pins: 0, or a negative errno with the sentence and
+ * remedy in `d`. Changes nothing.
+ */
 int fence_kernel_check(const struct fence_kernel_opts *o, struct fence_diag *d);
 
-/* Load every sensor. Nothing is attached yet: fill the policy maps first. 0: *ret is owned by the caller. */
-int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret, struct fence_diag *d);
+/*
+ * Load every sensor. Nothing is attached yet: fill the policy maps first. 0: *ret is owned by the
+ * caller.
+ */
+int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret,
+		      struct fence_diag *d);
 
 /* Attach and pin, or update what is pinned. After it the policy is enforced. */
 int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d);
 
-/* Let go. keep: pins stay, and so does enforcement; otherwise everything is detached and unpinned. NULL is fine. */
+/*
+ * Let go. keep: pins stay, and so does enforcement; otherwise everything is detached and unpinned.
+ * NULL is fine.
+ */
 void fence_kernel_close(struct fence_kernel *k, int keep);
 
 /* Remove the pins of an agent that is gone. 0, or a negative errno. */
@@ -47,7 +71,8 @@ int fence_kernel_unpin(const char *pin_dir);
 /* True when pins were there already. */
 int fence_kernel_adopted(const struct fence_kernel *k);
 
-int fence_kernel_put(struct fence_kernel *k, enum fence_map map, const void *key, const void *value);
+int fence_kernel_put(struct fence_kernel *k, enum fence_map map, const void *key,
+		     const void *value);
 int fence_kernel_get(struct fence_kernel *k, enum fence_map map, const void *key, void *value);
 int fence_kernel_del(struct fence_kernel *k, enum fence_map map, const void *key);
 int fence_kernel_clear(struct fence_kernel *k, enum fence_map map); /* hash and trie maps */
@@ -61,14 +86,22 @@ void fence_kernel_counters(struct fence_kernel *k, uint64_t out[FENCE_C_MAX]);
 /* Readable when the programs wanted the agent woken. */
 int fence_kernel_ring_fd(const struct fence_kernel *k);
 
-/* Every record that waits, checked by fence_record_check, to `each`; others are counted in *bad. Returns records, or -errno. */
-int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r), void *ctx, uint64_t *bad);
+/*
+ * Every record that waits, checked by fence_record_check, to `each`; others are counted in *bad.
+ * Returns records, or -errno.
+ */
+int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r),
+		       void *ctx, uint64_t *bad);
 
 /* Length, kind and version of a record in `size` bytes at `data`: 0, or -EINVAL. Pure. */
 int fence_record_check(const void *data, uint64_t size);
 
-/* Run the iterators: every process to `each`, with its entry in procs made; then every inet socket is tagged. */
-int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx);
+/*
+ * Run the iterators: every process to `each`, with its entry in procs made; then every inet socket
+ * is tagged.
+ */
+int fence_kernel_tasks(struct fence_kernel *k,
+		       void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx);
 int fence_kernel_sockets(struct fence_kernel *k);
 
 /* Sensors, for status: name by index, NULL behind the last. */
@@ -78,8 +111,8 @@ const char *fence_kernel_sensor(unsigned int index);
 int fence_cgroup_mount(char *out, unsigned long size);
 
 /*
- * Make a TCP socket fail now: its owner gets ECONNABORTED, its peer a reset. `tgid` names the network namespace. 0, -ESRCH when no
- * such socket is left, or another negative errno.
+ * Make a TCP socket fail now: its owner gets ECONNABORTED, its peer a reset. `tgid` names the
+ * network namespace. 0, -ESRCH when no such socket is left, or another negative errno.
  */
 int fence_socket_destroy(uint64_t cookie, uint8_t family, uint16_t port, uint32_t tgid);
 

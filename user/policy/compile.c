@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Lint and compile: refuse what an attacker would want, warn of what a reviewer should look at, lay the rest out as map entries. */
+/*
+ * Lint and compile: refuse what an attacker would want, warn of what a reviewer should look at, lay
+ * the rest out as map entries.
+ */
 #include "policy/compile.h"
 
 #include <errno.h>
@@ -49,7 +52,10 @@ static int name_key(const char *pattern, struct fence_name_key *key)
 
 	fence_name_init(&n);
 	for (s = star == pattern ? pattern + 2 : pattern; *s; s++)
-		fence_name_feed(&n, *s == '*' ? 'x' : (uint8_t)*s); /* any octet may stand for the star of a shape */
+		fence_name_feed(
+			&n,
+			*s == '*' ? 'x'
+				  : (uint8_t)*s); /* any octet may stand for the star of a shape */
 	if (!fence_name_ok(&n))
 		return -EINVAL;
 	if (star == pattern) {
@@ -83,14 +89,20 @@ static int add_name(void *ctx, const char *pattern)
 	memset(&key, 0, sizeof(key));
 	key.tool = r->tool;
 	if (name_key(pattern, &key))
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is no host name: lower-case labels of letters, digits, hyphens, "
-							      "no port, no final dot", pattern);
+		return fence_diag_set(
+			c->d, -EINVAL, r->path,
+			"\"%s\" is no host name: lower-case labels of letters, digits, hyphens, "
+			"no port, no final dot",
+			pattern);
 	for (i = 0; i < c->p->nnames; i++)
 		if (!memcmp(&c->p->names[i].key, &key, sizeof(key)))
-			return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is already allowed by %s; keep one", pattern,
+			return fence_diag_set(c->d, -EINVAL, r->path,
+					      "\"%s\" is already allowed by %s; keep one", pattern,
 					      c->p->rules[c->p->names[i].rule.id].path);
 	if (c->p->nnames >= FENCE_RULE_MAX)
-		return fence_diag_set(c->d, -E2BIG, r->path, "more than %d names; use fewer sandboxes or tools", FENCE_RULE_MAX);
+		return fence_diag_set(c->d, -E2BIG, r->path,
+				      "more than %d names; use fewer sandboxes or tools",
+				      FENCE_RULE_MAX);
 	n = grow((void **)&c->p->names, &c->p->nnames, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
@@ -108,30 +120,50 @@ static int lint_host(struct compiler *c, const struct fence_policy_rule *r)
 
 	if (!strncmp(h, "*.", 2)) {
 		if (strchr(h + 2, '*'))
-			return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\": one star, in front; list the hosts one by one", h);
+			return fence_diag_set(
+				c->d, -EINVAL, r->path,
+				"\"%s\": one star, in front; list the hosts one by one", h);
 		if (fence_crm_is_shared_suffix(h + 2))
-			return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" also allows strangers' hosts: anybody can have a name under "
-								      "%s; list the hosts one by one", h, h + 2);
-		warn(c->p, r->path, "a wildcard: whoever can add a name to this zone can receive data");
+			return fence_diag_set(c->d, -EINVAL, r->path,
+					      "\"%s\" also allows strangers' hosts: anybody can "
+					      "have a name under "
+					      "%s; list the hosts one by one",
+					      h, h + 2);
+		warn(c->p, r->path,
+		     "a wildcard: whoever can add a name to this zone can receive data");
 		return 0;
 	}
 	if (strchr(h, '*'))
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\": a star may only stand for whole labels in front, \"*.name\"", h);
+		return fence_diag_set(
+			c->d, -EINVAL, r->path,
+			"\"%s\": a star may only stand for whole labels in front, \"*.name\"", h);
 	switch (fence_crm_classify(h, &c->p->org)) {
 	case FENCE_HOST_FOREIGN:
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is another Salesforce org's; only $.org is allowed, by \"crm.own\"", h);
+		return fence_diag_set(
+			c->d, -EINVAL, r->path,
+			"\"%s\" is another Salesforce org's; only $.org is allowed, by \"crm.own\"",
+			h);
 	case FENCE_HOST_SANDBOX:
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is a sandbox or partition of the org; list it in $.org.sandboxes", h);
+		return fence_diag_set(
+			c->d, -EINVAL, r->path,
+			"\"%s\" is a sandbox or partition of the org; list it in $.org.sandboxes",
+			h);
 	case FENCE_HOST_SHARED:
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" serves every Salesforce org, so its name proves nothing; for sign-on "
-							      "use $.org.login_hosts", h);
+		return fence_diag_set(c->d, -EINVAL, r->path,
+				      "\"%s\" serves every Salesforce org, so its name proves "
+				      "nothing; for sign-on "
+				      "use $.org.login_hosts",
+				      h);
 	case FENCE_HOST_OWN:
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is the org's own host; \"crm.own\" allows it", h);
+		return fence_diag_set(c->d, -EINVAL, r->path,
+				      "\"%s\" is the org's own host; \"crm.own\" allows it", h);
 	case FENCE_HOST_IP:
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is an address; write { \"cidr\": \"%s/%d\", ... }", h, h,
-				      strchr(h, ':') ? 128 : 32);
+		return fence_diag_set(c->d, -EINVAL, r->path,
+				      "\"%s\" is an address; write { \"cidr\": \"%s/%d\", ... }", h,
+				      h, strchr(h, ':') ? 128 : 32);
 	case FENCE_HOST_LEGACY:
-		warn(c->p, r->path, "a Salesforce product outside the org: other customers' data lives there too");
+		warn(c->p, r->path,
+		     "a Salesforce product outside the org: other customers' data lives there too");
 		return 0;
 	default:
 		return 0;
@@ -146,11 +178,16 @@ static int add_net(struct compiler *c, const struct fence_policy_rule *r)
 	uint16_t i;
 
 	if (fence_addr_parse_net(r->text, addr, &bits))
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is no network: write address/bits with no host bits set", r->text);
+		return fence_diag_set(
+			c->d, -EINVAL, r->path,
+			"\"%s\" is no network: write address/bits with no host bits set", r->text);
 	if (bits < (fence_addr_is_v4(addr) ? 96 + 8 : 32))
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is too wide: at least /8 for IPv4, /32 for IPv6", r->text);
+		return fence_diag_set(c->d, -EINVAL, r->path,
+				      "\"%s\" is too wide: at least /8 for IPv4, /32 for IPv6",
+				      r->text);
 	if (fence_addr_is_local(addr))
-		return fence_diag_set(c->d, -EINVAL, r->path, "\"%s\" is this machine; use \"local_ports\"", r->text);
+		return fence_diag_set(c->d, -EINVAL, r->path,
+				      "\"%s\" is this machine; use \"local_ports\"", r->text);
 	warn(c->p, r->path, "an address rule: neither name nor TLS is checked there");
 	for (i = 0; i < r->nports; i++) {
 		n = grow((void **)&c->p->nets, &c->p->nnets, sizeof(*n));
@@ -193,7 +230,8 @@ static int compile_allow(struct compiler *c, const struct fence_policy_allow *a)
 		if (err < 0)
 			return err;
 		if (r->flags & FENCE_RULE_PLAIN)
-			warn(c->p, r->path, "\"tls\": false: anybody on the way can read what is sent there");
+			warn(c->p, r->path,
+			     "\"tls\": false: anybody on the way can read what is sent there");
 		return add_name(c, r->text);
 	}
 }
@@ -202,7 +240,9 @@ static int compile_allow(struct compiler *c, const struct fence_policy_allow *a)
 static int compile_proxy(struct compiler *c, size_t index, uint8_t tool)
 {
 	const struct fence_policy_proxy *x = &c->p->proxies[index];
-	struct fence_policy_rule r = { .tool = tool, .flags = FENCE_RULE_ASK, .nports = 1, .ports = { x->port } };
+	struct fence_policy_rule r = {
+		.tool = tool, .flags = FENCE_RULE_ASK, .nports = 1, .ports = { x->port }
+	};
 
 	snprintf(r.path, sizeof(r.path), "$.proxies[%zu]", index);
 	snprintf(r.text, sizeof(r.text), "%s", x->host);
@@ -224,18 +264,26 @@ static int lint_tools(struct fence_policy *p, struct fence_diag *d)
 			snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", i, j);
 			for (k = 0; k <= i; k++)
 				for (l = 0; l < (k == i ? j : p->tools[k].nmatch); l++)
-					if (m->kind == p->tools[k].match[l].kind && m->uid == p->tools[k].match[l].uid &&
+					if (m->kind == p->tools[k].match[l].kind &&
+					    m->uid == p->tools[k].match[l].uid &&
 					    !strcmp(m->text, p->tools[k].match[l].text))
-						return fence_diag_set(d, -EINVAL, path, "the same match stands in $.tools[%zu].match[%zu]; "
-											"a process belongs to one tool", k, l);
+						return fence_diag_set(
+							d, -EINVAL, path,
+							"the same match stands in "
+							"$.tools[%zu].match[%zu]; "
+							"a process belongs to one tool",
+							k, l);
 			if (m->has_sha)
-				warn(p, path, "with \"sha256\" another build at this path is not the tool, and is not confined");
+				warn(p, path,
+				     "with \"sha256\" another build at this path is not the tool, "
+				     "and is not confined");
 		}
 	}
 	return 0;
 }
 
-int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows, struct fence_diag *d)
+int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,
+			 struct fence_diag *d)
 {
 	struct compiler c = { .p = p, .d = d };
 	size_t i, j;
@@ -248,7 +296,9 @@ int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allow
 			err = compile_proxy(&c, j, (uint8_t)(i + 1));
 	}
 	if (err >= 0 && p->org.login_hosts)
-		warn(p, "$.org.login_hosts", "login.salesforce.com is shared by every org; switch it off in My Domain and drop it here");
+		warn(p, "$.org.login_hosts",
+		     "login.salesforce.com is shared by every org; switch it off in My Domain and "
+		     "drop it here");
 	if (err >= 0 && p->quic_allow)
 		warn(p, "$.quic", "QUIC hides the server name: only the address is checked");
 	return err;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The policy's own evaluator: the same facts and the same decide.h as the kernel, without a kernel. */
+/*
+ * The policy's own evaluator: the same facts and the same decide.h as the kernel, without a kernel.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +27,8 @@ const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool)
 }
 
 /* Longest entry that is a prefix of `key`, as an LPM trie finds it. */
-static const struct fence_policy_name *longest(const struct fence_policy *p, const struct fence_name_key *key)
+static const struct fence_policy_name *longest(const struct fence_policy *p,
+					       const struct fence_name_key *key)
 {
 	const struct fence_policy_name *best = NULL;
 	size_t i;
@@ -33,7 +36,8 @@ static const struct fence_policy_name *longest(const struct fence_policy *p, con
 	for (i = 0; i < p->nnames; i++) {
 		const struct fence_name_key *k = &p->names[i].key;
 
-		if (k->tool != key->tool || k->prefixlen > key->prefixlen || memcmp(k->name, key->name, k->prefixlen / 8 - 1))
+		if (k->tool != key->tool || k->prefixlen > key->prefixlen ||
+		    memcmp(k->name, key->name, k->prefixlen / 8 - 1))
 			continue;
 		if (!best || best->key.prefixlen < k->prefixlen)
 			best = &p->names[i];
@@ -41,7 +45,8 @@ static const struct fence_policy_name *longest(const struct fence_policy *p, con
 	return best;
 }
 
-const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool, const char *host)
+const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool,
+						  const char *host)
 {
 	struct fence_name_key key = { .tool = tool };
 	const struct fence_policy_name *found;
@@ -77,7 +82,8 @@ static int has_port(const uint16_t *ports, size_t n, uint16_t port)
 	return 0;
 }
 
-static const struct fence_policy_net *find_net(const struct fence_policy *p, uint8_t tool, const uint8_t addr[16], uint16_t port)
+static const struct fence_policy_net *find_net(const struct fence_policy *p, uint8_t tool,
+					       const uint8_t addr[16], uint16_t port)
 {
 	const struct fence_policy_net *best = NULL;
 	unsigned int bits, whole;
@@ -98,7 +104,8 @@ static const struct fence_policy_net *find_net(const struct fence_policy *p, uin
 	return best;
 }
 
-static void facts_addr(const struct fence_policy *p, uint8_t tool, const uint8_t addr[16], uint16_t port, struct fence_answer_to *a)
+static void facts_addr(const struct fence_policy *p, uint8_t tool, const uint8_t addr[16],
+		       uint16_t port, struct fence_answer_to *a)
 {
 	const struct fence_policy_net *net;
 	size_t i;
@@ -107,7 +114,8 @@ static void facts_addr(const struct fence_policy *p, uint8_t tool, const uint8_t
 		if (!memcmp(p->resolvers[i], addr, 16))
 			a->facts.addr = FENCE_ADDR_RESOLVER;
 	for (i = 0; i < p->nproxies; i++)
-		if (p->proxies[i].is_addr && p->proxies[i].port == port && !memcmp(p->proxies[i].addr, addr, 16))
+		if (p->proxies[i].is_addr && p->proxies[i].port == port &&
+		    !memcmp(p->proxies[i].addr, addr, 16))
 			a->facts.addr = FENCE_ADDR_PROXY;
 	if (a->facts.addr != FENCE_ADDR_UNKNOWN)
 		return;
@@ -146,7 +154,8 @@ static void read_host(const struct fence_query *q, struct fence_answer_to *a, ui
 }
 
 /* The name part: asked of DNS, connected to, said in the hello. Each step may end it. */
-static void decide_name(const struct fence_policy *p, const struct fence_query *q, uint16_t port, struct fence_answer_to *a)
+static void decide_name(const struct fence_policy *p, const struct fence_query *q, uint16_t port,
+			struct fence_answer_to *a)
 {
 	const struct fence_policy_name *n;
 
@@ -164,7 +173,8 @@ static void decide_name(const struct fence_policy *p, const struct fence_query *
 	}
 	a->rule = n->rule.id;
 	a->facts.proto = q->proto;
-	a->facts.addr = has_port(n->rule.ports, n->rule.nports, port) ? FENCE_ADDR_NAMED : FENCE_ADDR_UNKNOWN;
+	a->facts.addr = has_port(n->rule.ports, n->rule.nports, port) ? FENCE_ADDR_NAMED
+								      : FENCE_ADDR_UNKNOWN;
 	if (q->has_addr && fence_addr_is_local(q->addr))
 		facts_addr(p, q->tool, q->addr, port, a);
 	if (a->facts.addr == FENCE_ADDR_NAMED && n->rule.flags & FENCE_RULE_ASK)
@@ -180,14 +190,16 @@ static void decide_name(const struct fence_policy *p, const struct fence_query *
 	a->facts.flags |= FENCE_F_NAME_AT;
 }
 
-void fence_policy_decide(const struct fence_policy *p, const struct fence_query *q, struct fence_answer_to *a)
+void fence_policy_decide(const struct fence_policy *p, const struct fence_query *q,
+			 struct fence_answer_to *a)
 {
 	uint16_t port = q->port ? q->port : 443;
 	uint8_t addr[16];
 
 	memset(a, 0, sizeof(*a));
 	a->rule = ~0u;
-	a->facts.flags = FENCE_F_CONFINED | (p->monitor ? FENCE_F_MONITOR : 0) | (p->quic_allow ? FENCE_F_QUIC_OK : 0);
+	a->facts.flags = FENCE_F_CONFINED | (p->monitor ? FENCE_F_MONITOR : 0) |
+			 (p->quic_allow ? FENCE_F_QUIC_OK : 0);
 	read_host(q, a, &port);
 	a->host_class = fence_crm_classify(a->host, &p->org);
 	if (a->host_class == FENCE_HOST_IP || (!a->host[0] && q->has_addr)) {

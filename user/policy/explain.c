@@ -14,10 +14,12 @@ static void explain_match(const struct fence_policy_match *m, struct fence_buf *
 {
 	switch (m->kind) {
 	case FENCE_MATCH_EXE:
-		fence_buf_printf(out, "    the program %s%s\n", m->text, m->has_sha ? ", when its SHA-256 is the listed one" : "");
+		fence_buf_printf(out, "    the program %s%s\n", m->text,
+				 m->has_sha ? ", when its SHA-256 is the listed one" : "");
 		return;
 	case FENCE_MATCH_CGROUP:
-		fence_buf_printf(out, "    anything in the %s %s\n", m->text[0] == '/' ? "cgroup" : "unit", m->text);
+		fence_buf_printf(out, "    anything in the %s %s\n",
+				 m->text[0] == '/' ? "cgroup" : "unit", m->text);
 		return;
 	case FENCE_MATCH_UID:
 		fence_buf_printf(out, "    anything that user id %u starts\n", m->uid);
@@ -50,7 +52,10 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 	for (i = 0; i < t->nmatch; i++)
 		explain_match(&t->match[i], out);
 	fence_buf_str(out, "    what `crmfence exec --tool ");
-	fence_buf_printf(out, "%s` starts\n    and everything that any of these starts, for ever\n  They may reach:\n", t->name);
+	fence_buf_printf(out,
+			 "%s` starts\n    and everything that any of these starts, for ever\n  "
+			 "They may reach:\n",
+			 t->name);
 	for (i = 0; i < p->nrules; i++) {
 		const struct fence_policy_rule *r = &p->rules[i];
 
@@ -59,10 +64,13 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		fence_buf_printf(out, "    %s, ", r->text);
 		ports(r->ports, r->nports, out);
 		fence_buf_printf(out, "%s\n      because: %s  (%s)\n",
-				 strchr(r->text, '/')		? ", any protocol, no name checked"
-				 : r->flags & FENCE_RULE_PLAIN	? ", TLS or not, at the addresses that DNS gives for it"
-				 : r->flags & FENCE_RULE_ASK	? ", to CONNECT to the names above only"
-								: ", TLS with that server name, at the addresses that DNS gives for it",
+				 strchr(r->text, '/') ? ", any protocol, no name checked"
+				 : r->flags & FENCE_RULE_PLAIN
+					 ? ", TLS or not, at the addresses that DNS gives for it"
+				 : r->flags & FENCE_RULE_ASK
+					 ? ", to CONNECT to the names above only"
+					 : ", TLS with that server name, at the addresses that DNS "
+					   "gives for it",
 				 r->why, r->path);
 		if (!strcmp(r->text, "crm.own"))
 			fence_crm_own(&p->org, show_host, out);
@@ -79,23 +87,32 @@ void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)
 	char text[FENCE_ADDR_TEXT];
 	size_t i;
 
-	fence_buf_printf(out, "Policy \"%s\": %s.\n", p->name,
-			 p->monitor ? "MONITOR, every decision is taken and recorded, nothing is blocked" : "enforced in the kernel");
+	fence_buf_printf(
+		out, "Policy \"%s\": %s.\n", p->name,
+		p->monitor ? "MONITOR, every decision is taken and recorded, nothing is blocked"
+			   : "enforced in the kernel");
 	for (i = 0; i < p->ntools; i++)
 		explain_tool(p, i, out);
-	fence_buf_str(out, "\nFor all of these tools\n  DNS: A, AAAA and CNAME questions for the names above, to ");
+	fence_buf_str(out, "\nFor all of these tools\n  DNS: A, AAAA and CNAME questions for the "
+			   "names above, to ");
 	if (p->resolvers_system)
 		fence_buf_str(out, "the system's resolvers");
 	for (i = 0; i < p->nresolvers; i++)
-		fence_buf_printf(out, "%s%s", i ? ", " : "", fence_addr_text(p->resolvers[i], text));
-	fence_buf_printf(out, "; an answer is good for its TTL, at least %u s and at most %u s.\n", p->ttl_floor, p->ttl_ceiling);
-	fence_buf_printf(out, "  QUIC: %s.\n", p->quic_allow ? "to allowed addresses, the name is not checked" : "refused, clients fall back to TCP");
-	fence_buf_str(out, "  Everything else is refused: other orgs, other hosts, addresses without a name, other protocols, listening,\n"
-			   "  this machine's own ports.\nEvery other process on the machine is recorded and never blocked.\n");
+		fence_buf_printf(out, "%s%s", i ? ", " : "",
+				 fence_addr_text(p->resolvers[i], text));
+	fence_buf_printf(out, "; an answer is good for its TTL, at least %u s and at most %u s.\n",
+			 p->ttl_floor, p->ttl_ceiling);
+	fence_buf_printf(out, "  QUIC: %s.\n",
+			 p->quic_allow ? "to allowed addresses, the name is not checked"
+				       : "refused, clients fall back to TCP");
+	fence_buf_str(out, "  Everything else is refused: other orgs, other hosts, addresses "
+			   "without a name, other protocols, listening,\n"
+			   "  this machine's own ports.\nEvery other process on the machine is "
+			   "recorded and never blocked.\n");
 }
 
-void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host, const char *addr, uint16_t port,
-		       struct fence_buf *out)
+void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host,
+		       const char *addr, uint16_t port, struct fence_buf *out)
 {
 	enum fence_host_class c = host && *host ? fence_crm_classify(host, &p->org) : FENCE_HOST_IP;
 	size_t t = tool ? tool - 1u : 0;
@@ -106,16 +123,21 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 	case FENCE_R_PROXY_NAME:
 		if (c == FENCE_HOST_FOREIGN || c == FENCE_HOST_SHARED)
 			fence_buf_printf(out, "none: %s is %s, and no policy may allow it", host,
-					 c == FENCE_HOST_FOREIGN ? "another org's" : "shared by every org");
+					 c == FENCE_HOST_FOREIGN ? "another org's"
+								 : "shared by every org");
 		else if (c == FENCE_HOST_SANDBOX)
 			fence_buf_printf(out, "$.org.sandboxes: add the sandbox of %s", host);
 		else
-			fence_buf_printf(out, "$.tools[%zu].allow: add { \"host\": \"%s\", \"ports\": [%u], \"why\": \"...\" }", t,
-					 host ? host : "?", port == 53 || !port ? 443 : port);
+			fence_buf_printf(out,
+					 "$.tools[%zu].allow: add { \"host\": \"%s\", \"ports\": "
+					 "[%u], \"why\": \"...\" }",
+					 t, host ? host : "?", port == 53 || !port ? 443 : port);
 		return;
 	case FENCE_R_ADDR:
-		fence_buf_printf(out, "$.tools[%zu].allow: list the host by name, or { \"cidr\": \"%s/%d\", \"ports\": [%u], \"why\": \"...\" }", t,
-				 addr, strchr(addr, ':') ? 128 : 32, port);
+		fence_buf_printf(out,
+				 "$.tools[%zu].allow: list the host by name, or { \"cidr\": "
+				 "\"%s/%d\", \"ports\": [%u], \"why\": \"...\" }",
+				 t, addr, strchr(addr, ':') ? 128 : 32, port);
 		return;
 	case FENCE_R_LOCAL:
 		fence_buf_printf(out, "$.tools[%zu].local_ports: add %u", t, port);
@@ -131,38 +153,44 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 	}
 }
 
-static int case_line(const struct fence_policy *p, const char *file, unsigned int line, char *text, struct fence_cases_result *r,
-		     struct fence_buf *out, struct fence_diag *d)
+static int case_line(const struct fence_policy *p, const char *file, unsigned int line, char *text,
+		     struct fence_cases_result *r, struct fence_buf *out, struct fence_diag *d)
 {
 	char tool[64], host[300], proto[8], action[16], reason[32], class[32], junk[2];
 	struct fence_query q = { 0 };
 	struct fence_answer_to a;
 	unsigned int port = 0;
-	int n = sscanf(text, "%63s %299s %u %7s %15s %31s %31s %1s", tool, host, &port, proto, action, reason, class, junk);
+	int n = sscanf(text, "%63s %299s %u %7s %15s %31s %31s %1s", tool, host, &port, proto,
+		       action, reason, class, junk);
 
 	if (n != 7 || port > 65535 || (strcmp(proto, "tcp") && strcmp(proto, "udp")))
-		return fence_diag_set(d, -EINVAL, NULL, "line %u: a case is: tool host port tcp|udp allow|deny reason class", line);
+		return fence_diag_set(
+			d, -EINVAL, NULL,
+			"line %u: a case is: tool host port tcp|udp allow|deny reason class", line);
 	q.tool = fence_policy_tool(p, tool);
 	if (!q.tool)
-		return fence_diag_set(d, -EINVAL, NULL, "line %u: the policy has no tool \"%s\"", line, tool);
+		return fence_diag_set(d, -EINVAL, NULL, "line %u: the policy has no tool \"%s\"",
+				      line, tool);
 	q.host = host;
 	q.port = (uint16_t)port;
 	q.proto = strcmp(proto, "udp") ? FENCE_IPPROTO_TCP : FENCE_IPPROTO_UDP;
 	fence_policy_decide(p, &q, &a);
-	if (!strcmp(action, fence_action_name(a.verdict.action)) && !strcmp(reason, fence_reason_name(a.verdict.reason)) &&
+	if (!strcmp(action, fence_action_name(a.verdict.action)) &&
+	    !strcmp(reason, fence_reason_name(a.verdict.reason)) &&
 	    !strcmp(class, fence_host_class_name(a.host_class))) {
 		r->passed++;
 		return 0;
 	}
 	r->failed++;
-	fence_buf_printf(out, "%s:%u: %s %s %u %s: expected %s %s %s, got %s %s %s\n", file, line, tool, host, port, proto, action, reason,
-			 class, fence_action_name(a.verdict.action), fence_reason_name(a.verdict.reason),
+	fence_buf_printf(out, "%s:%u: %s %s %u %s: expected %s %s %s, got %s %s %s\n", file, line,
+			 tool, host, port, proto, action, reason, class,
+			 fence_action_name(a.verdict.action), fence_reason_name(a.verdict.reason),
 			 fence_host_class_name(a.host_class));
 	return 0;
 }
 
-int fence_policy_cases(const struct fence_policy *p, const char *file, struct fence_cases_result *r, struct fence_buf *out,
-		       struct fence_diag *d)
+int fence_policy_cases(const struct fence_policy *p, const char *file, struct fence_cases_result *r,
+		       struct fence_buf *out, struct fence_diag *d)
 {
 	AUTO_FILE FILE *f = fopen(file, "re");
 	unsigned int line = 0;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policy: what a security engineer writes, checked and compiled. docs/POLICY.md is its manual for people.
+ * The policy: what a security engineer writes, checked and compiled. docs/POLICY.md is its manual
+ * for people.
  *
- * fence_policy_read parses, refuses and lints in one go: a policy that it returns is one that can be enforced. Its compiled form is
- * plain arrays of the map entries of rule.h; user/kernel copies them, fence_policy_facts looks them up as the programs do.
+ * fence_policy_read parses, refuses and lints in one go: a policy that it returns is one that can
+ * be enforced. Its compiled form is plain arrays of the map entries of rule.h; user/kernel copies
+ * them, fence_policy_facts looks them up as the programs do.
  */
 #ifndef FENCE_POLICY_H
 #define FENCE_POLICY_H
@@ -21,7 +23,7 @@
 #define FENCE_POLICY_BYTES (1u << 20)
 #define FENCE_POLICY_MATCHES 16 /* ways to recognise one tool */
 #define FENCE_POLICY_ALLOWS 256 /* allow entries of one tool */
-#define FENCE_POLICY_LOCAL 16   /* loopback ports of one tool */
+#define FENCE_POLICY_LOCAL 16 /* loopback ports of one tool */
 #define FENCE_POLICY_RESOLVERS 8
 #define FENCE_POLICY_PROXIES 4
 #define FENCE_POLICY_WARNINGS 64
@@ -35,13 +37,16 @@ struct fence_policy_match {
 	uint8_t sha[32];
 };
 
-/* One line of the policy that allows something; the rule id of a record is its index in fence_policy.rules. */
+/*
+ * One line of the policy that allows something; the rule id of a record is its index in
+ * fence_policy.rules.
+ */
 struct fence_policy_rule {
 	uint8_t tool;
 	uint8_t flags; /* FENCE_RULE_* */
 	uint16_t nports;
 	uint16_t ports[FENCE_PORTS_MAX];
-	char path[96];  /* JSON path of the line */
+	char path[96]; /* JSON path of the line */
 	char text[FENCE_NAME_MAX + 64]; /* pattern or CIDR */
 	char why[FENCE_WHY_MAX];
 };
@@ -99,9 +104,13 @@ struct fence_policy {
 	size_t nwarnings;
 };
 
-/* Read, check and compile `file`. 0: *ret is owned by the caller. Negative errno: *ret untouched, `d` says why. */
+/*
+ * Read, check and compile `file`. 0: *ret is owned by the caller. Negative errno: *ret untouched,
+ * `d` says why.
+ */
 int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_diag *d);
-int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret, struct fence_diag *d);
+int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret,
+		       struct fence_diag *d);
 void fence_policy_free(struct fence_policy *p);
 
 /* Tool id by name, 0 when there is none. */
@@ -122,18 +131,20 @@ struct fence_answer_to {
 	struct fence_facts facts;
 	struct fence_verdict verdict;
 	enum fence_host_class host_class;
-	uint32_t rule;  /* ~0: none */
+	uint32_t rule; /* ~0: none */
 	char host[300]; /* as it was understood */
 };
 
 /*
- * Decide as the kernel would for a whole flow: the name is asked of DNS (unless an address is given, which then has to be listed or
- * local), connected to, and said in the hello.
+ * Decide as the kernel would for a whole flow: the name is asked of DNS (unless an address is
+ * given, which then has to be listed or local), connected to, and said in the hello.
  */
-void fence_policy_decide(const struct fence_policy *p, const struct fence_query *q, struct fence_answer_to *a);
+void fence_policy_decide(const struct fence_policy *p, const struct fence_query *q,
+			 struct fence_answer_to *a);
 
 /* The rule for a whole name: as the `names` trie finds it. NULL: none. */
-const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool, const char *host);
+const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool,
+						  const char *host);
 
 /* Names and sentences for verdicts; "?" when out of range. */
 const char *fence_reason_name(uint8_t reason);
@@ -150,15 +161,18 @@ struct fence_buf;
 void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out);
 
 /* The one-line change that would allow what was refused, or why none should. */
-void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host, const char *addr, uint16_t port,
-		       struct fence_buf *out);
+void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host,
+		       const char *addr, uint16_t port, struct fence_buf *out);
 
 struct fence_cases_result {
 	unsigned int passed, failed;
 };
 
-/* Run a cases file (docs/POLICY.md); each difference is written to `out` as one line. -EINVAL with `d` for a line that is no case. */
-int fence_policy_cases(const struct fence_policy *p, const char *file, struct fence_cases_result *r, struct fence_buf *out,
-		       struct fence_diag *d);
+/*
+ * Run a cases file (docs/POLICY.md); each difference is written to `out` as one line. -EINVAL with
+ * `d` for a line that is no case.
+ */
+int fence_policy_cases(const struct fence_policy *p, const char *file, struct fence_cases_result *r,
+		       struct fence_buf *out, struct fence_diag *d);
 
 #endif

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* JSON to policy. Everything that is not exactly understood is refused, with the JSON path and what to write instead. */
+/*
+ * JSON to policy. Everything that is not exactly understood is refused, with the JSON path and what
+ * to write instead.
+ */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
@@ -34,14 +37,16 @@ static int check_keys(struct reader *r, const cJSON *obj, const char *path, cons
 
 	if (!cJSON_IsObject(obj))
 		return REFUSE(r, path, "must be an object, { ... }");
-	cJSON_ArrayForEach(a, obj)
-	{
+	cJSON_ArrayForEach (a, obj) {
 		snprintf(probe, sizeof(probe), ",%.64s,", a->string);
 		if (strchr(a->string, ',') || !strstr(keys, probe))
-			return REFUSE(r, path, "unknown key \"%.64s\"; known here: %.*s", a->string, (int)strlen(keys) - 2, keys + 1);
+			return REFUSE(r, path, "unknown key \"%.64s\"; known here: %.*s", a->string,
+				      (int)strlen(keys) - 2, keys + 1);
 		for (b = a->next; b; b = b->next)
 			if (!strcmp(a->string, b->string))
-				return REFUSE(r, path, "the key \"%.64s\" stands here twice; keep one", a->string);
+				return REFUSE(r, path,
+					      "the key \"%.64s\" stands here twice; keep one",
+					      a->string);
 	}
 	return 0;
 }
@@ -58,10 +63,11 @@ static int get_str(struct reader *r, const cJSON *v, const char *path, char *out
 	return 0;
 }
 
-static int get_int(struct reader *r, const cJSON *v, const char *path, long min, long max, long *out)
+static int get_int(struct reader *r, const cJSON *v, const char *path, long min, long max,
+		   long *out)
 {
-	if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) || v->valuedouble < (double)min ||
-	    v->valuedouble > (double)max)
+	if (!cJSON_IsNumber(v) || v->valuedouble != floor(v->valuedouble) ||
+	    v->valuedouble < (double)min || v->valuedouble > (double)max)
 		return REFUSE(r, path, "must be a whole number from %ld to %ld", min, max);
 	*out = (long)v->valuedouble;
 	return 0;
@@ -82,7 +88,8 @@ static int get_list(struct reader *r, const cJSON *v, const char *path, int max)
 	if (!cJSON_GetArraySize(v))
 		return REFUSE(r, path, "is an empty list; leave the key out, or list something");
 	if (cJSON_GetArraySize(v) > max)
-		return REFUSE(r, path, "has %d entries; at most %d fit", cJSON_GetArraySize(v), max);
+		return REFUSE(r, path, "has %d entries; at most %d fit", cJSON_GetArraySize(v),
+			      max);
 	return 0;
 }
 
@@ -96,9 +103,13 @@ static int get_label(struct reader *r, const cJSON *v, const char *path, char *o
 		return err;
 	n = strlen(out);
 	for (i = 0; i < n; i++)
-		if (!((out[i] >= 'a' && out[i] <= 'z') || (out[i] >= '0' && out[i] <= '9') || (out[i] == '-' && i && i + 1 < n)))
-			return REFUSE(r, path, "\"%.60s\" has other than lower-case letters, digits and inner hyphens; write it as the "
-					       "first label of the host has it", out);
+		if (!((out[i] >= 'a' && out[i] <= 'z') || (out[i] >= '0' && out[i] <= '9') ||
+		      (out[i] == '-' && i && i + 1 < n)))
+			return REFUSE(r, path,
+				      "\"%.60s\" has other than lower-case letters, digits and "
+				      "inner hyphens; write it as the "
+				      "first label of the host has it",
+				      out);
 	return 0;
 }
 
@@ -107,18 +118,23 @@ static int read_org(struct reader *r, const cJSON *v)
 	struct fence_org *o = &r->p->org;
 	const cJSON *k;
 	char path[96];
-	int err = check_keys(r, v, "$.org", ",my_domain,partition,sandboxes,org_ids,login_hosts,government,china,defender,");
+	int err = check_keys(
+		r, v, "$.org",
+		",my_domain,partition,sandboxes,org_ids,login_hosts,government,china,defender,");
 
 	if (err < 0)
 		return err;
 	k = cJSON_GetObjectItemCaseSensitive(v, "my_domain");
 	if (!k)
-		return REFUSE(r, "$.org", "needs \"my_domain\": the first label of the org's own hosts");
+		return REFUSE(r, "$.org",
+			      "needs \"my_domain\": the first label of the org's own hosts");
 	err = get_label(r, k, "$.org.my_domain", o->my_domain, sizeof(o->my_domain));
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "partition"))) {
 		err = get_str(r, k, "$.org.partition", o->partition, sizeof(o->partition));
 		if (err >= 0 && !fence_crm_partition_ok(o->partition))
-			err = REFUSE(r, "$.org.partition", "is none of sandbox, develop, scratch, demo, free, patch, trailblaze");
+			err = REFUSE(r, "$.org.partition",
+				     "is none of sandbox, develop, scratch, demo, free, patch, "
+				     "trailblaze");
 	}
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "sandboxes"))) {
 		err = get_list(r, k, "$.org.sandboxes", FENCE_ORG_SANDBOXES);
@@ -127,15 +143,16 @@ static int read_org(struct reader *r, const cJSON *v)
 
 		if (err < 0)
 			return err;
-		cJSON_ArrayForEach(e, k)
-		{
+		cJSON_ArrayForEach (e, k) {
 			snprintf(path, sizeof(path), "$.org.sandboxes[%zu]", o->nsandboxes);
-			err = get_label(r, e, path, o->sandboxes[o->nsandboxes], sizeof(o->sandboxes[0]));
+			err = get_label(r, e, path, o->sandboxes[o->nsandboxes],
+					sizeof(o->sandboxes[0]));
 			if (err < 0)
 				return err;
 			for (i = 0; i < o->nsandboxes; i++)
 				if (!strcmp(o->sandboxes[i], o->sandboxes[o->nsandboxes]))
-					return REFUSE(r, path, "\"%s\" is listed twice", o->sandboxes[i]);
+					return REFUSE(r, path, "\"%s\" is listed twice",
+						      o->sandboxes[i]);
 			o->nsandboxes++;
 		}
 	}
@@ -145,12 +162,13 @@ static int read_org(struct reader *r, const cJSON *v)
 
 		if (err < 0)
 			return err;
-		cJSON_ArrayForEach(e, k)
-		{
+		cJSON_ArrayForEach (e, k) {
 			snprintf(path, sizeof(path), "$.org.org_ids[%zu]", o->nids);
 			err = get_str(r, e, path, o->ids[o->nids], sizeof(o->ids[0]));
 			if (err >= 0 && !fence_crm_org_id_ok(o->ids[o->nids]))
-				err = REFUSE(r, path, "is no organisation id: 00D and 12 more letters or digits, or the 18 character form");
+				err = REFUSE(r, path,
+					     "is no organisation id: 00D and 12 more letters or "
+					     "digits, or the 18 character form");
 			if (err < 0)
 				return err;
 			o->nids++;
@@ -167,7 +185,8 @@ static int read_org(struct reader *r, const cJSON *v)
 	return err;
 }
 
-static int read_sha(struct reader *r, const cJSON *v, const char *path, struct fence_policy_match *m)
+static int read_sha(struct reader *r, const cJSON *v, const char *path,
+		    struct fence_policy_match *m)
 {
 	unsigned int byte, i;
 	char hex[65];
@@ -176,7 +195,8 @@ static int read_sha(struct reader *r, const cJSON *v, const char *path, struct f
 	if (err < 0)
 		return err;
 	if (strlen(hex) != 64 || strspn(hex, "0123456789abcdef") != 64)
-		return REFUSE(r, path, "must be 64 lower-case hex digits, as sha256sum prints them");
+		return REFUSE(r, path,
+			      "must be 64 lower-case hex digits, as sha256sum prints them");
 	for (i = 0; i < 32; i++) {
 		sscanf(hex + 2 * i, "%2x", &byte);
 		m->sha[i] = (uint8_t)byte;
@@ -201,7 +221,8 @@ static int extension_id(const char *text, char out[33])
 	return 0;
 }
 
-static int read_native(struct reader *r, const cJSON *v, const char *path, struct fence_policy_match *m)
+static int read_native(struct reader *r, const cJSON *v, const char *path,
+		       struct fence_policy_match *m)
 {
 	char text[80];
 	size_t i;
@@ -217,7 +238,8 @@ static int read_native(struct reader *r, const cJSON *v, const char *path, struc
 	return REFUSE(r, path, "the extension is not in $.browser.extensions; list it there");
 }
 
-static int read_match(struct reader *r, const cJSON *v, const char *path, struct fence_policy_match *m)
+static int read_match(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_match *m)
 {
 	const cJSON *exe, *unit, *cgroup, *uid, *native, *sha;
 	char sub[128];
@@ -233,15 +255,19 @@ static int read_match(struct reader *r, const cJSON *v, const char *path, struct
 	uid = cJSON_GetObjectItemCaseSensitive(v, "uid");
 	native = cJSON_GetObjectItemCaseSensitive(v, "native_host_of");
 	if (!!exe + !!unit + !!cgroup + !!uid + !!native != 1)
-		return REFUSE(r, path, "needs exactly one of exe, unit, cgroup, uid, native_host_of");
+		return REFUSE(r, path,
+			      "needs exactly one of exe, unit, cgroup, uid, native_host_of");
 	if (sha && !exe)
 		return REFUSE(r, path, "\"sha256\" goes with \"exe\" only");
 	if (exe) {
 		m->kind = FENCE_MATCH_EXE;
 		snprintf(sub, sizeof(sub), "%s.exe", path);
 		err = get_str(r, exe, sub, m->text, sizeof(m->text));
-		if (err >= 0 && (m->text[0] != '/' || strstr(m->text, "//") || strstr(m->text, "/./") || strstr(m->text, "/../")))
-			err = REFUSE(r, sub, "must be an absolute path without \"//\", \"/./\" or \"/../\"");
+		if (err >= 0 && (m->text[0] != '/' || strstr(m->text, "//") ||
+				 strstr(m->text, "/./") || strstr(m->text, "/../")))
+			err = REFUSE(
+				r, sub,
+				"must be an absolute path without \"//\", \"/./\" or \"/../\"");
 		if (err >= 0 && sha) {
 			snprintf(sub, sizeof(sub), "%s.sha256", path);
 			err = read_sha(r, sha, sub, m);
@@ -251,13 +277,17 @@ static int read_match(struct reader *r, const cJSON *v, const char *path, struct
 		snprintf(sub, sizeof(sub), "%s.unit", path);
 		err = get_str(r, unit, sub, m->text, sizeof(m->text));
 		if (err >= 0 && (strchr(m->text, '/') || !strchr(m->text, '.')))
-			err = REFUSE(r, sub, "must be a unit's full name, such as \"assistant.service\"");
+			err = REFUSE(r, sub,
+				     "must be a unit's full name, such as \"assistant.service\"");
 	} else if (cgroup) {
 		m->kind = FENCE_MATCH_CGROUP;
 		snprintf(sub, sizeof(sub), "%s.cgroup", path);
 		err = get_str(r, cgroup, sub, m->text, sizeof(m->text));
-		if (err >= 0 && (m->text[0] != '/' || !m->text[1] || m->text[strlen(m->text) - 1] == '/'))
-			err = REFUSE(r, sub, "must be a cgroup's path from the v2 root, such as \"/crm.slice/assistant\"");
+		if (err >= 0 &&
+		    (m->text[0] != '/' || !m->text[1] || m->text[strlen(m->text) - 1] == '/'))
+			err = REFUSE(r, sub,
+				     "must be a cgroup's path from the v2 root, such as "
+				     "\"/crm.slice/assistant\"");
 	} else if (uid) {
 		m->kind = FENCE_MATCH_UID;
 		snprintf(sub, sizeof(sub), "%s.uid", path);
@@ -271,7 +301,8 @@ static int read_match(struct reader *r, const cJSON *v, const char *path, struct
 	return err;
 }
 
-static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16_t *ports, uint16_t *nports, int max)
+static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16_t *ports,
+		      uint16_t *nports, int max)
 {
 	const cJSON *e;
 	char sub[160];
@@ -282,8 +313,7 @@ static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16
 	if (err < 0)
 		return err;
 	*nports = 0;
-	cJSON_ArrayForEach(e, v)
-	{
+	cJSON_ArrayForEach (e, v) {
 		snprintf(sub, sizeof(sub), "%s[%u]", path, *nports);
 		err = get_int(r, e, sub, 1, 65535, &n);
 		if (err < 0)
@@ -296,7 +326,8 @@ static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16
 	return 0;
 }
 
-static int read_allow(struct reader *r, const cJSON *v, const char *path, struct fence_policy_allow *a)
+static int read_allow(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_allow *a)
 {
 	const cJSON *host, *cidr, *ports, *why, *tls;
 	char sub[128];
@@ -307,8 +338,11 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path, struct
 	snprintf(a->rule.path, sizeof(a->rule.path), "%s", path);
 	if (cJSON_IsString(v)) {
 		if (strcmp(v->valuestring, "crm.own"))
-			return REFUSE(r, path, "\"%.60s\" is no rule set; the only one is \"crm.own\"; a host is written { \"host\": ..., "
-					       "\"why\": ... }", v->valuestring);
+			return REFUSE(r, path,
+				      "\"%.60s\" is no rule set; the only one is \"crm.own\"; a "
+				      "host is written { \"host\": ..., "
+				      "\"why\": ... }",
+				      v->valuestring);
 		if (!r->p->org.my_domain[0])
 			return REFUSE(r, path, "\"crm.own\" needs $.org to say whose");
 		a->kind = FENCE_ALLOW_OWN;
@@ -339,7 +373,9 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path, struct
 	if (cidr) {
 		a->kind = FENCE_ALLOW_NET;
 		if (tls)
-			return REFUSE(r, path, "\"tls\" does not go with \"cidr\": an address has no name to check");
+			return REFUSE(r, path,
+				      "\"tls\" does not go with \"cidr\": an address has no name "
+				      "to check");
 		snprintf(sub, sizeof(sub), "%s.cidr", path);
 		return get_str(r, cidr, sub, a->rule.text, sizeof(a->rule.text));
 	}
@@ -371,7 +407,8 @@ static int read_tool(struct reader *r, const cJSON *v, size_t index)
 	if (err < 0)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.name", path);
-	err = get_label(r, cJSON_GetObjectItemCaseSensitive(v, "name"), sub, t->name, sizeof(t->name));
+	err = get_label(r, cJSON_GetObjectItemCaseSensitive(v, "name"), sub, t->name,
+			sizeof(t->name));
 	if (err < 0)
 		return err;
 	for (i = 0; i < index; i++)
@@ -383,8 +420,7 @@ static int read_tool(struct reader *r, const cJSON *v, size_t index)
 		err = get_list(r, k, sub, FENCE_POLICY_MATCHES);
 		if (err < 0)
 			return err;
-		cJSON_ArrayForEach(e, k)
-		{
+		cJSON_ArrayForEach (e, k) {
 			snprintf(sub, sizeof(sub), "%s.match[%zu]", path, t->nmatch);
 			err = read_match(r, e, sub, &t->match[t->nmatch]);
 			if (err < 0)
@@ -395,15 +431,15 @@ static int read_tool(struct reader *r, const cJSON *v, size_t index)
 	snprintf(sub, sizeof(sub), "%s.allow", path);
 	k = cJSON_GetObjectItemCaseSensitive(v, "allow");
 	if (!k)
-		return REFUSE(r, path, "needs \"allow\": what the tool may reach, such as [ \"crm.own\" ]");
+		return REFUSE(r, path,
+			      "needs \"allow\": what the tool may reach, such as [ \"crm.own\" ]");
 	err = get_list(r, k, sub, FENCE_POLICY_ALLOWS);
 	if (err < 0)
 		return err;
 	allows->list = calloc((size_t)cJSON_GetArraySize(k), sizeof(*allows->list));
 	if (!allows->list)
 		return -ENOMEM;
-	cJSON_ArrayForEach(e, k)
-	{
+	cJSON_ArrayForEach (e, k) {
 		snprintf(sub, sizeof(sub), "%s.allow[%zu]", path, allows->count);
 		err = read_allow(r, e, sub, &allows->list[allows->count]);
 		if (err < 0)
@@ -427,17 +463,18 @@ static int read_resolvers(struct reader *r, const cJSON *v)
 
 	if (cJSON_IsString(v)) {
 		if (strcmp(v->valuestring, "system"))
-			return REFUSE(r, "$.resolvers", "must be \"system\" or a list of addresses");
+			return REFUSE(r, "$.resolvers",
+				      "must be \"system\" or a list of addresses");
 		r->p->resolvers_system = 1;
 		return 0;
 	}
 	err = get_list(r, v, "$.resolvers", FENCE_POLICY_RESOLVERS);
 	if (err < 0)
 		return err;
-	cJSON_ArrayForEach(e, v)
-	{
+	cJSON_ArrayForEach (e, v) {
 		snprintf(path, sizeof(path), "$.resolvers[%zu]", r->p->nresolvers);
-		if (!cJSON_IsString(e) || fence_addr_parse(e->valuestring, r->p->resolvers[r->p->nresolvers]))
+		if (!cJSON_IsString(e) ||
+		    fence_addr_parse(e->valuestring, r->p->resolvers[r->p->nresolvers]))
 			return REFUSE(r, path, "must be an IPv4 or IPv6 address in quotes");
 		r->p->nresolvers++;
 	}
@@ -456,8 +493,7 @@ static int read_proxies(struct reader *r, const cJSON *v)
 	err = get_list(r, v, "$.proxies", FENCE_POLICY_PROXIES);
 	if (err < 0)
 		return err;
-	cJSON_ArrayForEach(e, v)
-	{
+	cJSON_ArrayForEach (e, v) {
 		struct fence_policy_proxy *x = &r->p->proxies[r->p->nproxies];
 
 		snprintf(path, sizeof(path), "$.proxies[%zu]", r->p->nproxies);
@@ -465,7 +501,8 @@ static int read_proxies(struct reader *r, const cJSON *v)
 		if (err < 0)
 			return err;
 		snprintf(sub, sizeof(sub), "%s.host", path);
-		err = get_str(r, cJSON_GetObjectItemCaseSensitive(e, "host"), sub, x->host, sizeof(x->host));
+		err = get_str(r, cJSON_GetObjectItemCaseSensitive(e, "host"), sub, x->host,
+			      sizeof(x->host));
 		if (err < 0)
 			return err;
 		snprintf(sub, sizeof(sub), "%s.port", path);
@@ -491,8 +528,7 @@ static int read_browser(struct reader *r, const cJSON *v)
 	err = get_list(r, list, "$.browser.extensions", FENCE_POLICY_MATCHES);
 	if (err < 0)
 		return err;
-	cJSON_ArrayForEach(e, list)
-	{
+	cJSON_ArrayForEach (e, list) {
 		snprintf(path, sizeof(path), "$.browser.extensions[%zu]", r->p->nextensions);
 		if (!cJSON_IsString(e) || strlen(e->valuestring) != 32 ||
 		    extension_id(e->valuestring, r->p->extensions[r->p->nextensions]))
@@ -522,7 +558,8 @@ static int read_ttl(struct reader *r, const cJSON *v)
 }
 
 /* A choice between two words. */
-static int read_word(struct reader *r, const cJSON *v, const char *path, const char *no, const char *yes, int *out)
+static int read_word(struct reader *r, const cJSON *v, const char *path, const char *no,
+		     const char *yes, int *out)
 {
 	if (!cJSON_IsString(v) || (strcmp(v->valuestring, no) && strcmp(v->valuestring, yes)))
 		return REFUSE(r, path, "must be \"%s\" or \"%s\"", no, yes);
@@ -534,13 +571,16 @@ static int read_top(struct reader *r, const cJSON *top)
 {
 	const cJSON *k, *e;
 	long version = 0;
-	int err = check_keys(r, top, "$", ",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,");
+	int err = check_keys(r, top, "$",
+			     ",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,");
 
 	if (err < 0)
 		return err;
-	err = get_int(r, cJSON_GetObjectItemCaseSensitive(top, "crmfence"), "$.crmfence", 1, 1, &version);
+	err = get_int(r, cJSON_GetObjectItemCaseSensitive(top, "crmfence"), "$.crmfence", 1, 1,
+		      &version);
 	if (err >= 0)
-		err = get_str(r, cJSON_GetObjectItemCaseSensitive(top, "name"), "$.name", r->p->name, sizeof(r->p->name));
+		err = get_str(r, cJSON_GetObjectItemCaseSensitive(top, "name"), "$.name",
+			      r->p->name, sizeof(r->p->name));
 	k = cJSON_GetObjectItemCaseSensitive(top, "mode");
 	if (err >= 0)
 		err = read_word(r, k, "$.mode", "enforce", "monitor", &r->p->monitor);
@@ -566,8 +606,7 @@ static int read_top(struct reader *r, const cJSON *top)
 	err = get_list(r, k, "$.tools", FENCE_TOOL_MAX);
 	if (err < 0)
 		return err;
-	cJSON_ArrayForEach(e, k)
-	{
+	cJSON_ArrayForEach (e, k) {
 		err = read_tool(r, e, r->p->ntools);
 		if (err < 0)
 			return err;
@@ -589,11 +628,14 @@ static int refuse_json(struct reader *r, const char *text, const char *end)
 			column = 1;
 		}
 	}
-	return REFUSE(r, NULL, "line %u, column %u: not JSON from here on; JSON has no comments and no comma before a closing bracket",
+	return REFUSE(r, NULL,
+		      "line %u, column %u: not JSON from here on; JSON has no comments and no "
+		      "comma before a closing bracket",
 		      line, column);
 }
 
-int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret, struct fence_diag *d)
+int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret,
+		       struct fence_diag *d)
 {
 	struct fence_policy_allows allows[FENCE_TOOL_MAX] = { 0 };
 	__attribute__((cleanup(json_free))) cJSON *json = NULL;
@@ -635,9 +677,12 @@ int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_
 	if (d)
 		snprintf(d->file, sizeof(d->file), "%s", file);
 	if (err == -EFBIG)
-		return fence_diag_set(d, err, NULL, "is larger than %u bytes; no policy is", FENCE_POLICY_BYTES);
+		return fence_diag_set(d, err, NULL, "is larger than %u bytes; no policy is",
+				      FENCE_POLICY_BYTES);
 	if (err < 0)
-		return fence_diag_set(d, err, NULL, "cannot be read: %s; give its path with --policy", strerror(-err));
+		return fence_diag_set(d, err, NULL,
+				      "cannot be read: %s; give its path with --policy",
+				      strerror(-err));
 	return fence_policy_parse(fence_buf_text(&text), text.len, file, ret, d);
 }
 

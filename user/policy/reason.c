@@ -7,30 +7,38 @@ static const struct {
 	const char *name, *sentence;
 } reasons[] = {
 	[FENCE_R_UNCONFINED] = { "unconfined", "not part of a session; recorded only" },
-	[FENCE_R_NAME_OK] = { "name", "the server name is allowed, and DNS gave this address for it" },
+	[FENCE_R_NAME_OK] = { "name",
+			      "the server name is allowed, and DNS gave this address for it" },
 	[FENCE_R_PLAIN_OK] = { "plain", "allowed without TLS by its rule" },
 	[FENCE_R_ADDR_OK] = { "address", "the address is inside a listed network" },
 	[FENCE_R_PENDING] = { "pending", "the address is allowed; the name has not been said yet" },
 	[FENCE_R_DNS_OK] = { "dns", "a question for an allowed name" },
 	[FENCE_R_LOCAL_OK] = { "local", "a loopback port that the tool lists" },
-	[FENCE_R_QUIC_OK] = { "quic-allowed", "UDP to an allowed address, as the policy's \"quic\" says" },
+	[FENCE_R_QUIC_OK] = { "quic-allowed",
+			      "UDP to an allowed address, as the policy's \"quic\" says" },
 	[FENCE_R_PROXY_OK] = { "proxy", "a CONNECT for an allowed name and port" },
 	[FENCE_R_SOCKET_OK] = { "socket", "a TCP or UDP socket" },
-	[FENCE_R_ADDR] = { "address-unknown", "DNS gave this address for no name that the tool may reach on this port" },
-	[FENCE_R_LOCAL] = { "loopback", "this machine itself, where a helper could pass the data on" },
+	[FENCE_R_ADDR] = { "address-unknown", "DNS gave this address for no name that the tool may "
+					      "reach on this port" },
+	[FENCE_R_LOCAL] = { "loopback",
+			    "this machine itself, where a helper could pass the data on" },
 	[FENCE_R_SOCKET] = { "socket-kind", "only TCP and UDP sockets can be checked" },
 	[FENCE_R_BIND] = { "listen", "a session does not listen" },
-	[FENCE_R_SOCKOPT] = { "socket-option", "this option changes where packets go, or how they are framed" },
-	[FENCE_R_DNS_NAME] = { "dns-name", "a question for a name that is not allowed would itself carry data out" },
+	[FENCE_R_SOCKOPT] = { "socket-option",
+			      "this option changes where packets go, or how they are framed" },
+	[FENCE_R_DNS_NAME] = { "dns-name", "a question for a name that is not allowed would itself "
+					   "carry data out" },
 	[FENCE_R_DNS_TYPE] = { "dns-type", "only A, AAAA and CNAME are asked for" },
 	[FENCE_R_DNS_FORM] = { "dns-form", "not one plain DNS question" },
 	[FENCE_R_DNS_TCP] = { "dns-tcp", "DNS over TCP is not checked, so it is refused" },
 	[FENCE_R_UDP] = { "udp", "UDP (QUIC too) hides the server name; clients fall back to TCP" },
 	[FENCE_R_SNI] = { "server-name", "the TLS server name is not allowed" },
-	[FENCE_R_SNI_ADDR] = { "name-elsewhere", "the server name is allowed, but DNS never gave this address for it" },
+	[FENCE_R_SNI_ADDR] = { "name-elsewhere", "the server name is allowed, but DNS never gave "
+						 "this address for it" },
 	[FENCE_R_SNI_NONE] = { "no-server-name", "a TLS hello without a server name" },
 	[FENCE_R_HELLO] = { "hello", "the TLS hello cannot be parsed" },
-	[FENCE_R_NOT_TLS] = { "not-tls", "the stream is not TLS, and its rule does not say \"tls\": false" },
+	[FENCE_R_NOT_TLS] = { "not-tls",
+			      "the stream is not TLS, and its rule does not say \"tls\": false" },
 	[FENCE_R_PROXY_METHOD] = { "proxy-method", "a proxy may only be asked to CONNECT" },
 	[FENCE_R_PROXY_NAME] = { "proxy-name", "CONNECT to a name or port that is not allowed" },
 	[FENCE_R_ACCEPT] = { "accept", "a session takes no connections from outside" },
@@ -57,7 +65,8 @@ const char *fence_reason_sentence(uint8_t reason)
 	}
 
 NAMED(fence_action_name, "allow", "deny", "would-deny")
-NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns", "stream", "accept")
+NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns",
+      "stream", "accept")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")
 NAMED(fence_namefact_name, "none", "pending", "allowed", "refused", "absent", "malformed")
 NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec")

@@ -17,10 +17,10 @@
 #define HASH 32
 
 struct fence_log {
-	sqlite3 *db;          /* owned */
+	sqlite3 *db; /* owned */
 	sqlite3_stmt *insert; /* owned */
-	EVP_MD_CTX *md;       /* owned */
-	EVP_MD *sha;	      /* owned */
+	EVP_MD_CTX *md; /* owned */
+	EVP_MD *sha; /* owned */
 	char boot[40];
 	int64_t seq, kept_seq; /* last row; last row on disk */
 	uint8_t head[HASH], kept_head[HASH];
@@ -28,23 +28,28 @@ struct fence_log {
 	uint64_t lost;
 };
 
-static const char schema[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-512;"
-			     "PRAGMA wal_autocheckpoint=1000;"
-			     "CREATE TABLE IF NOT EXISTS log(seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, ts INTEGER NOT NULL,"
-			     " kind TEXT NOT NULL, body TEXT NOT NULL, hash BLOB NOT NULL);";
+static const char schema[] =
+	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-512;"
+	"PRAGMA wal_autocheckpoint=1000;"
+	"CREATE TABLE IF NOT EXISTS log(seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, ts INTEGER "
+	"NOT NULL,"
+	" kind TEXT NOT NULL, body TEXT NOT NULL, hash BLOB NOT NULL);";
 
-static int chain(EVP_MD_CTX *md, const EVP_MD *sha, const uint8_t prev[HASH], const char *head, size_t head_len, const char *body,
-		 size_t len, uint8_t out[HASH])
+static int chain(EVP_MD_CTX *md, const EVP_MD *sha, const uint8_t prev[HASH], const char *head,
+		 size_t head_len, const char *body, size_t len, uint8_t out[HASH])
 {
-	return EVP_DigestInit_ex(md, sha, NULL) && EVP_DigestUpdate(md, prev, HASH) && EVP_DigestUpdate(md, head, head_len) &&
+	return EVP_DigestInit_ex(md, sha, NULL) && EVP_DigestUpdate(md, prev, HASH) &&
+			       EVP_DigestUpdate(md, head, head_len) &&
 			       EVP_DigestUpdate(md, body, len) && EVP_DigestFinal_ex(md, out, NULL)
 		       ? 0
 		       : -EIO;
 }
 
-static size_t head_text(char *out, size_t size, int64_t seq, const char *boot, int64_t ts, const char *kind)
+static size_t head_text(char *out, size_t size, int64_t seq, const char *boot, int64_t ts,
+			const char *kind)
 {
-	return (size_t)snprintf(out, size, "%lld\n%s\n%lld\n%s\n", (long long)seq, boot, (long long)ts, kind);
+	return (size_t)snprintf(out, size, "%lld\n%s\n%lld\n%s\n", (long long)seq, boot,
+				(long long)ts, kind);
 }
 
 static int db_error(int rc)
@@ -55,9 +60,11 @@ static int db_error(int rc)
 static int read_head(struct fence_log *log)
 {
 	sqlite3_stmt *s = NULL;
-	int rc = sqlite3_prepare_v2(log->db, "SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1", -1, &s, NULL);
+	int rc = sqlite3_prepare_v2(log->db, "SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1",
+				    -1, &s, NULL);
 
-	if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW && sqlite3_column_bytes(s, 1) == HASH) {
+	if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW &&
+	    sqlite3_column_bytes(s, 1) == HASH) {
 		log->seq = sqlite3_column_int64(s, 0);
 		memcpy(log->head, sqlite3_column_blob(s, 1), HASH);
 	}
@@ -81,14 +88,18 @@ int fence_log_open(const char *path, struct fence_log **ret, struct fence_diag *
 	log->md = EVP_MD_CTX_new();
 	log->sha = EVP_MD_fetch(NULL, "SHA256", NULL);
 	mask = umask(0077);
-	rc = sqlite3_open_v2(path, &log->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	rc = sqlite3_open_v2(path, &log->db,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+			     NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(log->db, schema, NULL, NULL, NULL);
 	umask(mask);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_prepare_v3(log->db, "INSERT INTO log VALUES(?,?,?,?,?,?)", -1, SQLITE_PREPARE_PERSISTENT, &log->insert, NULL);
+		rc = sqlite3_prepare_v3(log->db, "INSERT INTO log VALUES(?,?,?,?,?,?)", -1,
+					SQLITE_PREPARE_PERSISTENT, &log->insert, NULL);
 	if (rc != SQLITE_OK || !log->md || !log->sha || read_head(log)) {
-		fence_diag_set(d, -EIO, NULL, "the log %s cannot be opened: %s; give another path with --db", path,
+		fence_diag_set(d, -EIO, NULL,
+			       "the log %s cannot be opened: %s; give another path with --db", path,
 			       log->db ? sqlite3_errmsg(log->db) : "no memory");
 		fence_log_close(log);
 		return -EIO;
@@ -198,17 +209,23 @@ static int open_reader(const char *path, sqlite3 **db, struct fence_diag *d)
 		rc = sqlite3_exec(*db, "SELECT 1 FROM log LIMIT 1", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		return 0;
-	fence_diag_set(d, -EIO, NULL, "the log %s cannot be read: %s; give its path with --db, and read it as root", path, sqlite3_errmsg(*db));
+	fence_diag_set(
+		d, -EIO, NULL,
+		"the log %s cannot be read: %s; give its path with --db, and read it as root", path,
+		sqlite3_errmsg(*db));
 	sqlite3_close(*db);
 	*db = NULL;
 	return -EIO;
 }
 
-int fence_log_read(const char *path, const struct fence_query_log *q, int (*each)(void *ctx, const struct fence_row *row), void *ctx,
+int fence_log_read(const char *path, const struct fence_query_log *q,
+		   int (*each)(void *ctx, const struct fence_row *row), void *ctx,
 		   struct fence_diag *d)
 {
-	static const char sql[] = "SELECT seq, boot, ts, kind, body FROM (SELECT * FROM log WHERE seq > ?1 AND (?2 = 0 OR ts >= ?2) AND"
-				  " (?3 = 0 OR ts < ?3) AND (?4 IS NULL OR instr(?4, ',' || kind || ',')) ORDER BY seq DESC LIMIT ?5)"
+	static const char sql[] = "SELECT seq, boot, ts, kind, body FROM (SELECT * FROM log WHERE "
+				  "seq > ?1 AND (?2 = 0 OR ts >= ?2) AND"
+				  " (?3 = 0 OR ts < ?3) AND (?4 IS NULL OR instr(?4, ',' || kind "
+				  "|| ',')) ORDER BY seq DESC LIMIT ?5)"
 				  " ORDER BY seq";
 	sqlite3_stmt *s = NULL;
 	sqlite3 *db = NULL;
@@ -243,7 +260,8 @@ int fence_log_read(const char *path, const struct fence_query_log *q, int (*each
 }
 
 /* One row against the chain so far. */
-static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct fence_verify *v, int64_t *next)
+static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct fence_verify *v,
+		      int64_t *next)
 {
 	int64_t seq = sqlite3_column_int64(s, 0);
 	uint8_t hash[HASH];
@@ -255,12 +273,14 @@ static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct
 		v->bad_seq = *next;
 		return -1;
 	}
-	n = head_text(head, sizeof(head), seq, (const char *)sqlite3_column_text(s, 1), sqlite3_column_int64(s, 2),
-		      (const char *)sqlite3_column_text(s, 3));
-	if (n >= sizeof(head) || chain(md, sha, v->head, head, n, (const char *)sqlite3_column_text(s, 4),
-				       (size_t)sqlite3_column_bytes(s, 4), hash) ||
+	n = head_text(head, sizeof(head), seq, (const char *)sqlite3_column_text(s, 1),
+		      sqlite3_column_int64(s, 2), (const char *)sqlite3_column_text(s, 3));
+	if (n >= sizeof(head) ||
+	    chain(md, sha, v->head, head, n, (const char *)sqlite3_column_text(s, 4),
+		  (size_t)sqlite3_column_bytes(s, 4), hash) ||
 	    sqlite3_column_bytes(s, 5) != HASH || memcmp(hash, sqlite3_column_blob(s, 5), HASH)) {
-		snprintf(v->why, sizeof(v->why), "row %lld does not fit the hash of the rows before it", (long long)seq);
+		snprintf(v->why, sizeof(v->why),
+			 "row %lld does not fit the hash of the rows before it", (long long)seq);
 		v->bad_seq = seq;
 		return -1;
 	}
@@ -280,7 +300,9 @@ int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag
 	int err = open_reader(path, &db, d);
 
 	memset(v, 0, sizeof(*v));
-	if (!err && sqlite3_prepare_v2(db, "SELECT seq, boot, ts, kind, body, hash FROM log ORDER BY seq", -1, &s, NULL) == SQLITE_OK)
+	if (!err &&
+	    sqlite3_prepare_v2(db, "SELECT seq, boot, ts, kind, body, hash FROM log ORDER BY seq",
+			       -1, &s, NULL) == SQLITE_OK)
 		while (sqlite3_step(s) == SQLITE_ROW && !verify_row(s, md, sha, v, &next))
 			;
 	sqlite3_finalize(s);

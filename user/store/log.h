@@ -3,14 +3,17 @@
  * The log: one append-only SQLite table, each row chained to the one before it.
  *
  *   log(seq INTEGER PRIMARY KEY, boot TEXT, ts INTEGER, kind TEXT, body TEXT, hash BLOB)
- *   hash = SHA-256(previous hash | "seq NL boot NL ts NL kind NL" | body);  the first row's previous hash is 32 zero octets
+ *   hash = SHA-256(previous hash | "seq NL boot NL ts NL kind NL" | body);  the first row's
+ * previous hash is 32 zero octets
  *
- * ts: wall clock, nanoseconds since 1970. body: canonical JSON (RFC 8785). The other columns go into the hash too: a chain over the
- * bodies alone would let a row's time or kind be changed. Everything else that people are shown is computed from this table.
+ * ts: wall clock, nanoseconds since 1970. body: canonical JSON (RFC 8785). The other columns go
+ * into the hash too: a chain over the bodies alone would let a row's time or kind be changed.
+ * Everything else that people are shown is computed from this table.
  *
- * Rows are kept in one transaction until fence_log_commit; WAL mode, so that a kill at any moment loses that transaction at most. A
- * full disk loses no row silently: commit says -ENOSPC, the head goes back to the last row on disk, and the caller writes a gap
- * record when there is room again. The only place with sqlite3.h.
+ * Rows are kept in one transaction until fence_log_commit; WAL mode, so that a kill at any moment
+ * loses that transaction at most. A full disk loses no row silently: commit says -ENOSPC, the head
+ * goes back to the last row on disk, and the caller writes a gap record when there is room again.
+ * The only place with sqlite3.h.
  */
 #ifndef FENCE_STORE_LOG_H
 #define FENCE_STORE_LOG_H
@@ -26,7 +29,10 @@ struct fence_buf;
 int fence_log_open(const char *path, struct fence_log **ret, struct fence_diag *d);
 void fence_log_close(struct fence_log *log); /* commits; NULL is fine */
 
-/* Append one row. Its seq, or a negative errno: -ENOSPC, -EIO; the transaction's rows are then lost, see fence_log_lost. */
+/*
+ * Append one row. Its seq, or a negative errno: -ENOSPC, -EIO; the transaction's rows are then
+ * lost, see fence_log_lost.
+ */
 int64_t fence_log_append(struct fence_log *log, const char *kind, const char *body, size_t len);
 int fence_log_commit(struct fence_log *log);
 
@@ -41,8 +47,9 @@ struct fence_row {
 };
 
 /*
- * Read: rows of `kind` (NULL: all) with since <= ts < until (0: no bound), from seq `after` on, at most `limit` (0: all), newest last.
- * `each` returns 0 to go on. Opens its own read-only connection.
+ * Read: rows of `kind` (NULL: all) with since <= ts < until (0: no bound), from seq `after` on, at
+ * most `limit` (0: all), newest last. `each` returns 0 to go on. Opens its own read-only
+ * connection.
  */
 struct fence_query_log {
 	const char *kinds; /* comma list, NULL: all */
@@ -50,7 +57,8 @@ struct fence_query_log {
 	int64_t last; /* only the last N */
 };
 
-int fence_log_read(const char *path, const struct fence_query_log *q, int (*each)(void *ctx, const struct fence_row *row), void *ctx,
+int fence_log_read(const char *path, const struct fence_query_log *q,
+		   int (*each)(void *ctx, const struct fence_row *row), void *ctx,
 		   struct fence_diag *d);
 
 struct fence_verify {

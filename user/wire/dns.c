@@ -10,7 +10,10 @@ static unsigned int be16(const uint8_t *p)
 	return (unsigned int)p[0] << 8 | p[1];
 }
 
-/* The question's name into m->name; returns the offset behind it, 0 when the message ends first or a label is none. */
+/*
+ * The question's name into m->name; returns the offset behind it, 0 when the message ends first or
+ * a label is none.
+ */
 static size_t question_name(const uint8_t *msg, size_t len, struct fence_dns_message *m)
 {
 	size_t at = 12, out = 0, n, i;
