@@ -63,6 +63,73 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -o $@
 
+$(B)/tests/unit: $(B)/obj/tests/unit/unit.o $(LIB)
+	@mkdir -p $(@D); echo "  LINK    $@"
+	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -o $@
+
+$(B)/bench/bench: tests/bench/bench.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE $< -lssl -lcrypto -o $@
+$(B)/bench/floor: tests/bench/floor.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra $< -lbpf -o $@
+$(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
+
+# ---- what people call ----
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make run      install what is missing, build, run the agent in the foreground with the shipped policy (root)
+run: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(B)/crmfence run --policy $(POLICY) $(ARGS)
+POLICY ?= policies/salesforce-voice-assistant.json
+
+#: make check    install what tests need, build, run every test (root)
+check: deps-test
+	$(Q)$(MAKE) --no-print-directory all debug
+	$(Q)tests/check
+
+#: make demo     the story: an assistant that behaves, and one that also ships the deal to an AI vendor (root)
+demo: deps-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)python3 tests/world/demo.py
+
+#: make bench    what it costs, against the bare machine and the least BPF that could do it (root)
+bench: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o
+	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
+
+#: make debug    the library and its tests with ASan and UBSan, in build/debug
+debug:
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/walkers
+
+#: make clang    everything again with clang, in build/clang
+clang:
+	$(Q)$(MAKE) --no-print-directory CC=clang B=build/clang HARDEN="$(filter-out -fcf-protection -ftrivial-auto-var-init=zero,$(HARDEN))" \
+		build/clang/crmfenced build/clang/crmfence
+
+#: make format   apply .clang-format
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+#: make install  programs, policy example and unit below DESTDIR
+install: all
+	install -D -m 755 $(B)/crmfence $(DESTDIR)/usr/bin/crmfence
+	install -D -m 755 $(B)/crmfenced $(DESTDIR)/usr/bin/crmfenced
+	install -D -m 600 policies/salesforce-voice-assistant.json $(DESTDIR)/etc/crmfence/policy.json.example
+
+clean:
+	$(Q)rm -rf build
+
+deps:
+	$(Q)tools/deps
+deps-test:
+	$(Q)tools/deps --test
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint
+.PHONY: all lint help run check demo bench debug clang format install clean deps deps-test

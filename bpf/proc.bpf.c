@@ -245,7 +245,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (p)
 		fresh = *p;
 	else
-		fresh.exec = parent->group_leader->start_boottime;
+		fresh.exec = parent->group_leader->start_boottime + ptgid;
 	fresh.start = child->start_boottime;
 	fresh.parent = ptgid;
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {

@@ -33,11 +33,12 @@ int recon_task(struct bpf_iter__task *ctx)
 		return 0;
 	tgid = task->tgid;
 	p.start = task->start_boottime;
-	p.exec = p.start;
+	p.exec = p.start + tgid; /* the first processes of a boot share their time */
 	p.parent = BPF_CORE_READ(task, real_parent, tgid);
 	bpf_map_update_elem(&procs, &tgid, &p, BPF_NOEXIST);
 	r.exec = p.exec;
-	r.parent_exec = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
+	r.parent_exec = BPF_CORE_READ(task, real_parent, group_leader, start_boottime) + p.parent;
+	r.start = p.start;
 	r.tgid = tgid;
 	r.parent = p.parent;
 	r.kernel = !BPF_CORE_READ(task, mm);

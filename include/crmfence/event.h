@@ -7,7 +7,7 @@
  *
  * exec id: the boot time of the exec in nanoseconds; unique per boot for all that matters here (two
  * execs in one nanosecond on two CPUs would share one). Processes that existed before the agent get
- * their start time.
+ * their start time plus their pid.
  */
 #ifndef CRMFENCE_EVENT_H
 #define CRMFENCE_EVENT_H
@@ -130,6 +130,7 @@ struct fence_rec_dns {
 struct fence_recon_task {
 	__u64 exec;
 	__u64 parent_exec;
+	__u64 start;
 	__u32 tgid;
 	__u32 parent;
 	__u32 kernel; /* 1: a kernel thread */

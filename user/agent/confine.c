@@ -523,7 +523,7 @@ static void on_task(void *ctx, const struct fence_recon_task *t)
 	if (!stat(path, &st))
 		e->uid = st.st_uid;
 	e->exec = t->exec;
-	e->start = t->exec;
+	e->start = t->start;
 	e->parent_exec = t->tgid == t->parent || !t->parent ? 0 : t->parent_exec;
 	e->tgid = t->tgid;
 	e->parent = t->parent;

@@ -55,16 +55,15 @@ static void lineage(const struct why *w)
 		snprintf(key, sizeof(key), "%lld:%lld", (long long)cli_int(p, "dev"),
 			 (long long)cli_int(p, "ino"));
 		sha = cli_str(w->exes, key);
-		printf("  %*spid %lld  %s  uid %lld%s%s%s\n", depth * 2, "",
+		printf("  %*spid %lld  %s  uid %lld%s\n", depth * 2, "",
 		       (long long)cli_int(p, "pid"),
 		       *cli_str(p, "exe") ? cli_str(p, "exe") : "(kernel)",
 		       (long long)cli_int(p, "uid"),
 		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(p, "existing"))
 			       ? ", was running before the agent"
-			       : "",
-		       *sha ? "\n  " : "", "");
+			       : "");
 		if (*sha)
-			printf("%*s  sha256 %s\n", depth * 2, "", sha);
+			printf("  %*s  sha256 %s\n", depth * 2, "", sha);
 		if (!depth && *cli_str(p, "cgroup"))
 			printf("    cgroup %s\n", cli_str(p, "cgroup"));
 		parent = cli_str(p, "parent_exec");

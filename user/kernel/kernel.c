@@ -60,7 +60,8 @@ static const char *const map_names[FENCE_MAP_COUNT_] = {
 /* libbpf's last warning: the reason when a load fails. */
 static char last_warning[512];
 
-static int keep_warning(enum libbpf_print_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static int keep_warning(enum libbpf_print_level level,
+							      const char *fmt, va_list ap)
 {
 	char line[512];
 

@@ -158,11 +158,16 @@ static void decide_name(const struct fence_policy *p, const struct fence_query *
 			struct fence_answer_to *a)
 {
 	const struct fence_policy_name *n;
+	struct fence_name name;
+	const char *s;
 
 	a->facts.at = FENCE_AT_DNS;
 	a->facts.proto = FENCE_IPPROTO_UDP;
 	a->facts.addr = FENCE_ADDR_RESOLVER;
-	if (a->host_class == FENCE_HOST_INVALID) {
+	fence_name_init(&name);
+	for (s = a->host; *s; s++)
+		fence_name_feed(&name, (uint8_t)*s);
+	if (name.bad || !name.label) {
 		a->facts.name = FENCE_NAME_MALFORMED;
 		return;
 	}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The BPF walkers, built for the host, against parsers written apart from them, on mutated inputs:
+ * whatever the bytes, both must say the same. Also: however a stream is cut, the walk ends alike.
+ *
+ * usage: walkers CORPUS_DIR ROUNDS [SEED]; prints the input of the first difference.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bpf/lib/dns.h"
+#include "../../bpf/lib/walk.h"
+#include "base/buf.h"
+#include "wire/dns.h"
+
+#define INPUT 2048
+#define SEEDS 64
+
+static struct {
+	char name[64];
+	uint8_t data[INPUT];
+	size_t len;
+} seeds[SEEDS];
+static size_t nseeds;
+static uint64_t state;
+
+static uint32_t rnd(uint32_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)((state >> 16) % below);
+}
+
+/* ---- the other hello parser: recursive descent over octets pulled through the records ---- */
+
+struct source {
+	const uint8_t *data;
+	size_t len, at;
+	unsigned int record; /* octets left */
+	int end; /* why no octet came: FENCE_WALK_MORE or FENCE_WALK_BAD */
+};
+
+static int raw(struct source *s)
+{
+	if (s->at < s->len)
+		return s->data[s->at++];
+	s->end = FENCE_WALK_MORE;
+	return -1;
+}
+
+static int pull(struct source *s)
+{
+	int type, major, minor, hi, lo;
+
+	if (!s->record) {
+		type = raw(s);
+		if (type >= 0 && type != 22)
+			goto bad;
+		major = type < 0 ? -1 : raw(s);
+		if (major >= 0 && major != 3)
+			goto bad;
+		minor = major < 0 ? -1 : raw(s);
+		hi = minor < 0 ? -1 : raw(s);
+		lo = hi < 0 ? -1 : raw(s);
+		if (lo < 0)
+			return -1;
+		s->record = (unsigned int)(hi * 256 + lo);
+		if (s->record < 1 || s->record > 16384)
+			goto bad;
+	}
+	lo = raw(s);
+	if (lo >= 0)
+		s->record--;
+	return lo;
+bad:
+	s->end = FENCE_WALK_BAD;
+	return -1;
+}
+
+static long number(struct source *s, int octets)
+{
+	long n = 0;
+	int c;
+
+	while (octets--) {
+		c = pull(s);
+		if (c < 0)
+			return -1;
+		n = n * 256 + c;
+	}
+	return n;
+}
+
+static int pass(struct source *s, long n)
+{
+	while (n--)
+		if (pull(s) < 0)
+			return -1;
+	return 0;
+}
+
+#define BAD_IF(c) \
+	do { \
+		if (c) \
+			return FENCE_WALK_BAD; \
+	} while (0)
+#define NEED(c) \
+	do { \
+		if ((c) < 0) \
+			return s->end; \
+	} while (0)
+
+/* One server_name extension of `len` octets. */
+static int server_name(struct source *s, long len, char *name)
+{
+	char text[256];
+	long n, i, label = 0, dots = 0;
+	int c, ok = 1;
+
+	BAD_IF(len < 1);
+	NEED(n = number(s, 2));
+	BAD_IF(n + 2 != len);
+	BAD_IF(len < 3);
+	NEED(c = pull(s));
+	BAD_IF(c);
+	NEED(n = number(s, 2));
+	BAD_IF(n + 5 != len || n < 1 || n > 253);
+	for (i = 0; i < n; i++) {
+		NEED(c = pull(s));
+		if (c >= 'A' && c <= 'Z')
+			c += 32;
+		if (c == '.') {
+			ok &= label > 0;
+			label = 0;
+			dots++;
+		} else {
+			ok &= (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+			      c == '_';
+			ok &= ++label <= 63;
+		}
+		text[i] = (char)c;
+	}
+	text[n] = 0;
+	if (!ok || !label || !dots)
+		return FENCE_WALK_BAD;
+	memcpy(name, text, (size_t)n + 1);
+	return FENCE_WALK_NAME;
+}
+
+static int other_hello(struct source *s, char *name)
+{
+	long left, n, type, c;
+
+	if (!s->len)
+		return FENCE_WALK_MORE;
+	if (s->data[0] != 22)
+		return FENCE_WALK_OTHER;
+	NEED(c = pull(s));
+	BAD_IF(c != 1);
+	NEED(left = number(s, 3));
+	BAD_IF(left > FENCE_HELLO_MAX || left < 34);
+	NEED(pass(s, 34));
+	left -= 34;
+	if (!left) {
+		NEED(pull(s));
+		return FENCE_WALK_BAD;
+	}
+	NEED(c = pull(s));
+	left--;
+	BAD_IF(c > 32 || c > left);
+	NEED(pass(s, c));
+	left -= c;
+	for (n = 0, c = 0; n < 2; n++, left--) {
+		NEED(type = pull(s));
+		BAD_IF(!left);
+		c = c * 256 + type;
+	}
+	BAD_IF(c > left);
+	NEED(pass(s, c));
+	left -= c;
+	NEED(c = pull(s));
+	BAD_IF(!left);
+	left--;
+	BAD_IF(c > left);
+	if (c == left)
+		return FENCE_WALK_ABSENT;
+	NEED(pass(s, c));
+	left -= c;
+	for (n = 0, c = 0; n < 2; n++, left--) {
+		NEED(type = pull(s));
+		BAD_IF(!left);
+		c = c * 256 + type;
+	}
+	BAD_IF(c != left);
+	while (left) {
+		for (n = 0, type = 0; n < 4; n++, left--) {
+			NEED(c = pull(s));
+			BAD_IF(!left);
+			type = type * 256 + c;
+		}
+		n = type & 0xffff;
+		BAD_IF(n > left);
+		if (type >> 16 == 0) {
+			if (!n) { /* the list's length is read from what follows, and cannot fit */
+				NEED(pull(s));
+				BAD_IF(!left);
+				NEED(pull(s));
+				return FENCE_WALK_BAD;
+			}
+			return server_name(s, n, name);
+		}
+		NEED(pass(s, n));
+		left -= n;
+	}
+	return FENCE_WALK_ABSENT;
+}
+
+/* ---- ours, in pieces ---- */
+
+static void walk(struct fence_walk *w, const uint8_t *data, size_t len, size_t piece, int proxy)
+{
+	size_t at = 0, end;
+	uint32_t n;
+
+	fence_walk_init(w, proxy);
+	while (at < len && w->state == FENCE_WALK_MORE) {
+		end = piece && at + piece < len ? at + piece : len;
+		while (at < end && w->state == FENCE_WALK_MORE) {
+			n = fence_walk_jump(w, (uint32_t)(end - at));
+			if (n)
+				at += n;
+			else
+				fence_walk_feed(w, data[at++]);
+		}
+	}
+}
+
+static int fail(const char *what, const uint8_t *data, size_t len)
+{
+	size_t i;
+
+	printf("DIFFERENCE: %s; input:", what);
+	for (i = 0; i < len; i++)
+		printf("%02x", data[i]);
+	printf("\n");
+	return 1;
+}
+
+static int check_hello(const uint8_t *data, size_t len)
+{
+	struct source s = { .data = data, .len = len };
+	struct fence_walk a, b;
+	char name[256] = "";
+	int other;
+
+	walk(&a, data, len, 0, 0);
+	walk(&b, data, len, 1 + rnd(9), 0);
+	if (a.state != b.state || a.name.hash != b.name.hash)
+		return fail("whole and in pieces", data, len);
+	other = other_hello(&s, name);
+	if (a.state != other)
+		return printf("walker %d, other %d\n", a.state, other), fail("state", data, len);
+	if (other == FENCE_WALK_NAME &&
+	    (strlen(name) != a.name.len || memcmp(name, a.name.text, a.name.len)))
+		return fail("name", data, len);
+	walk(&a, data, len, 0, 1);
+	walk(&b, data, len, 1 + rnd(9), 1);
+	if (a.state != b.state || a.name.hash != b.name.hash || a.port != b.port)
+		return fail("CONNECT whole and in pieces", data, len);
+	return 0;
+}
+
+static int check_dns(const uint8_t *data, size_t len)
+{
+	static uint8_t buf[FENCE_DNS_BUF];
+	static struct fence_dns d;
+	struct fence_dns_message m;
+	int other;
+
+	if (len > FENCE_DNS_MAX)
+		len = FENCE_DNS_MAX;
+	memset(buf, 0x5a, sizeof(buf));
+	memcpy(buf, data, len);
+	fence_dns_answer(buf, (uint32_t)len, &d);
+	other = fence_wire_dns(data, len, &m);
+	if (len >= 12 && !(data[2] & 0x80))
+		other = -1; /* the BPF side takes answers only */
+	if (len < 17)
+		other = -1;
+	if ((other < 0) != d.bad)
+		return fail("a DNS message is good to one only", data, len);
+	if (d.bad)
+		return 0;
+	if (d.count != m.count || memcmp(d.addrs, m.addrs, m.count * 16) || d.qtype != m.qtype)
+		return fail("DNS addresses", data, len);
+	if (!m.rcode && d.ttl != m.ttl)
+		return fail("DNS TTL", data, len);
+	if (fence_name_ok(&d.name) &&
+	    (strlen(m.name) != d.name.len || memcmp(m.name, d.name.text, d.name.len)))
+		return fail("DNS name", data, len);
+	fence_dns_ask(buf, (uint32_t)len, &d);
+	return 0;
+}
+
+static size_t mutate(uint8_t *out, size_t which)
+{
+	size_t len = seeds[which].len, i, at, n;
+
+	memcpy(out, seeds[which].data, len);
+	for (i = rnd(6); i; i--) {
+		at = rnd((uint32_t)len);
+		switch (rnd(6)) {
+		case 0:
+			out[at] = (uint8_t)rnd(256);
+			break;
+		case 1:
+			out[at] ^= (uint8_t)(1u << rnd(8));
+			break;
+		case 2:
+			out[at] = (uint8_t)(out[at] + (rnd(2) ? 1 : -1));
+			break;
+		case 3:
+			len = at + 1;
+			break;
+		case 4: /* take a run out */
+			n = rnd(16) + 1;
+			if (at + n < len) {
+				memmove(out + at, out + at + n, len - at - n);
+				len -= n;
+			}
+			break;
+		default: /* say a run twice */
+			n = rnd(16) + 1;
+			if (at + n < len && len + n < INPUT) {
+				memmove(out + at + n, out + at, len - at);
+				len += n;
+			}
+		}
+	}
+	return len;
+}
+
+static int load(const char *dir)
+{
+	struct fence_buf b = { 0 };
+	struct dirent *e;
+	char path[600];
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d)) && nseeds < SEEDS) {
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		fence_buf_reset(&b);
+		if (e->d_name[0] == '.' || fence_buf_read_file(&b, path, INPUT) || !b.len)
+			continue;
+		snprintf(seeds[nseeds].name, sizeof(seeds[0].name), "%.60s", e->d_name);
+		memcpy(seeds[nseeds].data, b.data, b.len);
+		seeds[nseeds++].len = b.len;
+	}
+	if (d)
+		closedir(d);
+	fence_buf_done(&b);
+	return nseeds ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, i;
+	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+	static uint8_t input[INPUT];
+	unsigned long named = 0, answered = 0;
+	struct fence_walk w;
+	size_t which, len;
+
+	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	if (argc < 3 || load(argv[1])) {
+		fprintf(stderr, "usage: walkers CORPUS_DIR ROUNDS [SEED]\n");
+		return 2;
+	}
+	for (i = 0; i < rounds; i++) {
+		which = i < nseeds ? i : rnd((uint32_t)nseeds);
+		len = i < nseeds ? seeds[which].len : mutate(input, which);
+		if (i < nseeds)
+			memcpy(input, seeds[which].data, len);
+		if (!strncmp(seeds[which].name, "dns", 3)) {
+			answered++;
+			if (check_dns(input, len))
+				return 1;
+			continue;
+		}
+		if (check_hello(input, len))
+			return 1;
+		walk(&w, input, len, 0, 0);
+		named += w.state == FENCE_WALK_NAME;
+	}
+	printf("%lu inputs (%lu streams with a name, %lu DNS messages), no difference\n", rounds,
+	       named, answered);
+	return named && answered ? 0 : 1;
+}

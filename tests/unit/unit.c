@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Public functions of libcrmfence, one test a promise of its header. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "crm/hosts.h"
+#include "kernel/kernel.h"
+#include "policy/policy.h"
+#include "store/log.h"
+
+/* ---- base ---- */
+
+static void test_json_is_canonical(void **state)
+{
+	struct fence_buf b = { 0 };
+	struct fence_json j;
+
+	(void)state;
+	fence_json_init(&j, &b);
+	fence_json_open(&j, NULL);
+	fence_json_int(&j, "a", -9007199254740991);
+	fence_json_strn(&j, "b", "\x01\t\"\\/\xc3\xa9\xff\xed\xa0\x80", 12);
+	fence_json_array(&j, "c");
+	fence_json_int(&j, NULL, 0);
+	fence_json_bool(&j, NULL, 1);
+	fence_json_array_end(&j);
+	fence_json_id(&j, "d", 0xffffffffffffffffULL);
+	fence_json_close(&j);
+	assert_string_equal(
+		fence_buf_text(&b),
+		"{\"a\":-9007199254740991,\"b\":\"\\u0001\\t\\\"\\\\/\xc3\xa9\xef\xbf\xbd\xef"
+		"\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\u0000\",\"c\":[0,true],\"d\":"
+		"\"ffffffffffffffff\"}");
+	fence_buf_done(&b);
+}
+
+static void test_addresses(void **state)
+{
+	static const char *const bad_nets[] = { "10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "x/8",
+						"::1/64",     "::/129",	  "10.0.0.0/-1" };
+	char text[FENCE_ADDR_TEXT];
+	unsigned int bits, i;
+	uint8_t a[16];
+
+	(void)state;
+	assert_int_equal(fence_addr_parse("10.1.2.3", a), 0);
+	assert_true(fence_addr_is_v4(a));
+	assert_string_equal(fence_addr_text(a, text), "10.1.2.3");
+	assert_int_equal(fence_addr_parse("fd00::1", a), 0);
+	assert_false(fence_addr_is_v4(a));
+	assert_int_not_equal(fence_addr_parse("10.1.2", a), 0);
+	assert_int_equal(fence_addr_parse_net("10.0.0.0/8", a, &bits), 0);
+	assert_int_equal(bits, 104);
+	for (i = 0; i < sizeof(bad_nets) / sizeof(bad_nets[0]); i++)
+		assert_int_not_equal(fence_addr_parse_net(bad_nets[i], a, &bits), 0);
+}
+
+/* ---- crm ---- */
+
+static void test_org_ids(void **state)
+{
+	(void)state;
+	assert_true(fence_crm_org_id_ok("00D5f000000J2PK"));
+	assert_true(fence_crm_org_id_ok("00D5f000000J2PKEA0"));
+	assert_false(fence_crm_org_id_ok("00D5f000000J2PKEAA"));
+	assert_false(fence_crm_org_id_ok("0055f000000J2PK"));
+	assert_false(fence_crm_org_id_ok("00D5f000000J2P"));
+}
+
+static int collect(void *ctx, const char *pattern)
+{
+	fence_buf_printf(ctx, "%s\n", pattern);
+	return 0;
+}
+
+static void test_grammar_options(void **state)
+{
+	struct fence_org o = { .my_domain = "acme", .government = 1, .china = 1, .defender = 1 };
+	struct fence_buf b = { 0 };
+
+	(void)state;
+	fence_crm_own(&o, collect, &b);
+	assert_non_null(strstr(b.data, "acme.my.salesforce.mil\n"));
+	assert_non_null(strstr(b.data, "acme--*.vf.force.com.mcas.ms\n"));
+	assert_non_null(strstr(b.data, "acme.my.sfcrmproducts.cn\n"));
+	assert_null(strstr(b.data, "login."));
+	fence_buf_reset(&b);
+	o = (struct fence_org){ .my_domain = "acme-dev-ed", .partition = "develop" };
+	fence_crm_own(&o, collect, &b);
+	assert_non_null(strstr(b.data, "acme-dev-ed.develop.my.salesforce.com\n"));
+	assert_null(strstr(b.data, "acme-dev-ed.my.salesforce.com\n"));
+	fence_buf_done(&b);
+}
+
+/* ---- policy ---- */
+
+#define TOOL(x) \
+	"{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"org\":{\"my_domain\":\"acme\"}," \
+	"\"tools\":[{\"name\":\"a\"," x "}]}"
+#define ALLOW(x) TOOL("\"allow\":[" x "]")
+
+static const struct {
+	const char *text, *path, *say;
+} refused[] = {
+	{ "", "", "not JSON" },
+	{ "[]", "$", "object" },
+	{ "{\"crmfence\":1,}", "", "not JSON" },
+	{ "{\"crmfence\":2}", "$.crmfence", "whole number" },
+	{ "{\"crmfence\":1,\"name\":\"t\"}", "$.mode", "enforce" },
+	{ "{\"crmfence\":1,\"crmfence\":1}", "$", "twice" },
+	{ "{\"crmfence\":1,\"colour\":1}", "$", "unknown key" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\"}", "$", "tools" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[]}", "$.tools", "empty" },
+	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },
+	{ ALLOW("\"crm.other\""), "$.tools[0].allow[0]", "rule set" },
+	{ ALLOW(""), "$.tools[0].allow", "empty" },
+	{ ALLOW("{\"host\":\"a.example\"}"), "$.tools[0].allow[0]", "why" },
+	{ ALLOW("{\"host\":\"a.example\",\"cidr\":\"10.0.0.0/8\",\"why\":\"x\"}"),
+	  "$.tools[0].allow[0]", "exactly one" },
+	{ ALLOW("{\"host\":\"*.my.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "strangers" },
+	{ ALLOW("{\"host\":\"*.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "strangers" },
+	{ ALLOW("{\"host\":\"*.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "strangers" },
+	{ ALLOW("{\"host\":\"*.run.app\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "strangers" },
+	{ ALLOW("{\"host\":\"a*.example.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "star" },
+	{ ALLOW("{\"host\":\"evil.my.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "another" },
+	{ ALLOW("{\"host\":\"api.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "every" },
+	{ ALLOW("{\"host\":\"acme--x.sandbox.my.salesforce.com\",\"why\":\"x\"}"),
+	  "$.tools[0].allow[0]", "sandboxes" },
+	{ ALLOW("{\"host\":\"10.0.0.1\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "cidr" },
+	{ ALLOW("{\"host\":\"a.example.\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "no host name" },
+	{ ALLOW("{\"host\":\"a.example:443\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "no host name" },
+	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\"},{\"host\":\"a.example\",\"why\":\"y\"}"),
+	  "$.tools[0].allow[1]", "already" },
+	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\",\"ports\":[0]}"),
+	  "$.tools[0].allow[0].ports[0]", "whole number" },
+	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\",\"ports\":[1,2,3,4,5,6,7,8,9]}"),
+	  "$.tools[0].allow[0].ports", "at most 8" },
+	{ ALLOW("{\"cidr\":\"10.0.0.1/8\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "host bits" },
+	{ ALLOW("{\"cidr\":\"0.0.0.0/0\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "too wide" },
+	{ ALLOW("{\"cidr\":\"127.0.0.0/8\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
+	  "this machine" },
+	{ TOOL("\"match\":[{\"exe\":\"a\"}],\"allow\":[\"crm.own\"]"), "$.tools[0].match[0].exe",
+	  "absolute" },
+	{ TOOL("\"match\":[{\"exe\":\"/a\",\"uid\":5}],\"allow\":[\"crm.own\"]"),
+	  "$.tools[0].match[0]", "exactly one" },
+	{ TOOL("\"match\":[{\"exe\":\"/a\",\"sha256\":\"00\"}],\"allow\":[\"crm.own\"]"),
+	  "$.tools[0].match[0].sha256", "64" },
+	{ TOOL("\"match\":[{\"exe\":\"/a\"},{\"exe\":\"/a\"}],\"allow\":[\"crm.own\"]"),
+	  "$.tools[0].match[1]", "same match" },
+	{ TOOL("\"match\":[{\"native_host_of\":\"abcdefghijklmnopabcdefghijklmnop\"}],"
+	       "\"allow\":[\"crm.own\"]"),
+	  "$.tools[0].match[0].native_host_of", "browser.extensions" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":["
+	  "{\"host\":\"a.example\",\"why\":\"x\"}]},{\"name\":\"a\",\"allow\":[{\"host\":\"a."
+	  "example\","
+	  "\"why\":\"x\"}]}]}",
+	  "$.tools[1].name", "already" },
+};
+
+static void test_policy_refusals(void **state)
+{
+	struct fence_policy *p = (void *)1;
+	struct fence_diag d;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		memset(&d, 0, sizeof(d));
+		if (fence_policy_parse(refused[i].text, strlen(refused[i].text), "f.json", &p,
+				       &d) >= 0)
+			fail_msg("accepted: %s", refused[i].text);
+		if (strcmp(d.path, refused[i].path) || !strstr(d.text, refused[i].say))
+			fail_msg("%s\n said %s: %s", refused[i].text, d.path, d.text);
+		assert_string_equal(d.file, "f.json");
+		assert_ptr_equal(p, (void *)1);
+	}
+}
+
+static void test_shipped_policy(void **state)
+{
+	struct fence_policy *p = NULL;
+	struct fence_cases_result r;
+	struct fence_buf out = { 0 };
+	struct fence_diag d = { 0 };
+
+	(void)state;
+	assert_int_equal(fence_policy_read("policies/salesforce-voice-assistant.json", &p, &d), 0);
+	assert_int_equal(
+		fence_policy_cases(p, "policies/salesforce-voice-assistant.cases", &r, &out, &d),
+		0);
+	if (r.failed)
+		fail_msg("%s", fence_buf_text(&out));
+	assert_true(r.passed >= 150);
+	fence_buf_done(&out);
+	fence_policy_free(p);
+}
+
+static void test_cases_can_fail(void **state)
+{
+	char path[] = "/tmp/crmfence-unit-XXXXXX";
+	struct fence_policy *p = NULL;
+	struct fence_cases_result r;
+	struct fence_buf out = { 0 };
+	struct fence_diag d = { 0 };
+	int fd = mkstemp(path);
+	FILE *f = fdopen(fd, "w");
+
+	(void)state;
+	assert_int_equal(fence_policy_read("policies/salesforce-voice-assistant.json", &p, &d), 0);
+	fputs("voice-assistant evil.my.salesforce.com 443 tcp allow name own\n", f);
+	fflush(f);
+	assert_int_equal(fence_policy_cases(p, path, &r, &out, &d), 0);
+	assert_int_equal(r.failed, 1);
+	fputs("voice-assistant oops\n", f);
+	fclose(f);
+	assert_true(fence_policy_cases(p, path, &r, &out, &d) < 0);
+	unlink(path);
+	fence_buf_done(&out);
+	fence_policy_free(p);
+}
+
+/* ---- decide ---- */
+
+/* Everything that is not allowed by name is a denial, also for values that no enumeration has. */
+static void test_decide_default_is_no(void **state)
+{
+	struct fence_facts f = { .flags = FENCE_F_CONFINED };
+	struct fence_verdict v;
+	unsigned int at, addr;
+
+	(void)state;
+	for (at = 0; at < 256; at++)
+		for (addr = FENCE_ADDR_MAX; addr < 256; addr++) {
+			f.at = (uint8_t)at;
+			f.addr = (uint8_t)addr;
+			f.name = 0xee;
+			f.form = 0xee;
+			v = fence_decide(&f);
+			assert_int_equal(v.action, FENCE_DENY);
+			f.flags |= FENCE_F_MONITOR;
+			assert_int_equal(fence_decide(&f).action, FENCE_WOULD_DENY);
+			f.flags = FENCE_F_CONFINED;
+		}
+	f.flags = 0;
+	assert_int_equal(fence_decide(&f).action, FENCE_ALLOW);
+}
+
+/* ---- records ---- */
+
+static void test_record_check(void **state)
+{
+	struct {
+		struct fence_rec_flow r;
+		char tail[256];
+	} x = { .r.h = { .kind = FENCE_K_NAME,
+			 .version = 1,
+			 .len = sizeof(struct fence_rec_flow) + 5 },
+		.r.name_len = 5 };
+
+	(void)state;
+	assert_int_equal(fence_record_check(&x, sizeof(x)), 0);
+	assert_int_not_equal(fence_record_check(&x, sizeof(struct fence_rec_flow) + 4), 0);
+	assert_int_not_equal(fence_record_check(&x, 15), 0);
+	x.r.name_len = 6;
+	assert_int_not_equal(fence_record_check(&x, sizeof(x)), 0);
+	x.r.name_len = 5;
+	x.r.h.version = 2;
+	assert_int_not_equal(fence_record_check(&x, sizeof(x)), 0);
+	x.r.h.version = 1;
+	x.r.h.kind = FENCE_K_MAX;
+	assert_int_not_equal(fence_record_check(&x, sizeof(x)), 0);
+}
+
+/* ---- store ---- */
+
+static void sql(const char *path, const char *text)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void make_log(const char *path, int rows)
+{
+	struct fence_log *log = NULL;
+	struct fence_diag d = { 0 };
+	char body[32];
+	int i, n;
+
+	unlink(path);
+	assert_int_equal(fence_log_open(path, &log, &d), 0);
+	for (i = 1; i <= rows; i++) {
+		n = snprintf(body, sizeof(body), "{\"n\":%d}", i);
+		assert_int_equal(fence_log_append(log, "t", body, (size_t)n), i);
+	}
+	fence_log_close(log);
+}
+
+static void test_log_chain(void **state)
+{
+	static const char *const changes[] = {
+		"UPDATE log SET body='{\"n\":7}' WHERE seq=5",
+		"UPDATE log SET ts=ts+1 WHERE seq=5",
+		"UPDATE log SET kind='u' WHERE seq=5",
+		"UPDATE log SET boot='x' WHERE seq=5",
+		"DELETE FROM log WHERE seq=5",
+	};
+	const char *path = "/tmp/crmfence-unit.db";
+	struct fence_verify v;
+	struct fence_diag d = { 0 };
+	size_t i;
+
+	(void)state;
+	make_log(path, 10);
+	assert_int_equal(fence_log_verify(path, &v, &d), 0);
+	assert_int_equal(v.bad_seq, 0);
+	assert_int_equal(v.rows, 10);
+	for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		make_log(path, 10);
+		sql(path, changes[i]);
+		assert_int_equal(fence_log_verify(path, &v, &d), 0);
+		assert_int_equal(v.bad_seq, 5);
+	}
+	unlink(path);
+	unlink("/tmp/crmfence-unit.db-wal");
+	unlink("/tmp/crmfence-unit.db-shm");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_json_is_canonical),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_org_ids),
+		cmocka_unit_test(test_grammar_options),
+		cmocka_unit_test(test_policy_refusals),
+		cmocka_unit_test(test_shipped_policy),
+		cmocka_unit_test(test_cases_can_fail),
+		cmocka_unit_test(test_decide_default_is_no),
+		cmocka_unit_test(test_record_check),
+		cmocka_unit_test(test_log_chain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
