@@ -23,7 +23,7 @@
 	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
 		 forgotten */
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
-#define AGENT_HOST_MAX 256
+#define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_LATE_NS \
 	1000000000ULL /* a flow open for longer gets a row of its own before it ends */
 
@@ -96,6 +96,9 @@ struct agent {
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
+	uint64_t committed; /* boot time of the last commit */
+	uint32_t uncommitted; /* rows since */
+	int urgent; /* a row that should not wait */
 };
 
 /* identity.c */
@@ -138,7 +141,7 @@ struct fence_json *agent_row(struct agent *a, struct fence_json *j); /* begin: o
 int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind);
 int64_t agent_us(const struct agent *a,
 		 uint64_t boot_ns); /* boot time to wall clock microseconds */
-void agent_log_turn(struct agent *a); /* commit; gaps and losses become rows */
+void agent_log_turn(struct agent *a, int final); /* commit; gaps and losses become rows */
 void agent_log_start(struct agent *a);
 void agent_log_stop(struct agent *a, const char *why);
 void agent_status(struct agent *a, struct fence_buf *out);

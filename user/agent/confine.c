@@ -198,6 +198,7 @@ static void session_end_row(struct agent *a, const struct agent_session *s)
 	fence_json_int(&j, "start", agent_us(a, s->start));
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, s->tool));
 	agent_row_end(a, &j, "session");
+	a->urgent = 1;
 	agent_show_note(a, "session of %s ends: %llu processes, %llu flows, %llu denials",
 			fence_policy_tool_name(a->policy, s->tool), (unsigned long long)s->procs,
 			(unsigned long long)s->flows, (unsigned long long)s->denials);

@@ -301,6 +301,7 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
 	if (r->uid != ~0u)
 		fence_json_int(&j, "uid", r->uid);
+	a->urgent = 1;
 	return agent_row_end(a, &j, "deny");
 }
 

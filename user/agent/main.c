@@ -218,7 +218,7 @@ static void turn(struct agent *a, int final)
 	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	agent_flows_turn(a, final);
 	agent_sessions_turn(a, final);
-	agent_log_turn(a);
+	agent_log_turn(a, final);
 	agent_show_turn(a);
 }
 

@@ -28,6 +28,7 @@ static void session_row(struct agent *a, const struct agent_session *s, const ch
 	fence_json_int(&j, "start", agent_us(a, s->start));
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, s->tool));
 	agent_row_end(a, &j, "session");
+	a->urgent = 1;
 }
 
 static void on_session(struct agent *a, const struct fence_rec_session *r)

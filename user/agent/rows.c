@@ -27,6 +27,7 @@ int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind)
 
 	fence_json_close(j);
 	seq = fence_log_append(a->log, kind, fence_buf_text(&a->body), a->body.len);
+	a->uncommitted++;
 	return seq < 0 ? 0 : seq;
 }
 
@@ -44,6 +45,7 @@ static void gap(struct agent *a, const char *what, uint64_t count)
 	fence_json_str(&j, "what", what);
 	agent_row_end(a, &j, "gap");
 	a->totals.gaps += count;
+	a->urgent = 1;
 }
 
 /* What the programs could not do since the last turn. */
@@ -59,14 +61,20 @@ static void losses(struct agent *a)
 	memcpy(a->counters, now, sizeof(now));
 }
 
-void agent_log_turn(struct agent *a)
+/* A transaction is a second long, or AGENT_BATCH rows; a denial or a session ends it at once. */
+void agent_log_turn(struct agent *a, int final)
 {
 	uint64_t lost;
 	int err;
 
-	if (a->kernel)
-		losses(a);
+	if (!final && !a->urgent && a->uncommitted < AGENT_BATCH &&
+	    a->now - a->committed < AGENT_LATE_NS)
+		return;
+	a->committed = a->now;
+	losses(a);
 	err = fence_log_commit(a->log);
+	a->uncommitted = 0;
+	a->urgent = 0;
 	if (err < 0 && !a->log_full) {
 		a->log_full = 1;
 		agent_show_note(
