@@ -174,6 +174,18 @@ def allowed_hosts(w):
     return bad
 
 
+def own_and_foreign(w, command, find=""):
+    """A client that can reach the own org and nobody else; outside a session it reaches both."""
+    bad = []
+    for host, confined, want in (("api.ai-vendor.example", False, True), ("acme.my.salesforce.com", True, True),
+                                 ("api.ai-vendor.example", True, False), ("evil.my.salesforce.com", True, False)):
+        tok = token()
+        code, out = w.run(*command(host, tok), confined=confined, timeout=40)
+        if bool(w.arrived(tok)) != want or (want and find not in out):
+            bad.append("%s %s: arrived %s, %r" % (host, "confined" if confined else "free", w.arrived(tok), out[-300:]))
+    return bad
+
+
 @case
 def node_fetch(w):
     tok = token()
@@ -184,6 +196,51 @@ def node_fetch(w):
     js = js.replace("acme.my", "evil.my")
     code, out = w.run("node", "-e", js)
     return bad + (["node leaked"] if w.arrived(tok) or not code else [])
+
+
+@case
+def go_program(w):
+    if not shutil.which("go"):
+        return "go is not installed"
+    W.sh("go", "build", "-o", w.dir + "/goclient", HERE + "/client.go",
+         env=dict(os.environ, GOCACHE=w.dir + "/gocache", GO111MODULE="off", CGO_ENABLED="0"))
+    return own_and_foreign(w, lambda host, tok: [w.dir + "/goclient", host, tok])
+
+
+@case
+def chromium(w):
+    """Headless Chromium as a session: the org's page is loaded, the vendor's is not, whatever of its own it tries to reach."""
+    if not shutil.which("chromium"):
+        return "chromium is not installed"
+    return own_and_foreign(w, lambda host, tok: [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--ignore-certificate-errors", "--user-data-dir=%s/%s" % (w.dir, tok),
+        "--timeout=8000", "--dump-dom", "https://%s/%s" % (host, tok)], find="ok")
+
+
+@case
+def quic(w):
+    """A real QUIC client: its packets arrive without crmfence's session, and not one with it."""
+    if not shutil.which("gtlsclient") or not shutil.which("gtlsserver"):
+        return "ngtcp2-client and ngtcp2-server are not installed"
+    w.spawn(w.net, "gtlsserver", "-q", AI, "4433", w.dir + "/key.pem", w.dir + "/cert.pem")
+    w.spawn(w.net, "gtlsserver", "-q", OWN, "443", w.dir + "/key.pem", w.dir + "/cert.pem")
+    time.sleep(0.3)
+    bad = []
+    for addr, port, reason in ((AI, 4433, "address-unknown"), (OWN, 443, "udp")):
+        key = "%s 17 %d" % (addr, port)
+        w.run(*LEAK, "https", "acme.my.salesforce.com", token())  # the own org's address is known
+        client = ["gtlsclient", "-q", "--exit-on-first-stream-close", "--timeout=2s", addr, str(port), "https://acme.my.salesforce.com/x"]
+        before = w.sniffed()["flows"].get(key, {"octets": 0})["octets"]
+        w.run(*client, timeout=5)
+        confined = w.sniffed()["flows"].get(key, {"octets": 0})["octets"] - before
+        w.run(*client, confined=False, timeout=5)
+        free = w.sniffed()["flows"].get(key, {"octets": 0})["octets"] - before - confined
+        if confined or free < 1200:
+            bad.append("%s: %d octets confined, %d free" % (addr, confined, free))
+        if not any(d["reason"] == reason and d["addr"] == addr for d in w.rows("deny")):
+            bad.append("%s: no denial %s" % (addr, reason))
+    return bad
 
 
 @case
@@ -342,7 +399,7 @@ def attribution(w):
     code, out = w.run(w.dir + "/short", str(n), confined=False, timeout=120)
     time.sleep(1)
     programs = {r["exec"]: r["exe"] for r in w.rows("process")}
-    flows = [r for r in w.rows("flow")[before:] if r["port"] == 80]
+    flows = list({r["cookie"]: r for r in w.rows("flow")[before:] if r["port"] == 80}.values())  # a slow one has two rows
     wrong = [r for r in flows if programs.get(r["exec"]) != w.dir + "/short"]
     pids = {r["pid"] for r in flows}
     bad = ["%d flows of %d" % (len(flows), n)] if len(flows) != n else []
@@ -472,7 +529,90 @@ def refusals(w):
     return bad
 
 
-ALONE = [kill_keeps, disk_full, refusals]
+def policy_cases_in_kernel(w):
+    """Every case of the shipped policy, asked and dialled inside a session: the kernel's verdict is the evaluator's."""
+    p = json.load(open(W.ROOT + "/policies/salesforce-voice-assistant.json"))
+    for k in ("crmfence", "name", "mode"):
+        p.pop(k)
+    p["resolvers"] = [DNS]
+    w.start(**p)
+    cases, want = [], []
+    for line in open(W.ROOT + "/policies/salesforce-voice-assistant.cases"):
+        f = line.split()
+        if len(f) != 7 or f[0].startswith("#"):
+            continue
+        host = re.sub(r":(\d{1,4}|[1-5]\d{4})$", "", f[1]) if f[1].count(":") == 1 else f[1]
+        host = host[:-1] if host.endswith(".") and not host.endswith("..") else host
+        labels = [x.encode() for x in host.split(".")]
+        if f[6] == "address":
+            cases.append(["connect", host, int(f[2])])
+        elif all(0 < len(x) < 64 for x in labels) and sum(map(len, labels)) < 250:
+            cases.append(["dns", host, 0])
+        else:
+            continue
+        want.append("EPERM" if f[6] == "address" or f[5] in ("dns-name", "dns-form") else "sent")
+    with open(w.dir + "/cases.json", "w") as f:
+        json.dump(cases, f)
+    code, out = w.run("/usr/bin/python3", "-c", """
+import errno, json, socket, struct
+for how, host, port in json.load(open(%r)):
+    try:
+        if how == "connect":
+            s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            s.settimeout(1)
+            s.connect((host, port))
+        else:
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            q = struct.pack("!HHHHHH", 7, 256, 1, 0, 0, 0)
+            for x in host.split("."):
+                q += bytes([len(x.encode())]) + x.encode()
+            s.sendto(q + bytes([0, 0, 1, 0, 1]), (%r, 53))
+        print("sent")
+    except OSError as e:
+        print(errno.errorcode.get(e.errno, type(e).__name__))
+""" % (w.dir + "/cases.json", DNS), timeout=60)
+    got = out.split()
+    w.stop()
+    bad = ["%s: kernel %s, evaluator %s" % (c, g, x) for c, g, x in zip(cases, got, want) if g != x]
+    return bad + ([] if len(got) == len(want) > 180 else ["%d answers for %d cases: %s" % (len(got), len(want), out[-300:])])
+
+
+def root_attach(w):
+    """Attached at the root of the machine, under a watchdog that takes everything out again: others go on, a session is confined."""
+    watchdog = subprocess.Popen(["sh", "-c", "sleep 25; rm -rf " + w.pins])
+    try:
+        out = open(w.dir + "/agent.log", "a")
+        w.db = w.dir + "/root.db"
+        w.agent = subprocess.Popen([W.BUILD + "/crmfenced", "--policy", w.policy(), "--db", w.db, "--control", w.control, "--pin-dir", w.pins],
+                                   stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        w.wait(lambda: os.path.exists(w.control), "crmfenced at the root")
+        tok, twin = token(), token()
+        _, out = w.run(*LEAK, "at", AI, "x.example", "whole", tok)
+        w.run(*LEAK, "at", AI, "x.example", "whole", twin, confined=False)
+        bad = [] if out.startswith("EPERM") and not w.arrived(tok) else ["confined: %r" % out]
+        bad += [] if w.arrived(twin) else ["the twin was harmed"]
+        a, b = socket.socketpair()
+        s = socket.create_server(("127.0.0.1", 0))
+        socket.create_connection(s.getsockname(), 2).close()
+        a.close()
+        b.close()
+        s.close()
+        own = [r for r in w.rows("flow") if r["pid"] == os.getpid()]
+        bad += [] if own else ["a flow outside any test cgroup was not recorded"]
+        w.stop()
+        base = W.cgroup2() + "/crmfence.slice"
+        if os.path.isdir(base):
+            for d in os.listdir(base):
+                if os.path.isdir(base + "/" + d):
+                    os.rmdir(base + "/" + d)
+            os.rmdir(base)
+        return bad
+    finally:
+        watchdog.kill()
+        watchdog.wait()
+
+
+ALONE = [policy_cases_in_kernel, root_attach, kill_keeps, disk_full, refusals]
 
 
 def run_case(w, f):
