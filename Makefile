@@ -103,6 +103,11 @@ bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o
 	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
 
+#: make vm       other kernels under QEMU: does the agent load there, is a session refused (root)
+vm: deps-test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/vm/run
+
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/walkers
@@ -132,4 +137,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench vm debug clang format install clean deps deps-test
