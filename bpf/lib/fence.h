@@ -191,25 +191,18 @@ struct key_cursor {
 	const struct fence_name *name;
 	struct fence_name_key *key;
 	__u32 len;
+	__u32 shape; /* 1: the shape's key, 0: the name's own */
 };
 
 static long key_step(__u32 i, void *ctx)
 {
 	struct key_cursor *c = ctx;
+	__u32 at = i & 255;
 
-	if (i >= c->len)
+	if (i >= c->len || at > 254)
 		return 1;
-	c->key->name[i & 255 ? (i > 254 ? 254 : i) : 0] = fence_name_key_at(c->name, i);
-	return 0;
-}
-
-static long shape_step(__u32 i, void *ctx)
-{
-	struct key_cursor *c = ctx;
-
-	if (i >= c->len)
-		return 1;
-	c->key->name[i & 255 ? (i > 254 ? 254 : i) : 0] = fence_name_shape_at(c->name, i);
+	c->key->name[at] =
+		c->shape ? fence_name_shape_at(c->name, i) : fence_name_key_at(c->name, i);
 	return 0;
 }
 
@@ -227,7 +220,8 @@ static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fenc
 	if (r || !fence_name_has_shape(name))
 		return r;
 	c.len = fence_name_shape_len(name);
-	fence_loop(256, shape_step, &c);
+	c.shape = 1;
+	fence_loop(256, key_step, &c);
 	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
 	return bpf_map_lookup_elem(&names, key);
 }

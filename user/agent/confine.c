@@ -511,6 +511,28 @@ static void join(struct recon *r, const struct fence_recon_task *t, const char *
 			}
 }
 
+static void on_task(void *ctx, const struct fence_recon_task *t);
+
+/*
+ * A parent that the iterator has not given, or does not give: on 6.18 it begins behind process 1.
+ */
+static void on_parent(struct recon *r, const struct fence_recon_task *child)
+{
+	struct fence_recon_task t = { .exec = child->parent_exec,
+				      .start = child->parent_exec - child->parent,
+				      .tgid = child->parent,
+				      .kernel = child->parent == 2 };
+	struct fence_proc p = { .exec = t.exec, .start = t.start };
+
+	if (!child->parent || child->parent == child->tgid ||
+	    agent_exec_find(r->a, child->parent_exec))
+		return;
+	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
+		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
+	if (child->parent == 1)
+		on_task(r, &t);
+}
+
 static void on_task(void *ctx, const struct fence_recon_task *t)
 {
 	char room[sizeof(struct fence_rec_exec) + FENCE_PATH_MAX]
@@ -520,6 +542,7 @@ static void on_task(void *ctx, const struct fence_recon_task *t)
 	struct recon *r = ctx;
 	struct stat st = { 0 };
 
+	on_parent(r, t);
 	snprintf(path, sizeof(path), "/proc/%u", t->tgid);
 	if (!stat(path, &st))
 		e->uid = st.st_uid;

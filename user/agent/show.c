@@ -102,7 +102,7 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 {
 	const char *host = f->sni ? f->sni : f->dns, *program = "?";
 	struct agent_exec *e = agent_exec_find(a, f->exec);
-	char addr[FENCE_ADDR_TEXT], where[96], out[12], in[12], clock[16];
+	char addr[FENCE_ADDR_TEXT], where[96], out[12], in[12], clock[16], end[32];
 	struct show *s = a->show;
 	time_t now = (time_t)((int64_t)(a->now + (uint64_t)a->wall_offset) / 1000000000);
 	struct line *line, one;
@@ -126,14 +126,15 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
 	line = s->table ? &s->rows[s->nrows % ROWS] : &one;
+	if (f->action)
+		snprintf(end, sizeof(end), "%s", fence_reason_name(f->reason));
+	else
+		snprintf(end, sizeof(end), "%7s %7s", out, in);
 	snprintf(line->text, sizeof(line->text),
-		 "%-8s %7lld %-10s %-15.15s %6u %-38.60s %7s %7s %s%s%s", clock, (long long)seq,
-		 fence_action_name(f->action), program, f->tgid, where, out, in,
+		 "%-8s %6lld %-10s %-10.10s %6u %-28.60s %-15s %s%s", clock, (long long)seq,
+		 fence_action_name(f->action), program, f->tgid, where, end,
 		 f->session ? fence_policy_tool_name(a->policy, f->tool) : "-",
-		 f->action ? " " : "",
-		 f->action		 ? fence_reason_name(f->reason)
-		 : strcmp(state, "open") ? ""
-					 : " open");
+		 strcmp(state, "open") ? "" : " (open)");
 	line->action = f->action;
 	line->cookie = f->cookie;
 	if (s->table) {
@@ -161,8 +162,11 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 	s->dirty = 1;
 }
 
-static const char heading[] = "TIME          ID VERDICT    PROGRAM            PID WHERE            "
-			      "                          OUT      IN TOOL";
+static void draw_heading(void)
+{
+	printf("%-8s %6s %-10s %-10s %6s %-28s %7s %7s %s\n", "TIME", "ID", "VERDICT", "PROGRAM",
+	       "PID", "WHERE", "OUT", "IN", "TOOL");
+}
 
 void agent_show_turn(struct agent *a)
 {
@@ -186,11 +190,12 @@ void agent_show_turn(struct agent *a)
 	for (session = a->sessions; session; session = session->next)
 		live += !session->ended;
 	printf("\033[H\033[2Jcrmfence  policy \"%s\" (%s)  sessions %zu  flows %llu  hosts %llu  "
-	       "denied %llu%s\n\n%s\n",
+	       "denied %llu%s\n\n",
 	       a->policy->name, a->policy->monitor ? "monitor" : "enforce", live,
 	       (unsigned long long)a->totals.flows, (unsigned long long)a->totals.hosts,
 	       (unsigned long long)(a->totals.denials + a->totals.would),
-	       a->log_full ? "  LOG NOT WRITTEN" : "", heading);
+	       a->log_full ? "  LOG NOT WRITTEN" : "");
+	draw_heading();
 	for (i = s->nrows > rows ? s->nrows - rows : 0; i < s->nrows; i++)
 		printf("%s%.*s%s\n", tint(s, s->rows[i % ROWS].action), w.ws_col,
 		       s->rows[i % ROWS].text, untint(s));

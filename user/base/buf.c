@@ -85,6 +85,21 @@ const char *fence_buf_text(const struct fence_buf *b)
 	return b->data ? b->data : "";
 }
 
+size_t fence_digits(char out[FENCE_DIGITS], int64_t v)
+{
+	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	char digits[FENCE_DIGITS], *p = digits + sizeof(digits);
+
+	do {
+		*--p = (char)('0' + u % 10);
+		u /= 10;
+	} while (u);
+	if (v < 0)
+		*--p = '-';
+	memcpy(out, p, (size_t)(digits + sizeof(digits) - p));
+	return (size_t)(digits + sizeof(digits) - p);
+}
+
 int fence_buf_read_file(struct fence_buf *b, const char *path, size_t limit)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -7,6 +7,7 @@
 #define FENCE_BASE_BUF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct fence_buf {
 	char *data; /* owned; NULL while empty */
@@ -22,6 +23,10 @@ void fence_buf_str(struct fence_buf *b, const char *s);
 void fence_buf_printf(struct fence_buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 const char *fence_buf_text(const struct fence_buf *b); /* never NULL */
+
+/* A number in decimal, not terminated; returns its octets. For hot paths, where printf is dear. */
+#define FENCE_DIGITS 24
+size_t fence_digits(char out[FENCE_DIGITS], int64_t v);
 
 /* Read a whole file of at most `limit` bytes. 0, or a negative errno: -EFBIG when larger. */
 int fence_buf_read_file(struct fence_buf *b, const char *path, size_t limit);

@@ -2,7 +2,6 @@
 #include "base/json.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 void fence_json_init(struct fence_json *j, struct fence_buf *out)
@@ -65,25 +64,24 @@ void fence_json_array_end(struct fence_json *j)
 
 void fence_json_int(struct fence_json *j, const char *key, int64_t v)
 {
-	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-	char digits[24], *p = digits + sizeof(digits);
+	char text[FENCE_DIGITS];
 
 	begin(j, key);
-	do {
-		*--p = (char)('0' + u % 10);
-		u /= 10;
-	} while (u);
-	if (v < 0)
-		*--p = '-';
-	fence_buf_add(j->out, p, (size_t)(digits + sizeof(digits) - p));
+	fence_buf_add(j->out, text, fence_digits(text, v));
 }
 
 void fence_json_id(struct fence_json *j, const char *key, uint64_t id)
 {
-	char hex[24];
+	char hex[18], *p = hex + sizeof(hex);
 
-	snprintf(hex, sizeof(hex), "%llx", (unsigned long long)id);
-	fence_json_str(j, key, hex);
+	begin(j, key);
+	*--p = '"';
+	do {
+		*--p = "0123456789abcdef"[id & 15];
+		id >>= 4;
+	} while (id);
+	fence_buf_add(j->out, "\"", 1);
+	fence_buf_add(j->out, p, (size_t)(hex + sizeof(hex) - p));
 }
 
 void fence_json_bool(struct fence_json *j, const char *key, int v)

@@ -52,7 +52,8 @@ const cJSON *cli_process(const char *exec);
 const char *cli_program(const char *exec);
 
 int cli_colour(void);
-const char *cli_clock(int64_t us, char out[32]); /* local time; microseconds since 1970 */
+const char *cli_clock(int64_t us,
+		      char out[32]); /* day of the month and local time; us since 1970 */
 const char *cli_amount(int64_t octets, char out[16]);
 int cli_fail(const struct fence_diag *d); /* print, return 2 */
 

@@ -17,7 +17,7 @@ static const char *tint(const char *action)
 
 static void flow_line(const struct fence_row *row, const cJSON *b)
 {
-	char clock[32], out[16], in[16], where[80];
+	char clock[32], out[16], in[16], where[80], end[40];
 	const char *name = *cli_str(b, "sni")	 ? cli_str(b, "sni")
 			   : *cli_str(b, "name") ? cli_str(b, "name")
 			   : *cli_str(b, "dns")	 ? cli_str(b, "dns")
@@ -28,15 +28,18 @@ static void flow_line(const struct fence_row *row, const cJSON *b)
 		snprintf(where, sizeof(where), "(%s)", cli_str(b, "at"));
 	else
 		snprintf(where, sizeof(where), "%.34s:%lld", name, (long long)cli_int(b, "port"));
-	printf("%s%6lld %s %-10s %-12.12s %-36.40s %7s %7s %s%s%s%s\n", tint(action),
+	if (strcmp(action, "allow"))
+		snprintf(end, sizeof(end), "%s", cli_str(b, "reason"));
+	else
+		snprintf(end, sizeof(end), "%7s %7s", cli_amount(cli_int(b, "bytes_out"), out),
+			 cli_amount(cli_int(b, "bytes_in"), in));
+	printf("%s%6lld %s %-10s %-10.10s %-30.40s %-15s %s%s%s%s%s\n", tint(action),
 	       (long long)row->seq, cli_clock(cli_int(b, "start"), clock), action,
-	       cli_program(cli_str(b, "exec")), where, cli_amount(cli_int(b, "bytes_out"), out),
-	       cli_amount(cli_int(b, "bytes_in"), in),
-	       *cli_str(b, "tool") ? cli_str(b, "tool") : "-", strcmp(action, "allow") ? " " : "",
-	       strcmp(action, "allow")	 ? cli_str(b, "reason")
-	       : strcmp(state, "closed") ? state
-					 : "",
-	       *tint(action) ? "\033[0m" : "");
+	       cli_program(cli_str(b, "exec")), where, end,
+	       *cli_str(b, "tool") ? cli_str(b, "tool") : "-",
+	       *state && strcmp(state, "closed") ? " (" : "",
+	       *state && strcmp(state, "closed") ? state : "",
+	       *state && strcmp(state, "closed") ? ")" : "", *tint(action) ? "\033[0m" : "");
 }
 
 static int flow_row(void *ctx, const struct fence_row *row)
@@ -56,7 +59,7 @@ static int flow_row(void *ctx, const struct fence_row *row)
 
 static void flow_heading(void)
 {
-	printf("%6s %-14s %-10s %-12s %-36s %7s %7s %s\n", "ID", "START", "VERDICT", "PROGRAM",
+	printf("%6s %-11s %-10s %-10s %-30s %7s %7s %s\n", "ID", "START", "VERDICT", "PROGRAM",
 	       "WHERE", "OUT", "IN", "TOOL");
 }
 
@@ -176,10 +179,10 @@ int cmd_sessions(int argc, char **argv)
 	if (fence_log_read(l.db, &l.q, session_row, &s, &d) < 0)
 		return cli_fail(&d);
 	if (!l.json)
-		printf("%-14s %-20s %-14s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL",
+		printf("%-12s %-16s %-11s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL",
 		       "START", "PID", "RECOGNISED BY", "PROCS", "FLOWS", "DENIED", "OUT", "IN");
 	cJSON_ArrayForEach (b, s.by_id) {
-		printf("%-14s %-20s %-14s %7lld %-16s ", cli_str(b, "session"), cli_str(b, "tool"),
+		printf("%-12s %-16s %-11s %7lld %-16s ", cli_str(b, "session"), cli_str(b, "tool"),
 		       cli_clock(cli_int(b, "start"), clock), (long long)cli_int(b, "pid"),
 		       *cli_str(b, "match") ? cli_str(b, "match") : "?");
 		if (!strcmp(cli_str(b, "change"), "start"))

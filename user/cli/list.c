@@ -124,7 +124,7 @@ const char *cli_clock(int64_t us, char out[32])
 	struct tm tm;
 
 	localtime_r(&t, &tm);
-	strftime(out, 32, "%m-%d %H:%M:%S", &tm);
+	strftime(out, 32, "%d %H:%M:%S", &tm);
 	return out;
 }
 

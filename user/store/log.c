@@ -45,11 +45,25 @@ static int chain(EVP_MD_CTX *md, const EVP_MD *sha, const uint8_t prev[HASH], co
 		       : -EIO;
 }
 
+/* What the hash covers besides the body. 0: a row that no agent writes. */
 static size_t head_text(char *out, size_t size, int64_t seq, const char *boot, int64_t ts,
 			const char *kind)
 {
-	return (size_t)snprintf(out, size, "%lld\n%s\n%lld\n%s\n", (long long)seq, boot,
-				(long long)ts, kind);
+	size_t boots = strlen(boot), kinds = strlen(kind), n;
+
+	if (2 * FENCE_DIGITS + boots + kinds + 4 > size)
+		return 0;
+	n = fence_digits(out, seq);
+	out[n++] = '\n';
+	memcpy(out + n, boot, boots);
+	n += boots;
+	out[n++] = '\n';
+	n += fence_digits(out + n, ts);
+	out[n++] = '\n';
+	memcpy(out + n, kind, kinds);
+	n += kinds;
+	out[n++] = '\n';
+	return n;
 }
 
 static int db_error(int rc)
@@ -275,7 +289,7 @@ static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct
 	}
 	n = head_text(head, sizeof(head), seq, (const char *)sqlite3_column_text(s, 1),
 		      sqlite3_column_int64(s, 2), (const char *)sqlite3_column_text(s, 3));
-	if (n >= sizeof(head) ||
+	if (!n ||
 	    chain(md, sha, v->head, head, n, (const char *)sqlite3_column_text(s, 4),
 		  (size_t)sqlite3_column_bytes(s, 4), hash) ||
 	    sqlite3_column_bytes(s, 5) != HASH || memcmp(hash, sqlite3_column_blob(s, 5), HASH)) {
