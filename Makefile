@@ -19,7 +19,7 @@ endif
 CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/skel
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
 
-SENSORS := proc sock packet close recon
+SENSORS := proc sock packet answer close recon
 SKELS := $(SENSORS:%=$(B)/skel/%.skel.h)
 LIB_SRC := $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)

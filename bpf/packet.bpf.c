@@ -1,91 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Packets: what leaves a socket, and the answers that come back.
+ * Packets: what leaves a socket.
  *
- * cgroup_skb/egress  -> by socket, never by current: the address on the wire, the DNS question, the
- * first bytes of a stream. cgroup_skb/ingress -> a DNS answer to a question that was asked fills
- * the allow map before the process can read it.
+ * cgroup_skb/egress -> by socket, never by current: the address on the wire, the DNS question, the
+ * first bytes of a stream.
  *
  * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of
  * a TCP stream are read, for their server name; datagrams are counted.
  */
-#include "lib/fence.h"
+#include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
 
 #define LOOPBACK_IFINDEX 1
-#define TCP_FIN 0x01
 #define TCP_SYN 0x02
-#define BPF_SK_LISTEN 10
-
-struct wire {
-	__u8 addr[16]; /* the other side */
-	__u32 off; /* of the payload */
-	__u32 len; /* of the payload */
-	__u32 seq;
-	__u16 port; /* the other side's */
-	__u8 proto;
-	__u8 tcp_flags;
-	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
-};
-
-static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
-{
-	__u8 h[20];
-
-	if (w->proto == FENCE_IPPROTO_UDP) {
-		if (bpf_skb_load_bytes(skb, l4, h, 8))
-			return -1;
-		w->off = l4 + 8;
-	} else {
-		if (bpf_skb_load_bytes(skb, l4, h, 20))
-			return -1;
-		w->seq = (__u32)h[4] << 24 | (__u32)h[5] << 16 | (__u32)h[6] << 8 | h[7];
-		w->tcp_flags = h[13];
-		w->off = l4 + (h[12] >> 4) * 4;
-	}
-	w->port = egress ? (__u16)(h[2] << 8 | h[3]) : (__u16)(h[0] << 8 | h[1]);
-	w->len = skb->len > w->off ? skb->len - w->off : 0;
-	return 0;
-}
-
-/* Read the headers. Negative: neither TCP nor UDP, or too short. */
-static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int egress)
-{
-	__u32 v4, at;
-	__u8 h[40];
-
-	w->odd = 0;
-	w->seq = 0;
-	w->tcp_flags = 0;
-	if (bpf_skb_load_bytes(skb, 0, h, 20))
-		return -1;
-	if (h[0] >> 4 == 4) {
-		at = (h[0] & 15) * 4;
-		w->odd = at != 20 || (h[6] & 0x3f) || h[7];
-		w->proto = h[9];
-		__builtin_memcpy(&v4, egress ? h + 16 : h + 12, 4);
-		addr_from4(w->addr, v4);
-	} else {
-		if (bpf_skb_load_bytes(skb, 20, h + 20, 20))
-			return -1;
-		at = 40;
-		w->proto = h[6];
-		__builtin_memcpy(w->addr, egress ? h + 24 : h + 8, 16);
-	}
-	if (w->proto != FENCE_IPPROTO_TCP && w->proto != FENCE_IPPROTO_UDP)
-		return -1;
-	return wire_ports(skb, w, at, egress);
-}
-
-static __always_inline struct fence_verdict judge(const struct fence_facts *f)
-{
-	struct fence_verdict v = fence_decide(f);
-
-	if (v.action != FENCE_ALLOW)
-		count(FENCE_C_DENIED);
-	return v;
-}
+#define TCP_URG 0x20
 
 /* ---- streams ---- */
 
@@ -149,11 +78,11 @@ static __always_inline int walk_packet(struct __sk_buff *skb, struct fence_walk 
 
 static __always_inline __u8 walk_stream(const struct fence_walk *walk)
 {
-	if (walk->tls)
-		return FENCE_STREAM_TLS;
 	if (walk->state == FENCE_WALK_OTHER)
 		return FENCE_STREAM_OTHER;
-	return walk->proxy ? FENCE_STREAM_CONNECT : FENCE_STREAM_NONE;
+	if (walk->proxy)
+		return FENCE_STREAM_CONNECT;
+	return walk->tls || walk->state == FENCE_WALK_BAD ? FENCE_STREAM_TLS : FENCE_STREAM_NONE;
 }
 
 /* Turn what the walk found into facts. */
@@ -227,7 +156,10 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 	if (!walk->name.hash) /* new */
 		fence_walk_init(walk, st->kind == FENCE_ADDR_PROXY);
 	for (round = 0; round < 2; round++) {
-		if (walk_packet(skb, walk, st, w))
+		/*
+		 * urgent data (RFC 6093): the receiver may leave an octet out that was walked here
+		 */
+		if (walk_packet(skb, walk, st, w) || w->tcp_flags & TCP_URG)
 			walk->state = FENCE_WALK_BAD;
 		facts_stream(&f, st, walk, s);
 		v = judge(&f);
@@ -434,7 +366,22 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	__builtin_memcpy(st->addr, w->addr, 16);
 	st->port = w->port;
 	st->phase = v.reason == FENCE_R_PENDING ? FENCE_PH_WALK : FENCE_PH_OPEN;
+	st->flags &= ~(FENCE_SK_VIA_PROXY | FENCE_SK_PLAIN);
+	if (f.flags & FENCE_F_PLAIN_OK)
+		st->flags |= FENCE_SK_PLAIN;
 	return 1;
+}
+
+/*
+ * A connection begins, again on a socket that was disconnected: what was walked before is another
+ * stream's.
+ */
+static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock *st,
+					 const struct wire *w)
+{
+	st->next_seq = w->seq + 1;
+	st->flags |= FENCE_SK_SEQ;
+	bpf_sk_storage_delete(&walks, sk);
 }
 
 static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -452,10 +399,8 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		if (!packet_enforce(skb, st, &w, 1))
 			return 0;
 	}
-	if (w.tcp_flags & TCP_SYN) {
-		st->next_seq = w.seq + 1;
-		st->flags |= FENCE_SK_SEQ;
-	}
+	if (w.tcp_flags & TCP_SYN)
+		stream_begin(sk, st, &w);
 	if (!w.len || st->phase == FENCE_PH_OPEN)
 		return 1;
 	if (st->phase == FENCE_PH_DENIED)
@@ -478,10 +423,8 @@ static __always_inline int egress_observe(struct __sk_buff *skb, struct bpf_sock
 		datagram_count(skb, st, &w, &f, fence_decide(&f));
 		return 1;
 	}
-	if (w.tcp_flags & TCP_SYN) {
-		st->next_seq = w.seq + 1;
-		st->flags |= FENCE_SK_SEQ;
-	}
+	if (w.tcp_flags & TCP_SYN)
+		stream_begin(sk, st, &w);
 	if (!w.len)
 		return 1;
 	return stream_observe(skb, sk, st, &w);
@@ -534,165 +477,4 @@ int packet_egress(struct __sk_buff *skb)
 	if (session_confined(st->session))
 		return egress_enforce(skb, sk, st);
 	return egress_observe(skb, sk, st);
-}
-
-/* ---- ingress ---- */
-
-struct learn_cursor {
-	struct fence_dns *dns;
-	struct fence_question *q;
-	__u64 until;
-};
-
-static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port,
-				      __u64 name)
-{
-	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool };
-	struct fence_answer a = { .until = c->until,
-				  .rule = c->q->rule.id,
-				  .flags = c->q->rule.flags },
-			    *old;
-
-	__builtin_memcpy(k.addr, addr, 16);
-	old = bpf_map_lookup_elem(&answers, &k);
-	if (old && old->until >= bpf_ktime_get_boot_ns()) { /* two names share the address */
-		a.flags |= old->flags;
-		if (old->until > a.until)
-			a.until = old->until;
-	}
-	if (bpf_map_update_elem(&answers, &k, &a, BPF_ANY))
-		count(FENCE_C_ANSWER_FULL);
-}
-
-static long learn_step(__u32 i, void *ctx)
-{
-	struct learn_cursor *c = ctx;
-	const __u8 *addr = c->dns->addrs[i & (FENCE_DNS_ADDRS - 1)].addr;
-	__u32 p;
-
-	if (i >= c->dns->count)
-		return 1;
-	learn_one(c, addr, 0, 0);
-	for (p = 0; p < FENCE_PORTS_MAX && p < c->q->rule.nports; p++) {
-		learn_one(c, addr, c->q->rule.ports[p & 7], 0);
-		learn_one(c, addr, c->q->rule.ports[p & 7], c->q->name);
-	}
-	return 0;
-}
-
-/*
- * An answer for a session's socket: believed when it was asked for, of this resolver, with this id,
- * just now.
- */
-static __always_inline int answer_learn(struct __sk_buff *skb, const struct fence_sock *st,
-					const struct wire *w, struct fence_scratch *s, __u32 n)
-{
-	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb), .port = w->port };
-	struct fence_config *cfg = config_get();
-	struct learn_cursor c = { .dns = &s->dns };
-	struct fence_question *q;
-	__u64 now = bpf_ktime_get_boot_ns(), ttl;
-
-	__builtin_memcpy(k.resolver, w->addr, 16);
-	fence_dns_answer(s->msg, n, &s->dns);
-	k.id = s->dns.id;
-	q = bpf_map_lookup_elem(&questions, &k);
-	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
-	    now - q->asked > FENCE_QUESTION_NS)
-		return -1;
-	ttl = (__u64)s->dns.ttl * 1000000000;
-	if (ttl < cfg->ttl_floor)
-		ttl = cfg->ttl_floor;
-	if (ttl > cfg->ttl_ceiling)
-		ttl = cfg->ttl_ceiling;
-	c.q = q;
-	c.until = now + ttl;
-	fence_loop(FENCE_DNS_ADDRS, learn_step, &c);
-	bpf_map_delete_elem(&questions, &k);
-	return (int)s->dns.count;
-}
-
-static __always_inline void answer_emit(struct __sk_buff *skb, const struct fence_sock *st,
-					const struct wire *w, struct fence_scratch *s, __u32 n,
-					int learned)
-{
-	struct fence_rec_dns *r = (void *)s->room;
-	__u32 len = sizeof(*r) + n;
-
-	rec_init(&r->h, FENCE_K_DNS, len, 0);
-	r->cookie = bpf_get_socket_cookie(skb);
-	r->exec = st->exec;
-	r->session = st->session;
-	__builtin_memcpy(r->resolver, w->addr, 16);
-	r->tgid = st->tgid;
-	r->msg_len = (__u16)n;
-	r->learned = (__u8)learned;
-	r->spare = 0;
-	bpf_probe_read_kernel(r->msg, ((n - 1) & (FENCE_DNS_BUF - 1)) + 1, s->msg);
-	if (len > sizeof(*r) + FENCE_DNS_BUF)
-		return;
-	if (bpf_ringbuf_output(&ring, r, len, ring_flags(0)))
-		rec_lost(FENCE_K_DNS);
-}
-
-/* A datagram from port 53. 1: pass. */
-static __always_inline int answer(struct __sk_buff *skb, struct fence_sock *st,
-				  const struct wire *w)
-{
-	int confined = session_confined(st->session), learned = 0;
-	struct fence_scratch *s;
-	__u32 n = w->len;
-
-	if (n < 12)
-		return !confined;
-	s = scratch_take();
-	if (!s)
-		return !confined;
-	if (n > FENCE_DNS_MAX)
-		n = FENCE_DNS_MAX;
-	n = ((n - 1) & (FENCE_DNS_BUF - 1)) + 1;
-	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n)) {
-		if (confined)
-			learned = answer_learn(skb, st, w, s, n);
-		if (learned >= 0)
-			answer_emit(skb, st, w, s, n, learned);
-	}
-	scratch_give(s);
-	if (learned < 0 && config_facts(config_get()) & FENCE_F_MONITOR)
-		return 1;
-	return learned >= 0;
-}
-
-SEC("cgroup_skb/ingress")
-int packet_ingress(struct __sk_buff *skb)
-{
-	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
-	struct bpf_sock *sk = skb->sk;
-	struct fence_verdict v;
-	struct fence_sock *st;
-	struct wire w = {};
-
-	if (!sk)
-		return 1;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 1;
-	if (sk->protocol == FENCE_IPPROTO_UDP) {
-		st = bpf_sk_storage_get(&socks, sk, 0, 0);
-		if (!st || wire_read(skb, &w, 0))
-			return 1;
-		st->rx += w.len;
-		return w.port == 53 ? answer(skb, st, &w) : 1;
-	}
-	if (sk->state != BPF_SK_LISTEN)
-		return 1;
-	st = bpf_sk_storage_get(&socks, sk, 0, 0);
-	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
-		return 1;
-	f.flags = config_facts(config_get());
-	v = judge(&f);
-	__builtin_memcpy(st->addr, w.addr, 16);
-	st->port = w.port;
-	flow_emit(FENCE_K_DENY, st, bpf_get_socket_cookie(skb), 0, &f, v, 0, 0);
-	return v.action == FENCE_WOULD_DENY;
 }

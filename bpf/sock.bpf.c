@@ -62,15 +62,6 @@ static __always_inline void owner_set(struct fence_sock *st, const struct subjec
 	st->uid = (__u32)bpf_get_current_uid_gid();
 }
 
-static __always_inline struct fence_verdict judge(const struct fence_facts *f)
-{
-	struct fence_verdict v = fence_decide(f);
-
-	if (v.action != FENCE_ALLOW)
-		count(FENCE_C_DENIED);
-	return v;
-}
-
 /* A verdict without a flow: socket, bind, option. */
 static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const struct subject *s,
 				  __u8 at, __u8 form, __u8 proto, __u8 family, __u16 detail,

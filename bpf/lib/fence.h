@@ -249,6 +249,16 @@ static __always_inline __u8 config_facts(const struct fence_config *c)
 	return flags;
 }
 
+/* Decide, and count what is not allowed. */
+static __always_inline struct fence_verdict judge(const struct fence_facts *f)
+{
+	struct fence_verdict v = fence_decide(f);
+
+	if (v.action != FENCE_ALLOW)
+		count(FENCE_C_DENIED);
+	return v;
+}
+
 /* The common part of a flow record, from what is known of the socket. */
 static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st,
 				      __u64 cookie, const struct fence_facts *f,

@@ -217,7 +217,7 @@ FENCE_INLINE __u8 fence_decide_stream(const struct fence_facts *f)
 	if (f->addr != FENCE_ADDR_NAMED && f->addr != FENCE_ADDR_PROXY)
 		return FENCE_R_ADDR;
 	if (f->stream == FENCE_STREAM_NONE)
-		return FENCE_R_PENDING;
+		return f->name == FENCE_NAME_PENDING ? FENCE_R_PENDING : FENCE_R_HELLO;
 	if (f->stream == FENCE_STREAM_TLS)
 		return fence_decide_sni(f);
 	if (f->flags & FENCE_F_PLAIN_OK)

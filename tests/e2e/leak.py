@@ -102,6 +102,12 @@ def main():
     elif MODE == "known-at":  # ask for an allowed name first, then its address with another server name
         addr = socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0]
         tls(addr, ARGS[1] if ARGS[1] != "-" else "", ARGS[2])
+    elif MODE == "urgent":  # the beginning of a good hello, sent as urgent data, which a receiver may leave out
+        s = dial(socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0], 443)
+        s.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + TOKEN.encode().ljust(32), socket.MSG_OOB)
+        time.sleep(0.3)
+        s.send(b"\0")
+        s.recv(100)
     elif MODE == "http":  # host, port
         s = dial(socket.getaddrinfo(ARGS[0], int(ARGS[1]), socket.AF_INET)[0][4][0], int(ARGS[1]))
         s.sendall(request(ARGS[0]))

@@ -259,6 +259,11 @@ static void test_decide_default_is_no(void **state)
 			assert_int_equal(fence_decide(&f).action, FENCE_WOULD_DENY);
 			f.flags = FENCE_F_CONFINED;
 		}
+	f = (struct fence_facts){ .at = FENCE_AT_STREAM,
+				  .flags = FENCE_F_CONFINED,
+				  .addr = FENCE_ADDR_NAMED,
+				  .name = FENCE_NAME_MALFORMED };
+	assert_int_equal(fence_decide(&f).action, FENCE_DENY); /* a gap before the first octet */
 	f.flags = 0;
 	assert_int_equal(fence_decide(&f).action, FENCE_ALLOW);
 }

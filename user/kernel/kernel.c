@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 
 #include "base/cleanup.h"
+#include "answer.skel.h"
 #include "close.skel.h"
 #include "packet.skel.h"
 #include "proc.skel.h"
@@ -29,8 +30,8 @@ static const struct {
 	const void *(*elf)(size_t *size);
 } sensors[] = {
 	{ "proc", proc_bpf__elf_bytes },     { "sock", sock_bpf__elf_bytes },
-	{ "packet", packet_bpf__elf_bytes }, { "close", close_bpf__elf_bytes },
-	{ "recon", recon_bpf__elf_bytes },
+	{ "packet", packet_bpf__elf_bytes }, { "answer", answer_bpf__elf_bytes },
+	{ "close", close_bpf__elf_bytes },   { "recon", recon_bpf__elf_bytes },
 };
 
 #define SENSORS ARRAY_SIZE(sensors)

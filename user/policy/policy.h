@@ -5,7 +5,7 @@
  *
  * fence_policy_read parses, refuses and lints in one go: a policy that it returns is one that can
  * be enforced. Its compiled form is plain arrays of the map entries of rule.h; user/kernel copies
- * them, fence_policy_facts looks them up as the programs do.
+ * them, fence_policy_decide looks them up as the programs do.
  */
 #ifndef FENCE_POLICY_H
 #define FENCE_POLICY_H

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* Layer 4. The headers of a packet, as cgroup_skb programs see it: from the IP header on. */
+#ifndef FENCE_BPF_WIRE_H
+#define FENCE_BPF_WIRE_H
+
+#include "fence.h"
+
+struct wire {
+	__u8 addr[16]; /* the other side */
+	__u32 off; /* of the payload */
+	__u32 len; /* of the payload */
+	__u32 seq;
+	__u16 port; /* the other side's */
+	__u8 proto;
+	__u8 tcp_flags;
+	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
+};
+
+static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
+{
+	__u8 h[20];
+
+	if (w->proto == FENCE_IPPROTO_UDP) {
+		if (bpf_skb_load_bytes(skb, l4, h, 8))
+			return -1;
+		w->off = l4 + 8;
+	} else {
+		if (bpf_skb_load_bytes(skb, l4, h, 20))
+			return -1;
+		w->seq = (__u32)h[4] << 24 | (__u32)h[5] << 16 | (__u32)h[6] << 8 | h[7];
+		w->tcp_flags = h[13];
+		w->off = l4 + (h[12] >> 4) * 4;
+	}
+	w->port = egress ? (__u16)(h[2] << 8 | h[3]) : (__u16)(h[0] << 8 | h[1]);
+	w->len = skb->len > w->off ? skb->len - w->off : 0;
+	return 0;
+}
+
+/* Read the headers. Negative: neither TCP nor UDP, or too short. */
+static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int egress)
+{
+	__u32 v4, at;
+	__u8 h[40];
+
+	w->odd = 0;
+	w->seq = 0;
+	w->tcp_flags = 0;
+	if (bpf_skb_load_bytes(skb, 0, h, 20))
+		return -1;
+	if (h[0] >> 4 == 4) {
+		at = (h[0] & 15) * 4;
+		w->odd = at != 20 || (h[6] & 0x3f) || h[7];
+		w->proto = h[9];
+		__builtin_memcpy(&v4, egress ? h + 16 : h + 12, 4);
+		addr_from4(w->addr, v4);
+	} else {
+		if (bpf_skb_load_bytes(skb, 20, h + 20, 20))
+			return -1;
+		at = 40;
+		w->proto = h[6];
+		__builtin_memcpy(w->addr, egress ? h + 24 : h + 8, 16);
+	}
+	if (w->proto != FENCE_IPPROTO_TCP && w->proto != FENCE_IPPROTO_UDP)
+		return -1;
+	return wire_ports(skb, w, at, egress);
+}
+
+#endif
