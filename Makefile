@@ -101,7 +101,9 @@ demo: deps-test
 #: make bench    what it costs, against the bare machine and the least BPF that could do it (root)
 bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/lograte
 	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
+	$(Q)rm -f $(B)/lograte.db*; $(B)/tests/lograte $(B)/lograte.db 600000; rm -f $(B)/lograte.db*
 
 #: make vm       other kernels under QEMU: does the agent load there, is a session refused (root)
 vm: deps-test
