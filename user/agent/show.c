@@ -130,9 +130,8 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 		snprintf(end, sizeof(end), "%s", fence_reason_name(f->reason));
 	else
 		snprintf(end, sizeof(end), "%7s %7s", out, in);
-	snprintf(line->text, sizeof(line->text),
-		 "%-8s %6lld %-10s %-10.10s %6u %-28.60s %-15s %s%s", clock, (long long)seq,
-		 fence_action_name(f->action), program, f->tgid, where, end,
+	snprintf(line->text, sizeof(line->text), "%-8s %5lld %-10s %-8.8s %6u %-26.60s %-15s %s%s",
+		 clock, (long long)seq, fence_action_name(f->action), program, f->tgid, where, end,
 		 f->session ? fence_policy_tool_name(a->policy, f->tool) : "-",
 		 strcmp(state, "open") ? "" : " (open)");
 	line->action = f->action;
@@ -164,7 +163,7 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 
 static void draw_heading(void)
 {
-	printf("%-8s %6s %-10s %-10s %6s %-28s %7s %7s %s\n", "TIME", "ID", "VERDICT", "PROGRAM",
+	printf("%-8s %5s %-10s %-8s %6s %-26s %7s %7s %s\n", "TIME", "ID", "VERDICT", "PROGRAM",
 	       "PID", "WHERE", "OUT", "IN", "TOOL");
 }
 
