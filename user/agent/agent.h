@@ -120,6 +120,7 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
 struct agent_session *agent_session_add(struct agent *a, uint64_t id);
 void agent_sessions_turn(struct agent *a, int final);
+void agent_cgroups_done(struct agent *a); /* remove what is empty of the sessions' cgroups */
 
 /* names.c */
 struct names *agent_names_new(void);

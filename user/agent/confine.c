@@ -299,26 +299,47 @@ static int write_text(const char *path, const char *text)
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
 }
 
+static int slice_path(const struct agent *a, char *out, size_t size)
+{
+	char base[200];
+
+	if (a->opt.cgroup)
+		snprintf(base, sizeof(base), "%s", a->opt.cgroup);
+	else if (fence_cgroup_mount(base, sizeof(base)))
+		return -ENOENT;
+	snprintf(out, size, "%s/crmfence.slice", base);
+	return 0;
+}
+
+void agent_cgroups_done(struct agent *a)
+{
+	struct agent_session *s;
+	char path[240];
+
+	for (s = a->sessions; s; s = s->next)
+		if (s->cgroup[0])
+			rmdir(s->cgroup);
+	if (!slice_path(a, path, sizeof(path)))
+		rmdir(path); /* stays while a session's cgroup is in it */
+}
+
 /*
  * A root-owned cgroup of its own, which an unprivileged process cannot leave; its sockets are the
  * session's, whoever made them.
  */
 static int session_cgroup(struct agent *a, struct agent_session *s, const char *tool)
 {
-	char base[200], path[340], pid[16];
+	char base[240], path[340], pid[16];
 	struct fence_config c;
 	uint32_t zero = 0;
 	struct stat st;
 	uint64_t id;
 
-	if (a->opt.cgroup)
-		snprintf(base, sizeof(base), "%s", a->opt.cgroup);
-	else if (fence_cgroup_mount(base, sizeof(base)))
+	if (slice_path(a, base, sizeof(base)))
 		return -ENOENT;
-	snprintf(path, sizeof(path), "%s/crmfence.slice", base);
-	if (mkdir(path, 0755) && errno != EEXIST)
+	if (mkdir(base, 0755) && errno != EEXIST)
 		return -errno;
-	snprintf(s->cgroup, sizeof(s->cgroup), "%s/crmfence.slice/%s-%u", base, tool, s->tgid);
+	snprintf(s->cgroup, sizeof(s->cgroup), "%s/%s-%u", base, tool, s->tgid);
 	if ((mkdir(s->cgroup, 0755) && errno != EEXIST) || stat(s->cgroup, &st))
 		return -errno;
 	id = st.st_ino;

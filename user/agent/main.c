@@ -283,12 +283,11 @@ static void done(struct agent *a, int keep)
 {
 	fence_kernel_close(a->kernel, keep);
 	fence_log_close(a->log);
+	agent_cgroups_done(a);
 	while (a->sessions) {
 		struct agent_session *s = a->sessions;
 
 		a->sessions = s->next;
-		if (s->cgroup[0])
-			rmdir(s->cgroup);
 		free(s);
 	}
 	agent_flows_done(a);
