@@ -15,6 +15,7 @@ char _license[] SEC("license") = "GPL";
 #define LOOPBACK_IFINDEX 1
 #define TCP_SYN 0x02
 #define TCP_URG 0x20
+#define TLS_HANDSHAKE 22
 
 /* ---- streams ---- */
 
@@ -198,14 +199,19 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 	struct fence_walk *walk;
 	struct fence_verdict v = fence_decide(&f);
 	struct fence_scratch *s;
+	__u8 first;
 
-	walk = bpf_sk_storage_get(&walks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	walk = bpf_sk_storage_get(&walks, sk, 0, 0);
 	if (!walk) {
-		st->phase = FENCE_PH_OPEN;
-		return 1;
-	}
-	if (!walk->name.hash)
+		/* most streams say with their first octet that they have no server name */
+		if (!bpf_skb_load_bytes(skb, w->off, &first, 1) && first == TLS_HANDSHAKE)
+			walk = bpf_sk_storage_get(&walks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (!walk) {
+			st->phase = FENCE_PH_OPEN;
+			return 1;
+		}
 		fence_walk_init(walk, 0);
+	}
 	if (walk_packet(skb, walk, st, w))
 		walk->state = FENCE_WALK_BAD;
 	if (walk->state == FENCE_WALK_MORE)

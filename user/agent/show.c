@@ -110,8 +110,9 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 
 	if (!s)
 		return;
-	fence_addr_text(f->addr, addr);
-	count_host(a, host ? host : addr);
+	if (!host)
+		host = fence_addr_text(f->addr, addr);
+	count_host(a, host);
 	if (a->opt.quiet)
 		return;
 	if (e && e->path && strrchr(e->path, '/'))
@@ -120,7 +121,7 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 	    f->facts.at == FENCE_AT_BIND)
 		snprintf(where, sizeof(where), "(%s)", fence_at_name(f->facts.at));
 	else
-		snprintf(where, sizeof(where), "%.60s:%u", host ? host : addr, f->port);
+		snprintf(where, sizeof(where), "%.60s:%u", host, f->port);
 	amount(tx, out);
 	amount(rx, in);
 	localtime_r(&now, &tm);

@@ -23,7 +23,7 @@ void fence_buf_reset(struct fence_buf *b)
 		b->data[0] = 0;
 }
 
-static int reserve(struct fence_buf *b, size_t more)
+int fence_buf_reserve(struct fence_buf *b, size_t more)
 {
 	size_t want = b->len + more + 1, size = b->size ? b->size : 256;
 	char *data;
@@ -44,7 +44,7 @@ static int reserve(struct fence_buf *b, size_t more)
 
 void fence_buf_add(struct fence_buf *b, const void *data, size_t len)
 {
-	if (reserve(b, len))
+	if (fence_buf_reserve(b, len))
 		return;
 	if (len)
 		memcpy(b->data + b->len, data, len);
@@ -72,7 +72,7 @@ void fence_buf_printf(struct fence_buf *b, const char *fmt, ...)
 		fence_buf_add(b, small, (size_t)n);
 		return;
 	}
-	if (reserve(b, (size_t)n))
+	if (fence_buf_reserve(b, (size_t)n))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);

@@ -17,6 +17,8 @@ struct fence_buf {
 };
 
 void fence_buf_done(struct fence_buf *b);
+int fence_buf_reserve(struct fence_buf *b,
+		      size_t more); /* room for `more` octets and the end: 0, or -ENOMEM */
 void fence_buf_reset(struct fence_buf *b); /* empty; memory is kept */
 void fence_buf_add(struct fence_buf *b, const void *data, size_t len);
 void fence_buf_str(struct fence_buf *b, const char *s);

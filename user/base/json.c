@@ -10,18 +10,35 @@ void fence_json_init(struct fence_json *j, struct fence_buf *out)
 	j->out = out;
 }
 
-static void begin(struct fence_json *j, const char *key)
+/* Room for `more` octets behind the key. NULL: no memory. */
+static char *begin(struct fence_json *j, const char *key, size_t more)
 {
+	size_t n = key ? strlen(key) : 0;
+	struct fence_buf *b = j->out;
+	char *p;
+
+	if (fence_buf_reserve(b, n + 4 + more))
+		return NULL;
+	p = b->data + b->len;
 	if (j->comma)
-		fence_buf_add(j->out, ",", 1);
+		*p++ = ',';
 	j->comma = 1;
 	if (!key)
-		return;
+		return p;
 	assert(!j->last[j->depth] || strcmp(j->last[j->depth], key) < 0);
 	j->last[j->depth] = key;
-	fence_buf_add(j->out, "\"", 1);
-	fence_buf_str(j->out, key);
-	fence_buf_add(j->out, "\":", 2);
+	*p++ = '"';
+	memcpy(p, key, n);
+	p += n;
+	*p++ = '"';
+	*p++ = ':';
+	return p;
+}
+
+static void end(struct fence_json *j, char *p)
+{
+	*p = 0;
+	j->out->len = (size_t)(p - j->out->data);
 }
 
 static void nest(struct fence_json *j, const char *open)
@@ -40,9 +57,17 @@ static void unnest(struct fence_json *j, const char *close)
 	j->comma = 1;
 }
 
+static void key_only(struct fence_json *j, const char *key)
+{
+	char *p = begin(j, key, 0);
+
+	if (p)
+		end(j, p);
+}
+
 void fence_json_open(struct fence_json *j, const char *key)
 {
-	begin(j, key);
+	key_only(j, key);
 	nest(j, "{");
 }
 
@@ -53,7 +78,7 @@ void fence_json_close(struct fence_json *j)
 
 void fence_json_array(struct fence_json *j, const char *key)
 {
-	begin(j, key);
+	key_only(j, key);
 	nest(j, "[");
 }
 
@@ -64,29 +89,31 @@ void fence_json_array_end(struct fence_json *j)
 
 void fence_json_int(struct fence_json *j, const char *key, int64_t v)
 {
-	char text[FENCE_DIGITS];
+	char *p = begin(j, key, FENCE_DIGITS);
 
-	begin(j, key);
-	fence_buf_add(j->out, text, fence_digits(text, v));
+	if (p)
+		end(j, p + fence_digits(p, v));
 }
 
 void fence_json_id(struct fence_json *j, const char *key, uint64_t id)
 {
-	char hex[18], *p = hex + sizeof(hex);
+	char *p = begin(j, key, 18);
+	int shift = 60;
 
-	begin(j, key);
-	*--p = '"';
-	do {
-		*--p = "0123456789abcdef"[id & 15];
-		id >>= 4;
-	} while (id);
-	fence_buf_add(j->out, "\"", 1);
-	fence_buf_add(j->out, p, (size_t)(hex + sizeof(hex) - p));
+	if (!p)
+		return;
+	*p++ = '"';
+	while (shift && !(id >> shift))
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		*p++ = "0123456789abcdef"[id >> shift & 15];
+	*p++ = '"';
+	end(j, p);
 }
 
 void fence_json_bool(struct fence_json *j, const char *key, int v)
 {
-	begin(j, key);
+	key_only(j, key);
 	fence_buf_str(j->out, v ? "true" : "false");
 }
 
@@ -134,9 +161,15 @@ void fence_json_strn(struct fence_json *j, const char *key, const char *s, size_
 {
 	const unsigned char *p = (const unsigned char *)s;
 	size_t i = 0, plain = 0, len;
+	char *at = begin(j, key, n + 2);
 
-	begin(j, key);
-	fence_buf_add(j->out, "\"", 1);
+	if (!at)
+		return;
+	*at++ = '"';
+	while (i < n && p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\')
+		*at++ = s[i++];
+	end(j, at);
+	plain = i;
 	while (i < n) {
 		len = utf8(p + i, n - i);
 		if (len && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
