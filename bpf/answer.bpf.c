@@ -6,6 +6,7 @@
  * the process can read it; any other answer to it is dropped, and so is a connection from outside.
  * Answers to everybody else are shown to the agent, to name addresses for people.
  */
+#include "lib/deny.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -142,7 +143,7 @@ int answer_ingress(struct __sk_buff *skb)
 {
 	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
 	struct bpf_sock *sk = skb->sk;
-	struct fence_verdict v;
+	struct denial d = { .f = &f };
 	struct fence_sock *st;
 	struct wire w = {};
 
@@ -163,10 +164,12 @@ int answer_ingress(struct __sk_buff *skb)
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
-	f.flags = config_facts(config_get());
-	v = judge(&f);
+	facts_begin(&f);
+	d.v = judge(&f);
 	__builtin_memcpy(st->addr, w.addr, 16);
 	st->port = w.port;
-	flow_emit(FENCE_K_DENY, st, bpf_get_socket_cookie(skb), 0, &f, v, 0, 0);
-	return v.action == FENCE_WOULD_DENY;
+	d.st = st;
+	d.cookie = bpf_get_socket_cookie(skb);
+	deny_emit(&d, 0);
+	return d.v.action == FENCE_WOULD_DENY;
 }

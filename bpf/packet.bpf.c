@@ -8,6 +8,7 @@
  * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of
  * a TCP stream are read, for their server name; datagrams are counted.
  */
+#include "lib/deny.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -125,6 +126,18 @@ static __always_inline void facts_stream(struct fence_facts *f, struct fence_soc
 		f->flags |= FENCE_F_NAME_AT;
 }
 
+/* What cannot be read cannot be proved. 1: pass. */
+static __always_inline int refuse_unread(const struct fence_sock *st, struct fence_facts *f,
+					 __u64 cookie)
+{
+	struct denial d = { .st = st, .f = f, .cookie = cookie };
+
+	f->flags |= FENCE_F_OVERFLOW;
+	d.v = judge(f);
+	deny_emit(&d, 0);
+	return d.v.action == FENCE_WOULD_DENY;
+}
+
 static __always_inline void walk_end(struct bpf_sock *sk, struct fence_sock *st, __u8 phase)
 {
 	st->phase = phase;
@@ -147,12 +160,9 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 	s = scratch_take();
 	if (!walk || !s) {
 		count(FENCE_C_SOCK_FULL);
-		f.flags |= FENCE_F_OVERFLOW;
-		v = judge(&f);
-		flow_emit(FENCE_K_DENY, st, cookie, 0, &f, v, 0, 0);
 		if (s)
 			scratch_give(s);
-		return v.action == FENCE_WOULD_DENY;
+		return refuse_unread(st, &f, cookie);
 	}
 	if (!walk->name.hash) /* new */
 		fence_walk_init(walk, st->kind == FENCE_ADDR_PROXY);
@@ -167,7 +177,7 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		if (v.reason != FENCE_R_PROXY_OK)
 			break;
 		/* the CONNECT is good; now the hello inside it, which may be in this very packet */
-		flow_emit_name(FENCE_K_NAME, st, cookie, &f, v, &walk->name, walk->port, s);
+		name_emit(st, cookie, &f, v, &walk->name, walk->port, s);
 		st->name = walk->name.hash;
 		st->flags |= FENCE_SK_VIA_PROXY;
 		f.flags = config_facts(config_get());
@@ -182,8 +192,15 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		scratch_give(s);
 		return 1;
 	}
-	flow_emit_name(v.action == FENCE_ALLOW ? FENCE_K_NAME : FENCE_K_DENY, st, cookie, &f, v,
-		       &walk->name, 0, s);
+	if (v.action == FENCE_ALLOW) {
+		name_emit(st, cookie, &f, v, &walk->name, 0, s);
+	} else {
+		struct denial d = {
+			.st = st, .f = &f, .name = &walk->name, .cookie = cookie, .v = v
+		};
+
+		deny_emit(&d, s);
+	}
 	scratch_give(s);
 	walk_end(sk, st, v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
 	return v.action != FENCE_DENY;
@@ -219,8 +236,7 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 	if (walk->state == FENCE_WALK_NAME) {
 		s = scratch_take();
 		if (s) {
-			flow_emit_name(FENCE_K_NAME, st, bpf_get_socket_cookie(skb), &f, v,
-				       &walk->name, 0, s);
+			name_emit(st, bpf_get_socket_cookie(skb), &f, v, &walk->name, 0, s);
 			scratch_give(s);
 		}
 	}
@@ -253,7 +269,7 @@ static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_s
 		st->opened = bpf_ktime_get_boot_ns();
 		st->flags |= FENCE_SK_FLOW;
 	}
-	flow_emit(FENCE_K_FLOW, st, k.cookie, 0, f, v, 0, 0);
+	flow_emit(st, k.cookie, 0, f, v);
 }
 
 /* Remember what was asked, so that its answer, and no other, is believed. */
@@ -286,14 +302,12 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 	struct fence_rule *r = 0;
 	struct fence_verdict v;
 	struct fence_dns *d;
+	struct denial told;
 	__u32 n = w->len;
 
-	f.flags = config_facts(config_get());
+	facts_begin(&f);
 	if (!s) {
-		f.flags |= FENCE_F_OVERFLOW;
-		v = judge(&f);
-		flow_emit(FENCE_K_DENY, st, cookie, 0, &f, v, 0, 0);
-		return v.action == FENCE_WOULD_DENY;
+		return refuse_unread(st, &f, cookie);
 	}
 	d = &s->dns;
 	fence_name_init(&d->name);
@@ -326,7 +340,13 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 	} else {
 		__builtin_memcpy(st->addr, w->addr, 16);
 		st->port = w->port;
-		flow_emit_name(FENCE_K_DENY, st, cookie, &f, v, &d->name, d->qtype, s);
+		told = (struct denial){ .st = st,
+					.f = &f,
+					.name = &d->name,
+					.cookie = cookie,
+					.v = v,
+					.detail = d->qtype };
+		deny_emit(&told, s);
 	}
 	scratch_give(s);
 	return v.action != FENCE_DENY;
@@ -340,8 +360,9 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 {
 	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = w->proto };
 	struct fence_verdict v;
+	struct denial d;
 
-	f.flags = config_facts(config_get());
+	facts_begin(&f);
 	f.addr = FENCE_ADDR_UNKNOWN;
 	st->rule = NO_RULE;
 	if (known && !w->odd)
@@ -357,7 +378,10 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	if (v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
 		__builtin_memcpy(st->addr, w->addr, 16);
 		st->port = w->port;
-		flow_emit(FENCE_K_DENY, st, bpf_get_socket_cookie(skb), 0, &f, v, 0, 0);
+		d = (struct denial){
+			.st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb), .v = v
+		};
+		deny_emit(&d, 0);
 		if (w->proto == FENCE_IPPROTO_TCP)
 			st->flags |= FENCE_SK_TOLD;
 	}
@@ -390,6 +414,19 @@ static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock 
 	bpf_sk_storage_delete(&walks, sk);
 }
 
+/* An open stream while no agent is there: held back, not broken. 1: pass. */
+static __always_inline int packet_silent(struct __sk_buff *skb, struct fence_sock *st)
+{
+	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = st->proto, .addr = st->kind };
+	struct denial d = { .st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb) };
+
+	facts_begin(&f);
+	d.v = judge(&f);
+	if (d.v.action != FENCE_ALLOW)
+		deny_emit(&d, 0);
+	return d.v.action != FENCE_DENY;
+}
+
 static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st)
 {
@@ -407,7 +444,11 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 	}
 	if (w.tcp_flags & TCP_SYN)
 		stream_begin(sk, st, &w);
-	if (!w.len || st->phase == FENCE_PH_OPEN)
+	if (!w.len)
+		return 1;
+	if (agent_silent())
+		return packet_silent(skb, st);
+	if (st->phase == FENCE_PH_OPEN)
 		return 1;
 	if (st->phase == FENCE_PH_DENIED)
 		return 0;

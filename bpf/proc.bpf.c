@@ -194,7 +194,7 @@ match_task(struct task_struct *task, struct fence_scratch *s, __u32 off, __u32 u
 
 static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change)
 {
-	struct fence_rec_session *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	struct fence_rec_session *r = bpf_ringbuf_reserve(&denials, sizeof(*r), 0);
 
 	if (!r) {
 		rec_lost(FENCE_K_SESSION);

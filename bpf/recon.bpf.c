@@ -104,8 +104,7 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 		{
 			struct fence_facts f = { .at = FENCE_AT_NONE, .proto = FENCE_IPPROTO_TCP };
 
-			flow_emit(FENCE_K_FLOW, st, bpf_get_socket_cookie(sk), 0, &f,
-				  fence_decide(&f), 0, 0);
+			flow_emit(st, bpf_get_socket_cookie(sk), 0, &f, fence_decide(&f));
 		}
 	}
 	return 0;

@@ -12,10 +12,11 @@
  * The subject is the task (procs), or the socket's owner (socks) when a session's socket is in
  * other hands: either confines.
  */
-#include "lib/fence.h"
+#include "lib/deny.h"
 
 char _license[] SEC("license") = "GPL";
 
+#define ENETUNREACH 101
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 
@@ -62,28 +63,42 @@ static __always_inline void owner_set(struct fence_sock *st, const struct subjec
 	st->uid = (__u32)bpf_get_current_uid_gid();
 }
 
+/*
+ * 1: go on. What is refused because no agent is there says so: the network is gone, not the right
+ * to it.
+ */
+static __always_inline int pass(struct fence_verdict v)
+{
+	if (v.action != FENCE_DENY)
+		return 1;
+	if (v.reason == FENCE_R_SILENT)
+		bpf_set_retval(-ENETUNREACH);
+	return 0;
+}
+
 /* A verdict without a flow: socket, bind, option. */
 static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const struct subject *s,
 				  __u8 at, __u8 form, __u8 proto, __u8 family, __u16 detail,
 				  __u16 level)
 {
-	struct fence_facts f = {
-		.at = at, .proto = proto, .form = form, .flags = config_facts(config_get())
-	};
+	struct fence_facts f = { .at = at, .proto = proto, .form = form };
 	struct fence_sock none = { .rule = NO_RULE, .family = family };
-	struct fence_verdict v;
+	struct denial d = {
+		.st = &none, .f = &f, .cookie = cookie, .detail = detail, .level = level
+	};
 
+	facts_begin(&f);
 	if (s->overflow)
 		f.flags |= FENCE_F_OVERFLOW;
-	v = judge(&f);
-	if (v.action == FENCE_ALLOW)
+	d.v = judge(&f);
+	if (d.v.action == FENCE_ALLOW)
 		return 1;
 	if (st)
 		none = *st;
 	else
 		owner_set(&none, s);
-	flow_emit(FENCE_K_DENY, &none, cookie, 0, &f, v, detail, level);
-	return v.action == FENCE_WOULD_DENY;
+	deny_emit(&d, 0);
+	return pass(d.v);
 }
 
 SEC("cgroup/sock_create")
@@ -100,7 +115,7 @@ int sock_create(struct bpf_sock *sk)
 			       (sk->type == SOCK_DGRAM && sk->protocol == FENCE_IPPROTO_UDP)
 		       ? FENCE_FORM_OK
 		       : FENCE_FORM_BAD;
-	if (form != FENCE_FORM_OK || s.overflow)
+	if (form != FENCE_FORM_OK || s.overflow || agent_silent())
 		return refuse(0, 0, &s, FENCE_AT_CREATE, form, (__u8)sk->protocol, (__u8)sk->family,
 			      (__u16)(sk->type << 8 | (sk->protocol & 255)), 0);
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -145,7 +160,7 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 	st->rule = NO_RULE;
 	st->kind = FENCE_ADDR_UNKNOWN;
 	if (confined) {
-		f.flags = config_facts(config_get());
+		facts_begin(&f);
 		if (s.overflow)
 			f.flags |= FENCE_F_OVERFLOW;
 		st->rule = facts_addr(&f, st->tool, addr, port);
@@ -157,9 +172,15 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		st->port = port;
 	}
 	if (v.action != FENCE_ALLOW) {
-		flow_emit(FENCE_K_DENY, st, cookie, bpf_get_netns_cookie(ctx), &f, v, 0, 0);
+		struct denial d = { .st = st,
+				    .f = &f,
+				    .cookie = cookie,
+				    .netns = bpf_get_netns_cookie(ctx),
+				    .v = v };
+
+		deny_emit(&d, 0);
 		st->flags |= FENCE_SK_TOLD;
-		if (v.action == FENCE_DENY)
+		if (!pass(v))
 			return 0;
 	}
 	if (f.proto != FENCE_IPPROTO_TCP)
@@ -172,7 +193,7 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		st->flags &= ~FENCE_SK_TOLD;
 	st->phase = v.reason == FENCE_R_ADDR_OK || v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
 										: FENCE_PH_WALK;
-	flow_emit(FENCE_K_FLOW, st, cookie, bpf_get_netns_cookie(ctx), &f, v, 0, 0);
+	flow_emit(st, cookie, bpf_get_netns_cookie(ctx), &f, v);
 	return 1;
 }
 

@@ -69,7 +69,7 @@ static __always_inline void rec_init(struct fence_rec *h, __u16 kind, __u32 len,
 
 static __always_inline void rec_lost(__u16 kind)
 {
-	count(kind == FENCE_K_DENY ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
+	count(kind == FENCE_K_SESSION ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
 }
 
 /*
@@ -249,6 +249,22 @@ static __always_inline __u8 config_facts(const struct fence_config *c)
 	return flags;
 }
 
+/* Has the agent been silent for longer than the policy allows? */
+static __always_inline int agent_silent(void)
+{
+	__u32 zero = 0;
+	struct fence_pulse *p = bpf_map_lookup_elem(&pulse, &zero);
+
+	return !p || bpf_ktime_get_ns() - p->beat > p->limit;
+}
+
+/* What holds for every question about a session. */
+static __always_inline void facts_begin(struct fence_facts *f)
+{
+	f->flags = config_facts(config_get());
+	f->state = agent_silent() ? FENCE_S_SILENT : 0;
+}
+
 /* Decide, and count what is not allowed. */
 static __always_inline struct fence_verdict judge(const struct fence_facts *f)
 {
@@ -284,43 +300,38 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->name_len = 0;
 }
 
-/* A record without a name. */
-static __always_inline void flow_emit(__u16 kind, const struct fence_sock *st, __u64 cookie,
-				      __u64 netns, const struct fence_facts *f,
-				      struct fence_verdict v, __u16 detail, __u16 level)
+/* A flow begins. */
+static __always_inline void flow_emit(const struct fence_sock *st, __u64 cookie, __u64 netns,
+				      const struct fence_facts *f, struct fence_verdict v)
 {
-	int urgent = kind == FENCE_K_DENY;
 	struct fence_rec_flow *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
 
 	if (!r) {
-		rec_lost(kind);
+		rec_lost(FENCE_K_FLOW);
 		return;
 	}
-	rec_init(&r->h, kind, sizeof(*r), urgent);
+	rec_init(&r->h, FENCE_K_FLOW, sizeof(*r), 0);
 	flow_fill(r, st, cookie, f, v);
 	r->netns = netns;
-	r->detail = detail;
-	r->level = level;
-	bpf_ringbuf_submit(r, ring_flags(urgent));
+	bpf_ringbuf_submit(r, ring_flags(0));
 }
 
-/* A record with a name. */
-static __always_inline void flow_emit_name(__u16 kind, const struct fence_sock *st, __u64 cookie,
-					   const struct fence_facts *f, struct fence_verdict v,
-					   const struct fence_name *name, __u16 detail,
-					   struct fence_scratch *s)
+/* Its stream has said where it goes. */
+static __always_inline void name_emit(const struct fence_sock *st, __u64 cookie,
+				      const struct fence_facts *f, struct fence_verdict v,
+				      const struct fence_name *name, __u16 detail,
+				      struct fence_scratch *s)
 {
-	int urgent = kind == FENCE_K_DENY;
 	__u32 n = name->len & 255, len = sizeof(struct fence_rec_flow) + n;
 	struct fence_rec_flow *r = (void *)s->room;
 
-	rec_init(&r->h, kind, len, urgent);
+	rec_init(&r->h, FENCE_K_NAME, len, 0);
 	flow_fill(r, st, cookie, f, v);
 	r->detail = detail;
 	r->name_len = (__u16)n;
 	__builtin_memcpy(r->name, name->text, 256);
-	if (bpf_ringbuf_output(&ring, r, len, ring_flags(urgent)))
-		rec_lost(kind);
+	if (bpf_ringbuf_output(&ring, r, len, ring_flags(0)))
+		rec_lost(FENCE_K_NAME);
 }
 
 #endif

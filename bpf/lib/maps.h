@@ -127,6 +127,29 @@ struct {
 	__type(value, struct fence_walk);
 } walks SEC(".maps");
 
+/* One entry, always there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fence_pulse);
+} pulse SEC(".maps");
+
+/* Full: each denial goes through the ring. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FENCE_DENIED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fence_denial_key);
+	__type(value, struct fence_denial);
+} denied SEC(".maps");
+
+/* Denials and sessions. Full: `denied` still counts; a session's record is lost and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, FENCE_DENIALS_SIZE);
+} denials SEC(".maps");
+
 /* Full: the record is lost and counted; the verdict stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -139,6 +162,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
+
+/* Of the counters, what the log has already: the agent's, kept here for the next one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FENCE_C_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} logged SEC(".maps");
 
 /*
  * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on

@@ -15,7 +15,7 @@
 #define FENCE_INLINE static inline __attribute__((always_inline))
 
 #define FENCE_MAGIC 0x65636e65666d7263ULL /* "crmfence", little endian */
-#define FENCE_ABI 1
+#define FENCE_ABI 2
 
 #define FENCE_TOOL_MAX \
 	32 /* tools a policy may have; tool ids are 1..FENCE_TOOL_MAX, 0 is "none" \
@@ -42,6 +42,8 @@
 	4096 /* DNS questions of confined processes that wait for their answer \
 	      */
 #define FENCE_RING_SIZE (1u << 20)
+#define FENCE_DENIALS_SIZE (256u << 10) /* denials and sessions have a ring of their own */
+#define FENCE_DENIED_MAX 8192 /* distinct denials of one epoch */
 #define FENCE_RING_WAKE (256u << 10) /* wake the agent early when this much waits */
 
 #define FENCE_QUESTION_NS \
@@ -50,7 +52,8 @@
 /* What BPF counts instead of printing; index into the `counters` map, summed over CPUs. */
 enum fence_counter {
 	FENCE_C_RING_LOST, /* records that found the ring full */
-	FENCE_C_RING_LOST_DENY, /* of these, denials */
+	FENCE_C_RING_LOST_DENY, /* denials and sessions that found their ring full, and `denied` too
+				 */
 	FENCE_C_PROC_FULL, /* processes that found `procs` full */
 	FENCE_C_SESSION_FULL, /* sessions that found `sessions` full: their process was confined to
 				 nothing */

@@ -86,6 +86,11 @@ enum fence_stream {
 #define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
 
+/* fence_facts.state */
+#define FENCE_S_SILENT \
+	0x01 /* the agent has not been heard of for longer than the policy allows \
+	      */
+
 struct fence_facts {
 	__u8 at; /* enum fence_at */
 	__u8 flags; /* FENCE_F_* */
@@ -94,7 +99,7 @@ struct fence_facts {
 	__u8 name; /* enum fence_namefact */
 	__u8 stream; /* enum fence_stream */
 	__u8 form; /* FENCE_FORM_* */
-	__u8 spare;
+	__u8 state; /* FENCE_S_* */
 };
 
 enum fence_action {
@@ -137,6 +142,7 @@ enum fence_reason {
 	FENCE_R_PROXY_NAME, /* CONNECT to a name or port that is not allowed */
 	FENCE_R_ACCEPT, /* connection from outside */
 	FENCE_R_OVERFLOW, /* a table was full */
+	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
 	FENCE_R_MAX,
 };
 
@@ -240,6 +246,8 @@ FENCE_INLINE __u8 fence_decide_reason(const struct fence_facts *f)
 {
 	if (f->flags & FENCE_F_OVERFLOW)
 		return FENCE_R_OVERFLOW;
+	if (f->state & FENCE_S_SILENT)
+		return FENCE_R_SILENT;
 	switch (f->at) {
 	case FENCE_AT_CREATE:
 		return f->form == FENCE_FORM_OK ? FENCE_R_SOCKET_OK : FENCE_R_SOCKET;

@@ -40,6 +40,7 @@ struct fence_rec {
 
 #define FENCE_REC_URGENT 0x1 /* the agent was woken for it */
 #define FENCE_REC_EXISTING 0x2 /* was there before the agent */
+#define FENCE_REC_AGAIN 0x4 /* K_DENY: counted in `denied` already; only its socket has to go */
 
 struct fence_rec_exec {
 	struct fence_rec h;
@@ -126,6 +127,43 @@ struct fence_rec_dns {
 	__u8 msg[];
 };
 
+/*
+ * `denied`, hash: the same denial again is counted, not sent. The agent bumps the epoch and reads
+ * an epoch's entries when no program can touch them any more, so that the counts are exact.
+ */
+struct fence_denial_key {
+	__u64 session;
+	__u64 exec;
+	__u64 name; /* hash; 0: none */
+	__u8 addr[16];
+	__u32 epoch;
+	__u16 port;
+	__u16 detail;
+	__u16 level;
+	__u8 at;
+	__u8 reason;
+	__u8 action;
+	__u8 proto;
+	__u16 spare;
+};
+
+#define FENCE_DENIAL_REC (sizeof(struct fence_rec_flow) + 256)
+
+struct fence_denial {
+	__u64 count;
+	__u64 last;
+	__u64 told; /* 1: the first went through the ring */
+	__u64 rec[FENCE_DENIAL_REC / 8]; /* struct fence_rec_flow + name: the first */
+};
+
+/* `pulse`, array of one, written by the agent every turn. */
+struct fence_pulse {
+	__u64 beat; /* CLOCK_MONOTONIC: a laptop that slept has not been silent */
+	__u64 limit; /* ns */
+	__u32 epoch; /* of `denied` */
+	__u32 spare;
+};
+
 /* One per process from the iterator at start; not a ring record. */
 struct fence_recon_task {
 	__u64 exec;
@@ -141,5 +179,6 @@ struct fence_recon_task {
 
 _Static_assert(sizeof(struct fence_rec) == 16, "record header");
 _Static_assert(sizeof(struct fence_facts) == 8, "facts");
+_Static_assert(FENCE_DENIAL_REC % 8 == 0, "a record in words");
 
 #endif

@@ -19,6 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../world")
+import closed  # noqa: E402
 import world as W  # noqa: E402
 from world import AI, DNS, FOREIGN, OWN, OWN2, SHARED, World  # noqa: E402
 
@@ -683,7 +684,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals]
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE
 
 
 def run_case(w, f):
@@ -705,6 +706,7 @@ def main():
     w = World()
     try:
         LEAK[1] = shutil.copy(HERE + "/leak.py", w.dir)
+        w.leak = LEAK
         if any(wanted(c[0]) for c in WAYS):
             ways(w)
         if any(wanted(f.__name__.replace("_", "-")) for f in CASES):

@@ -53,7 +53,7 @@ struct agent_session {
 	uint64_t id, start, ended; /* ended: boot time, 0 while it lives */
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
-	uint8_t tool, match, rule, refuted;
+	uint8_t tool, match, rule, refuted, told;
 	char cgroup[300]; /* made for it; empty: none */
 	struct agent_session *next;
 };
@@ -96,6 +96,8 @@ struct agent {
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
+	uint32_t epoch; /* of `denied` */
+	uint64_t swept; /* boot time of the last look at `denied` */
 	uint64_t committed; /* boot time of the last commit */
 	uint32_t uncommitted; /* rows since */
 	int urgent; /* a row that should not wait */
@@ -118,6 +120,9 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
 int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
 		  struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
+struct agent_session *agent_session_get(struct agent *a,
+					uint64_t id); /* also one that only the kernel knows yet */
+void agent_beat(struct agent *a); /* tell the programs that the agent is there */
 struct agent_session *agent_session_add(struct agent *a, uint64_t id);
 void agent_sessions_turn(struct agent *a, int final);
 void agent_cgroups_done(struct agent *a); /* remove what is empty of the sessions' cgroups */
@@ -133,9 +138,18 @@ int agent_flows_init(struct agent *a);
 void agent_flows_done(struct agent *a);
 void agent_flow_open(struct agent *a, const struct fence_rec_flow *r);
 void agent_flow_name(struct agent *a, const struct fence_rec_flow *r);
-void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);
 void agent_flow_close(struct agent *a, const struct fence_rec_close *r);
 void agent_flows_turn(struct agent *a, int final);
+struct agent_flow *agent_flow_find(struct agent *a, uint64_t cookie);
+void agent_flow_fill(struct agent_flow *f, const struct fence_rec_flow *r);
+void agent_flow_host(struct agent *a, struct agent_flow *f); /* its name by DNS: f->dns, owned */
+void agent_identify(struct agent *a, uint64_t exec); /* its row, when it has none */
+void agent_put_facts(struct fence_json *j, const struct fence_facts *f);
+const char *agent_proto_name(uint8_t proto);
+
+/* deny.c */
+void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);
+void agent_denials_turn(struct agent *a, int final);
 
 /* rows.c: one row; the body is built in a->body */
 struct fence_json *agent_row(struct agent *a, struct fence_json *j); /* begin: opens the object */

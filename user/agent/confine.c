@@ -121,6 +121,18 @@ static int clear_policy(struct agent *a)
 	return err;
 }
 
+void agent_beat(struct agent *a)
+{
+	struct fence_pulse p = { .limit = (uint64_t)a->policy->heartbeat * 1000000000,
+				 .epoch = a->epoch };
+	struct timespec now;
+	uint32_t zero = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	p.beat = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	fence_kernel_put(a->kernel, FENCE_MAP_PULSE, &zero, &p);
+}
+
 int agent_policy_install(struct agent *a, struct fence_diag *d)
 {
 	const struct fence_policy *p = a->policy;
@@ -129,9 +141,16 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 				  .flags = config_flags(p) },
 			    old;
 	struct fence_answer net = { .until = ~0ULL };
+	struct fence_pulse pulse;
 	uint32_t zero = 0;
 	size_t i, j;
-	int err = clear_policy(a);
+	int err;
+
+	if (!fence_kernel_get(a->kernel, FENCE_MAP_PULSE, &zero, &pulse))
+		a->epoch = pulse.epoch + 1; /* what an earlier agent left is of another */
+	a->swept = a->now;
+	agent_beat(a);
+	err = clear_policy(a);
 
 	if (!fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &old)) {
 		a->generation = old.generation + 1;
@@ -166,6 +185,24 @@ struct agent_session *agent_session_find(struct agent *a, uint64_t id)
 
 	while (s && s->id != id)
 		s = s->next;
+	return s;
+}
+
+struct agent_session *agent_session_get(struct agent *a, uint64_t id)
+{
+	struct agent_session *s = id ? agent_session_find(a, id) : NULL;
+	struct fence_session k;
+
+	if (s || !id || fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &id, &k))
+		return s;
+	s = agent_session_add(a, id);
+	if (s) {
+		s->start = k.start;
+		s->tool = k.tool;
+		s->match = k.match;
+		s->rule = k.rule;
+		s->tgid = k.tgid;
+	}
 	return s;
 }
 

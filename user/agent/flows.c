@@ -38,7 +38,7 @@ static uint32_t *bucket(struct agent *a, uint64_t cookie)
 	return &a->flow_buckets[(cookie * 0x9e3779b97f4a7c15ULL) >> 48];
 }
 
-static struct agent_flow *find(struct agent *a, uint64_t cookie)
+struct agent_flow *agent_flow_find(struct agent *a, uint64_t cookie)
 {
 	uint32_t i;
 
@@ -78,9 +78,10 @@ static void forget(struct agent *a, struct agent_flow *f)
 }
 
 /* In the order of the struct, so that anybody can decide again. */
-static void put_facts(struct fence_json *j, const struct fence_facts *f)
+void agent_put_facts(struct fence_json *j, const struct fence_facts *f)
 {
-	const uint8_t v[] = { f->at, f->flags, f->proto, f->addr, f->name, f->stream, f->form };
+	const uint8_t v[] = { f->at,   f->flags,  f->proto, f->addr,
+			      f->name, f->stream, f->form,  f->state };
 	size_t i;
 
 	fence_json_array(j, "facts");
@@ -89,7 +90,7 @@ static void put_facts(struct fence_json *j, const struct fence_facts *f)
 	fence_json_array_end(j);
 }
 
-static const char *proto_name(uint8_t proto)
+const char *agent_proto_name(uint8_t proto)
 {
 	return proto == FENCE_IPPROTO_UDP ? "udp" : proto == FENCE_IPPROTO_TCP ? "tcp" : "other";
 }
@@ -118,11 +119,11 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	if (f->existing)
 		fence_json_bool(&j, "existing", 1);
 	if (f->facts.flags & FENCE_F_CONFINED)
-		put_facts(&j, &f->facts);
+		agent_put_facts(&j, &f->facts);
 	fence_json_str(&j, "grade", f->sni ? "B" : f->dns ? "C" : "D");
 	fence_json_int(&j, "pid", f->tgid);
 	fence_json_int(&j, "port", f->port);
-	fence_json_str(&j, "proto", proto_name(f->proto));
+	fence_json_str(&j, "proto", agent_proto_name(f->proto));
 	fence_json_str(&j, "reason", fence_reason_name(f->reason));
 	if (f->rule < a->policy->nrules)
 		fence_json_str(&j, "rule", a->policy->rules[f->rule].path);
@@ -165,7 +166,7 @@ static struct agent_flow *slot(struct agent *a)
 /*
  * The name that DNS gave for the address: to the program, to one it descends from, or to anybody.
  */
-static void name_it(struct agent *a, struct agent_flow *f)
+void agent_flow_host(struct agent *a, struct agent_flow *f)
 {
 	const char *host = agent_names_find(a->names, f->exec, f->addr);
 	struct agent_exec *e = agent_exec_find(a, f->exec);
@@ -182,7 +183,7 @@ static void name_it(struct agent *a, struct agent_flow *f)
 	f->dns = host ? strdup(host) : NULL;
 }
 
-static void fill(struct agent_flow *f, const struct fence_rec_flow *r)
+void agent_flow_fill(struct agent_flow *f, const struct fence_rec_flow *r)
 {
 	memset(f, 0, sizeof(*f));
 	f->cookie = r->cookie;
@@ -203,7 +204,7 @@ static void fill(struct agent_flow *f, const struct fence_rec_flow *r)
 
 static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r)
 {
-	struct agent_flow *f = find(a, r->cookie);
+	struct agent_flow *f = agent_flow_find(a, r->cookie);
 	uint32_t self, *b;
 
 	if (f) { /* a datagram socket's next address, or a connect that was tried again */
@@ -213,7 +214,7 @@ static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r
 	}
 	f = slot(a);
 	self = (uint32_t)(f - a->flows);
-	fill(f, r);
+	agent_flow_fill(f, r);
 	f->existing = r->facts.at == FENCE_AT_NONE;
 	b = bucket(a, f->cookie);
 	f->chain = *b;
@@ -226,11 +227,11 @@ static struct agent_flow *insert(struct agent *a, const struct fence_rec_flow *r
 	a->flow_newest = self;
 	if (!a->flow_late)
 		a->flow_late = self;
-	name_it(a, f);
+	agent_flow_host(a, f);
 	return f;
 }
 
-static void identify(struct agent *a, uint64_t exec)
+void agent_identify(struct agent *a, uint64_t exec)
 {
 	struct agent_exec *e = agent_exec_find(a, exec);
 
@@ -240,9 +241,9 @@ static void identify(struct agent *a, uint64_t exec)
 
 void agent_flow_open(struct agent *a, const struct fence_rec_flow *r)
 {
-	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
+	struct agent_session *s = agent_session_get(a, r->session);
 
-	identify(a, r->exec);
+	agent_identify(a, r->exec);
 	insert(a, r);
 	a->totals.flows++;
 	if (s)
@@ -251,7 +252,7 @@ void agent_flow_open(struct agent *a, const struct fence_rec_flow *r)
 
 void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 {
-	struct agent_flow *f = find(a, r->cookie);
+	struct agent_flow *f = agent_flow_find(a, r->cookie);
 
 	if (!f)
 		return;
@@ -266,93 +267,14 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 	}
 }
 
-/* The row of a denial; `one` is what is known of it as a flow. */
-static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
-			const struct agent_flow *one)
-{
-	char addr[FENCE_ADDR_TEXT];
-	struct fence_json j;
-
-	agent_row(a, &j);
-	fence_json_str(&j, "action", fence_action_name(r->action));
-	fence_json_str(&j, "addr", fence_addr_text(r->addr, addr));
-	fence_json_str(&j, "at", fence_at_name(r->facts.at));
-	fence_json_int(&j, "cookie", (int64_t)r->cookie);
-	if (r->detail)
-		fence_json_int(&j, "detail", r->detail);
-	if (one->dns && r->facts.at != FENCE_AT_DNS) {
-		fence_json_str(&j, "dns", one->dns);
-		fence_json_str(&j, "dns_by", one->dns_machine ? "machine" : "process");
-	}
-	fence_json_id(&j, "exec", r->exec);
-	put_facts(&j, &r->facts);
-	if (r->level)
-		fence_json_int(&j, "level", r->level);
-	if (r->name_len)
-		fence_json_strn(&j, "name", r->name, r->name_len);
-	fence_json_int(&j, "pid", r->tgid);
-	fence_json_int(&j, "port", r->port);
-	fence_json_str(&j, "proto", proto_name(r->facts.proto));
-	fence_json_str(&j, "reason", fence_reason_name(r->reason));
-	if (r->rule < a->policy->nrules)
-		fence_json_str(&j, "rule", a->policy->rules[r->rule].path);
-	fence_json_id(&j, "session", r->session);
-	fence_json_int(&j, "start", agent_us(a, r->h.time));
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
-	if (r->uid != ~0u)
-		fence_json_int(&j, "uid", r->uid);
-	a->urgent = 1;
-	return agent_row_end(a, &j, "deny");
-}
-
-/* A refused stream must not hang: its socket is destroyed, and the program sees an error. */
-static void destroy(const struct fence_rec_flow *r)
-{
-	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
-	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET))
-		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
-}
-
-void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
-{
-	struct agent_session *s = r->session ? agent_session_find(a, r->session) : NULL;
-	struct agent_flow *f = r->cookie ? find(a, r->cookie) : NULL;
-	struct agent_flow one;
-	int64_t seq;
-
-	destroy(r);
-	identify(a, r->exec);
-	fill(&one, r);
-	name_it(a, &one);
-	if (r->name_len)
-		one.sni = strndup(r->name, r->name_len);
-	seq = deny_row(a, r, &one);
-	if (r->action == FENCE_DENY)
-		a->totals.denials++;
-	else
-		a->totals.would++;
-	if (s)
-		s->denials++;
-	if (f) {
-		f->action = r->action;
-		f->reason = r->reason;
-		f->facts = r->facts;
-		if (r->name_len && !f->sni)
-			f->sni = strndup(r->name, r->name_len);
-	}
-	agent_show_flow(a, &one, seq, fence_at_name(r->facts.at), 0, 0);
-	free(one.dns);
-	free(one.sni);
-}
-
 void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 {
-	struct agent_flow *f = find(a, r->cookie);
+	struct agent_flow *f = agent_flow_find(a, r->cookie);
 	struct agent_session *s;
 
 	if (!f)
 		return;
-	s = f->session ? agent_session_find(a, f->session) : NULL;
+	s = agent_session_get(a, f->session);
 	if (s) {
 		s->tx += r->tx;
 		s->rx += r->rx;

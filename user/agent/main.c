@@ -212,14 +212,20 @@ static void on_control(struct agent *a, int listener)
 	}
 }
 
-static void turn(struct agent *a, int final)
+/* 1: more waits than one turn takes. */
+static int turn(struct agent *a, int final)
 {
+	int more;
+
 	clocks(a);
-	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	agent_denials_turn(a, final);
+	agent_beat(a);
 	agent_flows_turn(a, final);
 	agent_sessions_turn(a, final);
 	agent_log_turn(a, final);
 	agent_show_turn(a);
+	return more > 0;
 }
 
 static int watch(int ep, int fd)
@@ -255,14 +261,14 @@ static int ticks(void)
 static const char *loop(struct agent *a, int control)
 {
 	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), sig = signals(), tick = ticks();
-	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0;
+	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
 	struct epoll_event e[8];
 	uint64_t expired;
 
 	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control))
 		return "the loop cannot be set up";
 	for (;;) {
-		n = epoll_wait(ep, e, 8, busy ? 0 : -1);
+		n = epoll_wait(ep, e, 8, busy || more ? 0 : -1);
 		for (i = 0; i < n; i++) {
 			if (e[i].data.fd == sig)
 				return "signal";
@@ -271,8 +277,7 @@ static const char *loop(struct agent *a, int control)
 			if (e[i].data.fd == tick && read(tick, &expired, sizeof(expired)) < 0)
 				continue;
 		}
-		if (n > 0)
-			turn(a, 0);
+		more = n > 0 || more ? turn(a, 0) : 0;
 		if (a->opt.seconds && a->now - a->started >= (uint64_t)a->opt.seconds * 1000000000)
 			return "time";
 		busy = agent_exes_work(a);

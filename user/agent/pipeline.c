@@ -33,7 +33,7 @@ static void session_row(struct agent *a, const struct agent_session *s, const ch
 
 static void on_session(struct agent *a, const struct fence_rec_session *r)
 {
-	struct agent_session *s = agent_session_find(a, r->session);
+	struct agent_session *s = agent_session_get(a, r->session);
 
 	if (!s)
 		s = agent_session_add(a, r->session);
@@ -44,6 +44,9 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 		s->ended = r->h.time;
 		return;
 	}
+	if (s->told)
+		return;
+	s->told = 1;
 	s->start = r->start;
 	s->tool = r->tool;
 	s->match = r->match;

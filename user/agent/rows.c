@@ -58,6 +58,12 @@ static void losses(struct agent *a)
 	for (i = 0; i < FENCE_C_DENIED; i++)
 		if (now[i] > a->counters[i])
 			gap(a, counter_names[i], now[i] - a->counters[i]);
+	for (i = 0; i < FENCE_C_MAX; i++) {
+		uint32_t key = (uint32_t)i;
+
+		if (now[i] != a->counters[i])
+			fence_kernel_put(a->kernel, FENCE_MAP_LOGGED, &key, &now[i]);
+	}
 	memcpy(a->counters, now, sizeof(now));
 }
 
@@ -124,10 +130,9 @@ void agent_log_start(struct agent *a)
 		fence_json_str(&j, "state", "attached");
 		agent_row_end(a, &j, "sensor");
 	}
-	/*
-	 * what an earlier agent's programs counted is not this one's loss, but nobody has written
-	 * it down either
-	 */
+	/* what was lost while no agent was there */
+	for (i = 0; i < FENCE_C_MAX; i++)
+		fence_kernel_get(a->kernel, FENCE_MAP_LOGGED, &i, &a->counters[i]);
 	losses(a);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "answer.skel.h"
@@ -36,6 +37,7 @@ static const struct {
 
 #define SENSORS ARRAY_SIZE(sensors)
 #define LINKS_MAX 32
+#define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
 
 struct fence_kernel {
 	char pin_dir[200];
@@ -46,7 +48,9 @@ struct fence_kernel {
 	size_t nlinks;
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];
-	struct ring_buffer *ring; /* owned */
+	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */
+	uint32_t budget; /* records of this drain still to be taken */
+	uint64_t drained; /* boot time up to which ring 0 has been read */
 	int adopted;
 	void (*each)(void *ctx, const struct fence_rec *r);
 	void *ctx;
@@ -54,8 +58,8 @@ struct fence_kernel {
 };
 
 static const char *const map_names[FENCE_MAP_COUNT_] = {
-	"names", "nets",     "services", "matches",  "answers", "cgroups",
-	"procs", "sessions", "config",	 "counters", "ring",
+	"names",  "nets",     "services", "matches", "answers", "cgroups", "procs",   "sessions",
+	"config", "counters", "logged",	  "pulse",   "denied",	"ring",	   "denials",
 };
 
 /* libbpf's last warning: the reason when a load fails. */
@@ -263,7 +267,29 @@ static int on_record(void *ctx, void *data, size_t size)
 		(*k->bad)++;
 	else
 		k->each(k->ctx, data);
-	return 0;
+	if (k->budget)
+		k->budget--;
+	return k->budget ? 0 : -EAGAIN; /* stops behind this record */
+}
+
+static int drain_ordinary(struct fence_kernel *k)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	k->drained = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return ring__consume(ring_buffer__ring(k->ring, 0));
+}
+
+/* What a denial speaks of (its program, its flow) was recorded before it. */
+static int on_denial(void *ctx, void *data, size_t size)
+{
+	struct fence_kernel *k = ctx;
+
+	if (k->budget && size >= sizeof(struct fence_rec) &&
+	    ((const struct fence_rec *)data)->time >= k->drained)
+		drain_ordinary(k);
+	return on_record(ctx, data, size);
 }
 
 int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret,
@@ -294,7 +320,7 @@ int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **r
 		err = find_maps(k);
 	if (err >= 0) {
 		k->ring = ring_buffer__new(k->maps[FENCE_MAP_RING], on_record, k, NULL);
-		if (!k->ring)
+		if (!k->ring || ring_buffer__add(k->ring, k->maps[FENCE_MAP_DENIALS], on_denial, k))
 			err = fence_diag_set(d, -errno, NULL, "the ring cannot be mapped: %s",
 					     strerror(errno));
 	}
@@ -471,7 +497,13 @@ int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const str
 	k->each = each;
 	k->ctx = ctx;
 	k->bad = bad;
-	return ring_buffer__consume(k->ring);
+	int n;
+
+	k->budget = DRAIN_MOST;
+	n = drain_ordinary(k);
+	if (n >= 0 || n == -EAGAIN)
+		n = ring__consume(ring_buffer__ring(k->ring, 1));
+	return n == -EAGAIN || !k->budget ? 1 : n < 0 ? n : 0;
 }
 
 static struct bpf_program *find_program(struct fence_kernel *k, const char *name)

@@ -39,7 +39,11 @@ enum fence_map {
 	FENCE_MAP_SESSIONS,
 	FENCE_MAP_CONFIG,
 	FENCE_MAP_COUNTERS,
+	FENCE_MAP_LOGGED,
+	FENCE_MAP_PULSE,
+	FENCE_MAP_DENIED,
 	FENCE_MAP_RING,
+	FENCE_MAP_DENIALS,
 	FENCE_MAP_COUNT_
 };
 
@@ -87,8 +91,9 @@ void fence_kernel_counters(struct fence_kernel *k, uint64_t out[FENCE_C_MAX]);
 int fence_kernel_ring_fd(const struct fence_kernel *k);
 
 /*
- * Every record that waits, checked by fence_record_check, to `each`; others are counted in *bad.
- * Returns records, or -errno.
+ * Every record that waits in both rings, checked by fence_record_check, to `each`; others are
+ * counted in *bad. An ordinary record is given before a denial that is younger. Returns 0, 1
+ * when more waits than one turn takes, or -errno.
  */
 int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const struct fence_rec *r),
 		       void *ctx, uint64_t *bad);

@@ -100,11 +100,15 @@ void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)
 	for (i = 0; i < p->nresolvers; i++)
 		fence_buf_printf(out, "%s%s", i ? ", " : "",
 				 fence_addr_text(p->resolvers[i], text));
-	fence_buf_printf(out, "; an answer is good for its TTL, at least %u s and at most %u s.\n",
+	fence_buf_printf(out,
+			 "; an answer is good for its TTL, at least %ld s and at most %ld s.\n",
 			 p->ttl_floor, p->ttl_ceiling);
 	fence_buf_printf(out, "  QUIC: %s.\n",
 			 p->quic_allow ? "to allowed addresses, the name is not checked"
 				       : "refused, clients fall back to TCP");
+	fence_buf_printf(out,
+			 "  Without a running agent: the same for %ld s, then nothing at all.\n",
+			 p->heartbeat);
 	fence_buf_str(out, "  Everything else is refused: other orgs, other hosts, addresses "
 			   "without a name, other protocols, listening,\n"
 			   "  this machine's own ports.\nEvery other process on the machine is "

@@ -82,7 +82,8 @@ struct fence_policy {
 	uint8_t sha[32]; /* of the file */
 	int monitor;
 	int quic_allow;
-	uint32_t ttl_floor, ttl_ceiling; /* seconds */
+	long ttl_floor, ttl_ceiling; /* seconds */
+	long heartbeat; /* seconds that the agent may be silent before sessions reach nothing */
 	struct fence_org org;
 	struct fence_policy_tool tools[FENCE_TOOL_MAX];
 	size_t ntools; /* tool id = index + 1 */

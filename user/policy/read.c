@@ -541,17 +541,12 @@ static int read_browser(struct reader *r, const cJSON *v)
 static int read_ttl(struct reader *r, const cJSON *v)
 {
 	const cJSON *k;
-	long n = 0;
 	int err = check_keys(r, v, "$.ttl", ",floor,ceiling,");
 
-	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "floor"))) {
-		err = get_int(r, k, "$.ttl.floor", 1, 3600, &n);
-		r->p->ttl_floor = (uint32_t)n;
-	}
-	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "ceiling"))) {
-		err = get_int(r, k, "$.ttl.ceiling", 1, 86400, &n);
-		r->p->ttl_ceiling = (uint32_t)n;
-	}
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "floor")))
+		err = get_int(r, k, "$.ttl.floor", 1, 3600, &r->p->ttl_floor);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "ceiling")))
+		err = get_int(r, k, "$.ttl.ceiling", 1, 86400, &r->p->ttl_ceiling);
 	if (err >= 0 && r->p->ttl_floor > r->p->ttl_ceiling)
 		err = REFUSE(r, "$.ttl", "the floor is above the ceiling");
 	return err;
@@ -572,7 +567,8 @@ static int read_top(struct reader *r, const cJSON *top)
 	const cJSON *k, *e;
 	long version = 0;
 	int err = check_keys(r, top, "$",
-			     ",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,");
+			     ",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,"
+			     "heartbeat,");
 
 	if (err < 0)
 		return err;
@@ -592,6 +588,8 @@ static int read_top(struct reader *r, const cJSON *top)
 		err = read_browser(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "ttl")))
 		err = read_ttl(r, k);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "heartbeat")))
+		err = get_int(r, k, "$.heartbeat", 2, 3600, &r->p->heartbeat);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "resolvers")))
 		err = read_resolvers(r, k);
 	else
@@ -655,6 +653,7 @@ int fence_policy_parse(const char *text, size_t len, const char *file, struct fe
 	SHA256((const unsigned char *)text, len, r.p->sha);
 	r.p->ttl_floor = 60;
 	r.p->ttl_ceiling = 3600;
+	r.p->heartbeat = 15;
 	json = cJSON_ParseWithOpts(text, &end, 1);
 	err = json ? read_top(&r, json) : refuse_json(&r, text, end);
 	if (err >= 0)

@@ -43,6 +43,9 @@ static const struct {
 	[FENCE_R_PROXY_NAME] = { "proxy-name", "CONNECT to a name or port that is not allowed" },
 	[FENCE_R_ACCEPT] = { "accept", "a session takes no connections from outside" },
 	[FENCE_R_OVERFLOW] = { "overflow", "a table was full, and nothing could be proved" },
+	[FENCE_R_SILENT] = { "agent-silent",
+			     "the agent has been silent for longer than the policy's "
+			     "\"heartbeat\"; nothing leaves until it is back" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == FENCE_R_MAX, "a sentence for every reason");

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closed when things fail: an agent that is stopped, flooded or replaced. Cases for run.py; each starts its own agent."""
+import os
+import random
+import signal
+import sys
+import time
+
+import world as W
+from world import AI
+
+FLOOD = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+n = int(sys.argv[1])
+for i in range(n):
+    for port in range(9001, 9006):
+        try:
+            s.sendto(b"x", (sys.argv[2], port))
+            sys.exit("sent")
+        except PermissionError:
+            pass
+"""
+
+CONNECTS = """
+import socket, sys
+l = socket.create_server(("127.0.0.1", 0), backlog=64)
+for i in range(int(sys.argv[1])):
+    s = socket.create_connection(l.getsockname())
+    l.accept()[0].close()
+    s.close()
+"""
+
+
+def token():
+    return W.PREFIX + "%08x" % random.getrandbits(32)
+
+
+def heartbeat(w):
+    """An agent that is silent for longer than the policy's limit: sessions reach nothing, with ENETUNREACH; nobody else notices; when it is
+    back, so are they, and what was refused meanwhile is in the log."""
+    w.start(heartbeat=2)
+    bad = []
+    script = w.dir + "/beat.py"
+    with open(script, "w") as f:
+        f.write("import socket,subprocess,sys,time\n"
+                "s=socket.create_connection((socket.gethostbyname('plain.acme.example'),80))\n"  # open before, silent after
+                "s.send(b'GET /quiet HTTP/1.1\\r\\nHost: plain.acme.example\\r\\n\\r\\n');s.recv(9999)\n"
+                "print('open',flush=True);time.sleep(4)\n"
+                "s.send(b'POST /x HTTP/1.1\\r\\nHost: plain.acme.example\\r\\nContent-Length: %d\\r\\n\\r\\n%s' % (len(sys.argv[1]),sys.argv[1].encode()))\n"
+                "try: socket.socket()\nexcept OSError as e: print('socket',e.errno,flush=True)\n"
+                "time.sleep(1.5);print('waited',flush=True);time.sleep(3)\n"
+                "s.settimeout(8);print('answer',len(s.recv(9999)),flush=True)\n")
+    tok, twin = token(), token()
+    p = w.popen("python3", script, tok)
+    time.sleep(1)
+    w.agent.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(5)
+        code, _ = w.run(*w.leak, "at", AI, "x.example", "whole", twin, confined=False)
+        if not w.arrived(twin):
+            bad.append("an unconfined process was harmed")
+        if w.arrived(tok):
+            bad.append("an open stream went on without an agent")
+    finally:
+        w.agent.send_signal(signal.SIGCONT)
+    out = p.communicate(timeout=30)[0]
+    if "socket 101" not in out:
+        bad.append("a new socket should fail with ENETUNREACH: %r" % out)
+    if "answer" not in out or not w.arrived(tok):
+        bad.append("the open stream did not go on with the agent back: %r" % out)
+    reasons = {(d["at"], d["reason"]) for d in w.rows("deny")}
+    if not {("create", "agent-silent"), ("packet", "agent-silent")} <= reasons:
+        bad.append("not in the log: %s" % reasons)
+    w.stop()
+    return bad
+
+
+def denial_flood(w):
+    """Denials as fast as two processes can make them, beside a flood of ordinary connections: every kind in the log with its exact count."""
+    w.start("--quiet")
+    n = int(os.environ.get("FLOOD", "40000"))
+    flood, connects = w.dir + "/flood.py", w.dir + "/connects.py"
+    for path, text in ((flood, FLOOD), (connects, CONNECTS)):
+        with open(path, "w") as f:
+            f.write(text)
+    ps = [w.popen("python3", flood, str(n), addr) for addr in ("10.99.7.1", "10.99.7.2")]
+    other = w.popen("python3", connects, "8000", confined=False)
+    outs = [p.communicate(timeout=300)[0] for p in ps + [other]]
+    bad = ["a client failed: " + o[-200:] for p, o in zip(ps + [other], outs) if p.returncode]
+    time.sleep(3)
+    counts = {}
+    for d in w.rows("deny"):
+        k = (d["addr"], d["port"], d["reason"])
+        counts[k] = counts.get(k, 0) + d["count"]
+    for addr in ("10.99.7.1", "10.99.7.2"):
+        for port in range(9001, 9006):
+            got = counts.get((addr, port, "address-unknown"))
+            if got != n:
+                bad.append("%s:%d: %s of %d denials" % (addr, port, got, n))
+    w.stop()
+    return bad
+
+
+def ring_full(w):
+    """Ordinary records flood a ring that nobody reads: the loss is a gap with its count, and not one denial is in it."""
+    w.start("--quiet")
+    connects, flood = w.dir + "/connects.py", w.dir + "/flood.py"
+    for path, text in ((flood, FLOOD), (connects, CONNECTS)):
+        with open(path, "w") as f:
+            f.write(text)
+    hold = w.popen("sh", "-c", "sleep 2; exec python3 %s 3 10.99.7.3" % flood)
+    time.sleep(0.7)
+    w.agent.send_signal(signal.SIGSTOP)
+    try:
+        _, out = w.run("python3", connects, "9000", confined=False, timeout=60)
+        hold.wait(30)
+    finally:
+        w.agent.send_signal(signal.SIGCONT)
+    time.sleep(2.5)
+    bad = []
+    gaps = [g for g in w.rows("gap") if g["what"] == "ring"]
+    flows = [f for f in w.rows("flow") if f["addr"] == "127.0.0.1"]
+    lost = sum(g["count"] for g in gaps)
+    if not lost:
+        bad.append("no gap: %s %r" % (gaps, out))
+    closed = sum(f["state"] == "closed" for f in flows)
+    if len(flows) + closed + lost < 2 * 9000:  # a start and an end each; more is lost than ours alone
+        bad.append("%d flows, %d ends, %d lost do not make 9000" % (len(flows), closed, lost))
+    counts = {d["port"]: 0 for d in w.rows("deny")}
+    for d in w.rows("deny"):
+        counts[d["port"]] += d["count"]
+    if [counts.get(p) for p in range(9001, 9006)] != [3] * 5:
+        bad.append("denials were lost: %s" % counts)
+    if [g for g in w.rows("gap") if g["what"] == "ring_denials"]:
+        bad.append("a gap in the denials")
+    w.stop()
+    return bad
+
+
+ALONE = [heartbeat, denial_flood, ring_full]
+if __name__ == "__main__":
+    sys.exit("run.py runs these")
