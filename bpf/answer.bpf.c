@@ -73,7 +73,7 @@ static __always_inline int answer_learn(struct __sk_buff *skb, const struct fenc
 	k.id = s->dns.id;
 	q = bpf_map_lookup_elem(&questions, &k);
 	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
-	    now - q->asked > FENCE_QUESTION_NS)
+	    now - q->asked > FENCE_QUESTION_NS || q->local != (skb->ifindex == LOOPBACK_IFINDEX))
 		return -1;
 	ttl = (__u64)s->dns.ttl * 1000000000;
 	if (ttl < cfg->ttl_floor)

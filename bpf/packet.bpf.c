@@ -13,7 +13,6 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define LOOPBACK_IFINDEX 1
 #define TCP_SYN 0x02
 #define TCP_URG 0x20
 #define TLS_HANDSHAKE 22
@@ -283,7 +282,8 @@ static __always_inline int question_keep(struct __sk_buff *skb, const struct fen
 	struct fence_question q = { .name = d->name.hash,
 				    .asked = bpf_ktime_get_boot_ns(),
 				    .qtype = d->qtype,
-				    .tool = st->tool };
+				    .tool = st->tool,
+				    .local = skb->ifindex == LOOPBACK_IFINDEX };
 
 	__builtin_memcpy(k.resolver, w->addr, 16);
 	q.rule = *r;

@@ -5,6 +5,8 @@
 
 #include "fence.h"
 
+#define LOOPBACK_IFINDEX 1
+
 struct wire {
 	__u8 addr[16]; /* the other side */
 	__u32 off; /* of the payload */

@@ -91,7 +91,8 @@ struct fence_question {
 	__u64 asked;
 	__u16 qtype;
 	__u8 tool;
-	__u8 spare[5];
+	__u8 local; /* it went out through lo: so must its answer come */
+	__u8 spare[4];
 	struct fence_rule rule;
 	__u32 pad;
 };
@@ -137,6 +138,7 @@ struct fence_config {
 	__u32 abi;
 	__u32 flags; /* FENCE_CFG_* */
 	__u64 generation;
+	__u64 cgroup; /* inode of the directory that the programs are attached at */
 	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
 	__u8 policy[32]; /* SHA-256 of the policy file */

@@ -108,6 +108,30 @@ def main():
         time.sleep(0.3)
         s.send(b"\0")
         s.recv(100)
+    elif MODE == "reconnect":  # half a good hello, then the socket again for another stream that goes on where the first left off
+        into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        try:
+            ssl.create_default_context().wrap_bio(into, out, server_hostname=ARGS[0]).do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        hello = out.read()
+        cut = hello.index(ARGS[0].encode())
+        addr = socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0]
+        s = dial(addr, 443)
+        s.send(hello[:cut])
+        time.sleep(0.1)
+        import ctypes
+        if ctypes.CDLL(None, use_errno=True).connect(s.fileno(), b"\0" * 16, 16):
+            raise OSError(ctypes.get_errno(), "disconnect")
+        s.connect((addr, 443))
+        s.send(hello[cut:] + TOKEN.encode())
+        time.sleep(0.5)
+        s.recv(100)
+        s.recv(100)
+    elif MODE == "source-route":  # first hop, destination: a loose source route (RFC 791) puts the hop on the wire
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(0, 4, b"\x83\x07\x04" + socket.inet_aton(ARGS[0]) + b"\x01")
+        s.sendto(TOKEN.encode(), (ARGS[1], 9))
     elif MODE == "http":  # host, port
         s = dial(socket.getaddrinfo(ARGS[0], int(ARGS[1]), socket.AF_INET)[0][4][0], int(ARGS[1]))
         s.sendall(request(ARGS[0]))

@@ -59,6 +59,8 @@ WAYS = [
     ("shared-no-name", ["known-at", "models.acme.example", "-", "whole"], "no-server-name", "ECONNABORTED"),
     ("own-name-elsewhere", ["known-at", "models.acme.example", "acme.my.salesforce.com", "whole"], "name-elsewhere", "ECONNABORTED"),
     ("urgent-data", ["urgent", "models.acme.example"], "hello", "ECONNABORTED"),
+    ("stale-walk", ["reconnect", "models.acme.example"], "not-tls", None),
+    ("source-route", ["source-route", AI, OWN], "socket-option", "EPERM"),
     ("plain-http", ["http", "models.acme.example", "80"], "address-unknown", "EPERM"),
     ("plain-on-443", ["http", "acme.my.salesforce.com", "443"], "not-tls", "ECONNABORTED"),
     ("udp-v4", ["udp", AI, "9999"], "address-unknown", "EPERM"),
@@ -292,11 +294,11 @@ def forged_answers(w):
     pids = W.sh("pgrep", "-P", str(w.dns.pid), check=False).stdout.split() or [str(w.dns.pid)]
     bad = []
 
-    def forged(name, want, evil, source=DNS, ident="1234", host="acme.my.salesforce.com", late=0.0):
+    def forged(name, want, evil, source=DNS, ident="1234", host="acme.my.salesforce.com", late=0.0, local=False):
         p = w.popen("python3", HERE + "/forge.py", "ask", DNS, evil, str(late + 1.5))
         port = p.stdout.readline().strip()
         time.sleep(late)
-        sent = W.sh("ip", "netns", "exec", w.net, "python3", HERE + "/forge.py", "answer", source, port, ident, host, evil)
+        sent = W.sh("ip", "netns", "exec", w.lap if local else w.net, "python3", HERE + "/forge.py", "answer", source, port, ident, host, evil)
         out = p.communicate(timeout=30)[0]
         if sent.stdout != "forged\n" or not out.startswith(want):
             bad.append("%s: %r %r" % (name, sent.stdout, out))
@@ -308,6 +310,8 @@ def forged_answers(w):
         forged("another resolver's address", "closed 1", AI, source=OWN)
         forged("another name", "closed 1", AI, host="evil.my.salesforce.com")
         forged("late", "closed 1", AI, late=10.5)
+        forged("by a local process, wrong id", "closed 1", AI, ident="4321", local=True)
+        forged("by a local process, all right", "closed 1", AI, local=True)
         forged("control: all right", "open", FOREIGN)
     finally:
         for pid in pids:
@@ -340,10 +344,21 @@ def loopback(w):
 @case
 def listening(w):
     """A session does not listen, so nobody can fetch from it."""
-    code, out = w.run(*LEAK, "listen", "7171", token())
+    def fetched(confined):
+        tok = token()
+        p = w.popen(*LEAK, "listen", "7171", tok, confined=confined)
+        time.sleep(1)
+        got = W.sh("ip", "netns", "exec", w.net, "python3", "-c", "import socket\ns=socket.socket()\ns.settimeout(2)\n"
+                   "try:\n s.connect(('10.99.0.2',7171))\n print(s.recv(99).decode())\nexcept OSError as e:\n print(e)", check=False).stdout
+        return p.communicate(timeout=10)[0], tok in got
+
+    free, leaked = fetched(False)
+    if not leaked:
+        return ["nobody could fetch from an unconfined listener: the case proves nothing (%r)" % free]
+    out, leaked = fetched(True)
     code2, out2 = w.run("python3", "-c", "import socket\ns=socket.socket()\ns.listen()\ns.settimeout(1)\n"
                         "c=socket.socket()\nc.connect(('10.99.0.2',s.getsockname()[1]))")
-    return ([] if out.startswith("EPERM") else ["bind: %r" % out]) + ([] if code2 else ["listen without bind was reached"])
+    return ([] if out.startswith("EPERM") and not leaked else ["bind: %r" % out]) + ([] if code2 else ["listen without bind was reached"])
 
 
 @case
@@ -536,7 +551,7 @@ def refusals(w):
         p = W.sh(agent, *args, check=False, **kw)
         if p.returncode != 2 or say not in p.stdout or p.stdout.count("\n") != 1:
             bad.append("%s: %s %r" % (name, p.returncode, p.stdout))
-        if os.path.exists(args[-1] if "pin-dir" in args[-2] else w.pins) and name != "another version's pins":
+        if os.path.exists(args[-1] if "pin-dir" in args[-2] else w.pins) and " pins" not in name and name[:4] != "pins":
             bad.append(name + ": left pins behind")
 
     refused("not root", base, "root", user=65534)
@@ -546,6 +561,12 @@ def refusals(w):
     refused("bad policy", ["--policy", w.dir + "/bad.json"] + base[2:], "line 2")
     refused("no cgroup", base + ["--cgroup", "/tmp"], "cgroup v2")
     w.start()
+    other = W.cgroup2() + "/crmfence-other-%d" % os.getpid()
+    os.mkdir(other)
+    try:
+        refused("pins of another cgroup", base + ["--cgroup", other], "another cgroup")
+    finally:
+        os.rmdir(other)
     refused("running already", base[:4] + ["--control", w.control, "--pin-dir", w.pins + "x"], "already running")
     w.stop()
     os.makedirs(w.pins, exist_ok=True)

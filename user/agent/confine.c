@@ -138,6 +138,7 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 	const struct fence_policy *p = a->policy;
 	struct fence_config c = { .magic = FENCE_MAGIC,
 				  .abi = FENCE_ABI,
+				  .cgroup = fence_kernel_cgroup(a->kernel),
 				  .flags = config_flags(p) },
 			    old;
 	struct fence_answer net = { .until = ~0ULL };

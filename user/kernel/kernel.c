@@ -89,6 +89,13 @@ int fence_kernel_adopted(const struct fence_kernel *k)
 	return k->adopted;
 }
 
+uint64_t fence_kernel_cgroup(const struct fence_kernel *k)
+{
+	struct stat st;
+
+	return stat(k->cgroup, &st) ? 0 : st.st_ino;
+}
+
 int fence_cgroup_mount(char *out, unsigned long size)
 {
 	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -204,6 +211,12 @@ static int check_pins(struct fence_kernel *k, struct fence_diag *d)
 				      "end its agent, then "
 				      "`crmfence run --unpin`",
 				      k->pin_dir, c.abi, FENCE_ABI);
+	if (c.cgroup != fence_kernel_cgroup(k))
+		return fence_diag_set(
+			d, -EEXIST, NULL,
+			"the pins in %s are of another cgroup than %s; give that one with "
+			"--cgroup, or `crmfence run --unpin` first",
+			k->pin_dir, k->cgroup);
 	k->adopted = 1;
 	return 0;
 }

@@ -72,6 +72,9 @@ void fence_kernel_close(struct fence_kernel *k, int keep);
 /* Remove the pins of an agent that is gone. 0, or a negative errno. */
 int fence_kernel_unpin(const char *pin_dir);
 
+/* Inode of the directory that the programs are attached at, for fence_config. */
+uint64_t fence_kernel_cgroup(const struct fence_kernel *k);
+
 /* True when pins were there already. */
 int fence_kernel_adopted(const struct fence_kernel *k);
 
