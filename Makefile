@@ -18,6 +18,7 @@ B := build/debug
 endif
 CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/skel
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
+$(B)/crmfence: LDLIBS += -lseccomp -lcap-ng
 
 SENSORS := proc sock packet answer close recon
 SKELS := $(SENSORS:%=$(B)/skel/%.skel.h)

@@ -204,7 +204,8 @@ static void on_control(struct agent *a, int listener)
 		if (err < 0)
 			fence_buf_str(&out, d.text);
 		else
-			fence_buf_printf(&out, "%llx", (unsigned long long)session);
+			fence_buf_printf(&out, "%llx%s", (unsigned long long)session,
+					 a->policy->monitor ? " monitor" : "");
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		return;
 	default:

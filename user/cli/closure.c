@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a session's first process gives up before it becomes the tool, for ever and for every
+ * descendant: the ways out that are no network, on kernels where no BPF hook sees them.
+ *
+ * Landlock: a domain of its own, so that processes outside it cannot be traced, read or robbed of
+ * descriptors, and (ABI 6) neither their abstract sockets nor their signals be used; no FIFO is
+ * made. Capabilities: those that reach below sockets, or into other processes. seccomp: address
+ * families, message queues, key rings and calls that hand data to a process outside.
+ *
+ * User namespaces stay: browsers sandbox themselves with them, and the programs on the v2 root hold
+ * in every namespace.
+ */
+#include <cap-ng.h>
+#include <errno.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+
+#define SCOPE_ABI 6 /* first ABI of LANDLOCK_SCOPE_* */
+#define SCOPE_ABSTRACT_UNIX_SOCKET 1u
+#define SCOPE_SIGNAL 2u
+
+/* struct landlock_ruleset_attr as of ABI 6; an older kernel takes the part that it knows. */
+struct ruleset {
+	uint64_t fs;
+	uint64_t net;
+	uint64_t scoped;
+};
+
+static int fail(const char *what, int err)
+{
+	fprintf(stderr, "crmfence: the session cannot be closed (%s: %s). Nothing was started\n",
+		what, strerror(err));
+	return -err;
+}
+
+/* A kernel without Landlock is said by doctor; it is no reason not to start. */
+static int landlock(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct ruleset r = { .fs = LANDLOCK_ACCESS_FS_MAKE_FIFO };
+	size_t size = sizeof(r.fs);
+	AUTO_FD int fd = -1;
+
+	if (abi < 1)
+		return 0;
+	if (abi >= SCOPE_ABI) {
+		r.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+		size = sizeof(r);
+	}
+	fd = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
+	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0))
+		return fail("Landlock", errno);
+	return 0;
+}
+
+static int capabilities(void)
+{
+	static const unsigned int none[] = { CAP_NET_RAW,    CAP_NET_ADMIN,	    CAP_SYS_ADMIN,
+					     CAP_SYS_PTRACE, CAP_SYS_MODULE,	    CAP_SYS_RAWIO,
+					     CAP_BPF,	     CAP_PERFMON,	    CAP_MKNOD,
+					     CAP_SYS_BOOT,   CAP_MAC_OVERRIDE,	    CAP_MAC_ADMIN,
+					     CAP_IPC_OWNER,  CAP_CHECKPOINT_RESTORE };
+	size_t i;
+
+	if (capng_get_caps_process())
+		return fail("capabilities", errno);
+	for (i = 0; i < ARRAY_SIZE(none); i++)
+		if (capng_update(CAPNG_DROP,
+				 CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+					 CAPNG_BOUNDING_SET | CAPNG_AMBIENT,
+				 none[i]))
+			return fail("capabilities", EINVAL);
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) && capng_apply(CAPNG_SELECT_BOUNDS))
+		return fail("bounding set", errno);
+	return capng_apply(CAPNG_SELECT_CAPS) ? fail("capabilities", errno) : 0;
+}
+
+/* Calls that give data to a process outside, or reach below the hooks. */
+static const int refused[] = {
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(process_madvise),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(kcmp),
+	SCMP_SYS(setns),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	/* a ring that was set up elsewhere acts outside every hook on the caller */
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(io_uring_enter),
+	SCMP_SYS(io_uring_register),
+	SCMP_SYS(mq_open),
+	SCMP_SYS(mq_unlink),
+	SCMP_SYS(mq_timedsend),
+	SCMP_SYS(mq_timedreceive),
+	SCMP_SYS(mq_notify),
+	SCMP_SYS(mq_getsetattr),
+	SCMP_SYS(msgget),
+	SCMP_SYS(msgsnd),
+	SCMP_SYS(msgrcv),
+	SCMP_SYS(msgctl),
+	SCMP_SYS(shmget),
+	SCMP_SYS(shmat),
+	SCMP_SYS(shmctl),
+	SCMP_SYS(semget),
+	SCMP_SYS(semop),
+	SCMP_SYS(semtimedop),
+	SCMP_SYS(semctl),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(rt_sigqueueinfo),
+	SCMP_SYS(rt_tgsigqueueinfo),
+	SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(name_to_handle_at),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(kexec_file_load),
+	SCMP_SYS(iopl),
+	SCMP_SYS(ioperm),
+};
+
+static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+
+/*
+ * socket(2): IPv4, IPv6 (what of them, the kernel programs decide), Unix, and of netlink the
+ * routing table alone, which getaddrinfo(3) reads. Families beyond the list are refused between its
+ * members.
+ */
+static int family_rules(scmp_filter_ctx f)
+{
+	unsigned int i, family;
+	int err = 0;
+
+	for (family = 0; !err && family <= AF_MAX; family++) {
+		for (i = 0; i < ARRAY_SIZE(families) && families[i] != (int)family; i++)
+			;
+		if (i == ARRAY_SIZE(families))
+			err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+					       SCMP_A0_32(SCMP_CMP_EQ, family));
+	}
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+				       SCMP_A0_32(SCMP_CMP_GT, AF_MAX));
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
+				       SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
+				       SCMP_A2_32(SCMP_CMP_NE, 0));
+	return err;
+}
+
+static int filter(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	size_t i;
+	int err;
+
+	if (!f)
+		return fail("seccomp", ENOMEM);
+	/* another calling convention would pass the rules by: it finds no system calls at all */
+	err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	for (i = 0; !err && i < ARRAY_SIZE(refused); i++)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+	if (!err)
+		err = family_rules(f);
+	/* characters pushed into a terminal are commands to the shell outside */
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+				       SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI));
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+				       SCMP_A1_32(SCMP_CMP_EQ, TIOCLINUX));
+	if (!err)
+		err = seccomp_load(f);
+	seccomp_release(f);
+	return err ? fail("seccomp", -err) : 0;
+}
+
+int cli_close_session(void)
+{
+	int err;
+
+	if (close_range(3, ~0u, 0))
+		return fail("descriptors", errno);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return fail("no_new_privs", errno);
+	if (!geteuid() && unshare(CLONE_NEWIPC))
+		return fail("an IPC namespace", errno);
+	err = landlock();
+	if (!err)
+		err = capabilities();
+	return err ? err : filter();
+}
