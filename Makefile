@@ -20,7 +20,7 @@ CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
 $(B)/crmfence: LDLIBS += -lseccomp -lcap-ng
 
-SENSORS := proc sock packet answer close recon
+SENSORS := proc sock packet answer close unix recon
 SKELS := $(SENSORS:%=$(B)/skel/%.skel.h)
 LIB_SRC := $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)

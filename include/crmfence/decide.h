@@ -28,6 +28,7 @@ enum fence_at {
 	FENCE_AT_DNS, /* a DNS question at egress */
 	FENCE_AT_STREAM, /* the first bytes of a TCP stream at egress */
 	FENCE_AT_ACCEPT, /* a connection from outside reaches a confined socket */
+	FENCE_AT_UNIX, /* a Unix socket's peer, by its path */
 	FENCE_AT_MAX,
 };
 
@@ -71,7 +72,7 @@ enum fence_stream {
 #define FENCE_F_MONITOR 0x02 /* the policy's mode: decide the same, block nothing */
 #define FENCE_F_PLAIN_OK 0x04 /* the rule that gave the address says "tls": false */
 #define FENCE_F_QUIC_OK 0x08 /* the policy says "quic": "allow" */
-#define FENCE_F_PORT_OK 0x10 /* loopback: the tool lists this port */
+#define FENCE_F_PORT_OK 0x10 /* loopback, Unix: the tool lists this port or path */
 #define FENCE_F_NAME_AT \
 	0x20 /* the server name belongs to the address: DNS gave that address for that name */
 #define FENCE_F_VIA_PROXY \
@@ -142,6 +143,7 @@ enum fence_reason {
 	FENCE_R_PROXY_NAME, /* CONNECT to a name or port that is not allowed */
 	FENCE_R_ACCEPT, /* connection from outside */
 	FENCE_R_OVERFLOW, /* a table was full */
+	FENCE_R_UNIX, /* a Unix peer that the tool does not list */
 	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
 	FENCE_R_MAX,
 };
@@ -265,6 +267,8 @@ FENCE_INLINE __u8 fence_decide_reason(const struct fence_facts *f)
 		return fence_decide_stream(f);
 	case FENCE_AT_ACCEPT:
 		return FENCE_R_ACCEPT;
+	case FENCE_AT_UNIX:
+		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_UNIX;
 	default:
 		return FENCE_R_OVERFLOW;
 	}

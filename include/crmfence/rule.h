@@ -50,6 +50,7 @@ enum fence_service {
 	FENCE_SVC_RESOLVER = 1,
 	FENCE_SVC_PROXY,
 	FENCE_SVC_LOCAL, /* addr is zero: the port on any address of this machine */
+	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of the path */
 };
 
 struct fence_service_key {

@@ -65,6 +65,15 @@ static int put_services(struct agent *a)
 		for (j = 0; !err && j < p->tools[i].nlocal; j++)
 			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
 					  FENCE_SVC_LOCAL);
+	for (i = 0; !err && i < p->ntools; i++)
+		for (j = 0; !err && j < p->tools[i].nunix; j++) {
+			const char *path = p->tools[i].unix_paths[j];
+			uint64_t hash = fnv(path, strlen(path));
+			uint8_t addr[16] = { 0 };
+
+			memcpy(addr, &hash, sizeof(hash));
+			err = put_service(a, addr, 0, (uint8_t)(i + 1), FENCE_SVC_UNIX);
+		}
 	return err;
 }
 

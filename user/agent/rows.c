@@ -127,7 +127,8 @@ void agent_log_start(struct agent *a)
 	for (i = 0; (name = fence_kernel_sensor(i)); i++) {
 		agent_row(a, &j);
 		fence_json_str(&j, "name", name);
-		fence_json_str(&j, "state", "attached");
+		fence_json_str(&j, "state",
+			       fence_kernel_has(a->kernel, i) ? "attached" : "not on this kernel");
 		agent_row_end(a, &j, "sensor");
 	}
 	/* what was lost while no agent was there */

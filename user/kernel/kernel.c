@@ -22,6 +22,7 @@
 #include "proc.skel.h"
 #include "recon.skel.h"
 #include "sock.skel.h"
+#include "unix.skel.h"
 
 /*
  * One row a sensor; the order is the order of attachment: first who is who, then what they may do.
@@ -29,10 +30,12 @@
 static const struct {
 	const char *name;
 	const void *(*elf)(size_t *size);
+	int optional; /* the kernel may not know its hooks */
 } sensors[] = {
-	{ "proc", proc_bpf__elf_bytes },     { "sock", sock_bpf__elf_bytes },
-	{ "packet", packet_bpf__elf_bytes }, { "answer", answer_bpf__elf_bytes },
-	{ "close", close_bpf__elf_bytes },   { "recon", recon_bpf__elf_bytes },
+	{ "proc", proc_bpf__elf_bytes, 0 },	{ "sock", sock_bpf__elf_bytes, 0 },
+	{ "packet", packet_bpf__elf_bytes, 0 }, { "answer", answer_bpf__elf_bytes, 0 },
+	{ "close", close_bpf__elf_bytes, 0 },	{ "recon", recon_bpf__elf_bytes, 0 },
+	{ "unix", unix_bpf__elf_bytes, 1 },
 };
 
 #define SENSORS ARRAY_SIZE(sensors)
@@ -77,6 +80,11 @@ __attribute__((format(printf, 2, 0))) static int keep_warning(enum libbpf_print_
 		snprintf(last_warning + strlen(last_warning),
 			 sizeof(last_warning) - strlen(last_warning), "%.300s", line);
 	return 0;
+}
+
+int fence_kernel_has(const struct fence_kernel *k, unsigned int index)
+{
+	return index < SENSORS && k->objects[index];
 }
 
 const char *fence_kernel_sensor(unsigned int index)
@@ -246,6 +254,11 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 			return err;
 	}
 	err = bpf_object__load(k->objects[i]);
+	if (err && sensors[i].optional) {
+		bpf_object__close(k->objects[i]);
+		k->objects[i] = NULL;
+		return 0;
+	}
 	if (err)
 		return fence_diag_set(d, err, NULL, "sensor %s was refused by the kernel: %.400s",
 				      sensors[i].name, last_warning);
@@ -260,6 +273,8 @@ static int find_maps(struct fence_kernel *k)
 	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
 		k->maps[i] = -1;
 		for (j = 0; j < SENSORS && k->maps[i] < 0; j++) {
+			if (!k->objects[j])
+				continue;
 			map = bpf_object__find_map_by_name(k->objects[j], map_names[i]);
 			if (!map)
 				continue;
@@ -395,6 +410,8 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 	int err;
 
 	for (i = 0; i < SENSORS; i++) {
+		if (!k->objects[i])
+			continue;
 		bpf_object__for_each_program(prog, k->objects[i])
 		{
 			if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
@@ -525,7 +542,8 @@ static struct bpf_program *find_program(struct fence_kernel *k, const char *name
 	size_t i;
 
 	for (i = 0; i < SENSORS && !p; i++)
-		p = bpf_object__find_program_by_name(k->objects[i], name);
+		if (k->objects[i])
+			p = bpf_object__find_program_by_name(k->objects[i], name);
 	return p;
 }
 

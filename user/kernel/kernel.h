@@ -115,6 +115,9 @@ int fence_kernel_sockets(struct fence_kernel *k);
 /* Sensors, for status: name by index, NULL behind the last. */
 const char *fence_kernel_sensor(unsigned int index);
 
+/* False: this kernel does not know the sensor's hooks. */
+int fence_kernel_has(const struct fence_kernel *k, unsigned int index);
+
 /* The v2 mount point into `out`. 0, or -ENOENT. */
 int fence_cgroup_mount(char *out, unsigned long size);
 

@@ -80,6 +80,8 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		ports(t->local, t->nlocal, out);
 		fence_buf_str(out, "\n");
 	}
+	for (i = 0; i < t->nunix; i++)
+		fence_buf_printf(out, "    the Unix socket %s\n", t->unix_paths[i]);
 }
 
 void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)

@@ -23,6 +23,8 @@
 #define FENCE_POLICY_BYTES (1u << 20)
 #define FENCE_POLICY_MATCHES 16 /* ways to recognise one tool */
 #define FENCE_POLICY_ALLOWS 256 /* allow entries of one tool */
+#define FENCE_POLICY_UNIX 8
+#define FENCE_UNIX_MAX 108 /* sun_path of unix(7), with its NUL */
 #define FENCE_POLICY_LOCAL 16 /* loopback ports of one tool */
 #define FENCE_POLICY_RESOLVERS 8
 #define FENCE_POLICY_PROXIES 4
@@ -57,6 +59,8 @@ struct fence_policy_tool {
 	size_t nmatch;
 	uint16_t local[FENCE_POLICY_LOCAL]; /* loopback ports */
 	size_t nlocal;
+	char unix_paths[FENCE_POLICY_UNIX][FENCE_UNIX_MAX]; /* Unix sockets */
+	size_t nunix;
 };
 
 struct fence_policy_proxy {

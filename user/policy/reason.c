@@ -13,7 +13,7 @@ static const struct {
 	[FENCE_R_ADDR_OK] = { "address", "the address is inside a listed network" },
 	[FENCE_R_PENDING] = { "pending", "the address is allowed; the name has not been said yet" },
 	[FENCE_R_DNS_OK] = { "dns", "a question for an allowed name" },
-	[FENCE_R_LOCAL_OK] = { "local", "a loopback port that the tool lists" },
+	[FENCE_R_LOCAL_OK] = { "local", "a loopback port or Unix socket that the tool lists" },
 	[FENCE_R_QUIC_OK] = { "quic-allowed",
 			      "UDP to an allowed address, as the policy's \"quic\" says" },
 	[FENCE_R_PROXY_OK] = { "proxy", "a CONNECT for an allowed name and port" },
@@ -43,6 +43,8 @@ static const struct {
 	[FENCE_R_PROXY_NAME] = { "proxy-name", "CONNECT to a name or port that is not allowed" },
 	[FENCE_R_ACCEPT] = { "accept", "a session takes no connections from outside" },
 	[FENCE_R_OVERFLOW] = { "overflow", "a table was full, and nothing could be proved" },
+	[FENCE_R_UNIX] = { "unix-peer", "a local process that the tool does not list, which could "
+					"pass the data on" },
 	[FENCE_R_SILENT] = { "agent-silent",
 			     "the agent has been silent for longer than the policy's "
 			     "\"heartbeat\"; nothing leaves until it is back" },
@@ -69,7 +71,7 @@ const char *fence_reason_sentence(uint8_t reason)
 
 NAMED(fence_action_name, "allow", "deny", "would-deny")
 NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns",
-      "stream", "accept")
+      "stream", "accept", "unix")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")
 NAMED(fence_namefact_name, "none", "pending", "allowed", "refused", "absent", "malformed")
 NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec")
