@@ -68,6 +68,10 @@ $(B)/tests/unit: $(B)/obj/tests/unit/unit.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -o $@
 
+$(B)/evasion/evade: $(wildcard tests/evasion/*.[ch])
+	@mkdir -p $(@D); echo "  LINK    $@"
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -pthread $(filter %.c,$^) -o $@
+
 $(B)/bench/bench: tests/bench/bench.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE $< -lssl -lcrypto -o $@
@@ -106,6 +110,11 @@ bench: deps-test
 	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
 	$(Q)rm -f $(B)/lograte.db*; $(B)/tests/lograte $(B)/lograte.db 600000; rm -f $(B)/lograte.db*
 
+#: make evasion  every way out that we know, without, with, and beside; build/evasion.json (root)
+evasion: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade
+	$(Q)python3 tests/evasion/run.py
+
 #: make vm       other kernels under QEMU: does the agent load there, is a session refused (root)
 vm: deps-test
 	$(Q)$(MAKE) --no-print-directory all
@@ -140,4 +149,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench vm debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench evasion vm debug clang format install clean deps deps-test

@@ -16,6 +16,11 @@ char _license[] SEC("license") = "GPL";
 
 #define PATH_STEPS 48
 #define CGROUP_STEPS 12
+#define FD_STEPS 4096
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define SIGKILL 9
+#define SIGSTOP 19
 #define CHROME_ORIGIN "chrome-extension://"
 
 struct path_cursor {
@@ -212,8 +217,48 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
+struct fd_cursor {
+	struct file **fd;
+	__u32 max;
+	__u32 found;
+};
+
+static long fd_step(__u32 i, void *ctx)
+{
+	struct fd_cursor *c = ctx;
+	struct socket *socket;
+	struct file *file = 0;
+	__u16 family;
+
+	if (i >= c->max)
+		return 1;
+	bpf_probe_read_kernel(&file, sizeof(file), c->fd + i);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
+	c->found = family == AF_INET || family == AF_INET6;
+	return c->found;
+}
+
+/*
+ * A program that becomes a session with a socket in its hands is stopped before its first
+ * instruction: the agent tags the socket and lets it go on. Without an agent it ends here.
+ */
+static __always_inline int hold(struct task_struct *task)
+{
+	struct fd_cursor c = { .fd = BPF_CORE_READ(task, files, fdt, fd),
+			       .max = BPF_CORE_READ(task, files, fdt, max_fds) };
+
+	fence_loop(FD_STEPS, fd_step, &c);
+	if (!c.found && c.max <= FD_STEPS)
+		return 0;
+	bpf_send_signal(agent_silent() ? SIGKILL : SIGSTOP);
+	return 1;
+}
+
 static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m,
-					  __u8 how)
+					  __u8 how, __u8 change)
 {
 	struct fence_session s = {
 		.start = id,
@@ -229,7 +274,7 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 		count(FENCE_C_SESSION_FULL);
 		return;
 	}
-	session_emit(id, &s, FENCE_SESSION_START);
+	session_emit(id, &s, change);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -339,7 +384,8 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.session = fresh.exec;
 		fresh.tool = m->tool;
 		fresh.check = m->flags & FENCE_MATCH_CHECK;
-		session_begin(fresh.session, tgid, m, how);
+		session_begin(fresh.session, tgid, m, how,
+			      hold(task) ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 	}
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
 		count(FENCE_C_PROC_FULL);

@@ -17,10 +17,6 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } __attribute__((preserve_access_index));
 
-struct socket {
-	struct sock *sk;
-} __attribute__((preserve_access_index));
-
 SEC("iter/task")
 int recon_task(struct bpf_iter__task *ctx)
 {

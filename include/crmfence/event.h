@@ -64,7 +64,12 @@ struct fence_rec_exec {
 	char path[]; /* resolved, not terminated; path_len octets */
 };
 
-enum fence_session_change { FENCE_SESSION_START = 1, FENCE_SESSION_END };
+enum fence_session_change {
+	FENCE_SESSION_START = 1,
+	FENCE_SESSION_END,
+	FENCE_SESSION_HELD, /* a start; the process is stopped until its inherited sockets are
+			       tagged */
+};
 
 struct fence_rec_session {
 	struct fence_rec h;

@@ -123,6 +123,20 @@ static const struct {
 	{ "{\"crmfence\":1,\"colour\":1}", "$", "unknown key" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\"}", "$", "tools" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[]}", "$.tools", "empty" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/tmp/x\"]}]}",
+	  "$.tools[0].unix[0]", "below /run" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/user/1000/bus\"]}]}",
+	  "$.tools[0].unix[0]", "below /run" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/../tmp/x\"]}]}",
+	  "$.tools[0].unix[0]", "below /run" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/nscd/socket\"]}]}",
+	  "$.tools[0].unix[0]", "resolves any name" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"heartbeat\":0}", "$.heartbeat",
+	  "whole number" },
 	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },
 	{ ALLOW("\"crm.other\""), "$.tools[0].allow[0]", "rule set" },
 	{ ALLOW(""), "$.tools[0].allow", "empty" },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Records in, rows out. Every record has passed fence_record_check. */
+#include <signal.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -43,6 +44,10 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	if (r->change == FENCE_SESSION_END) {
 		s->ended = r->h.time;
 		return;
+	}
+	if (r->change == FENCE_SESSION_HELD) {
+		fence_kernel_sockets(a->kernel);
+		kill((pid_t)r->tgid, SIGCONT);
 	}
 	if (s->told)
 		return;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One static program with every way out. `evade CASE TOKEN` tries one and prints "sent" or the name
+ * of the errno; what arrived is for the sniffer and the helper to say, not for it.
+ */
+#ifndef EVADE_H
+#define EVADE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AI4 "10.99.1.30" /* nobody that the policy knows */
+#define AI6 "fd99::30"
+#define OK4 "10.99.1.10" /* listed by address: TCP and UDP port 80 */
+#define OK6 "fd99::10"
+#define OWN4 "10.99.0.2" /* this laptop's own */
+#define TCP_PORT 80
+#define UDP_PORT 9999
+#define HELPER_PORT 7070
+
+struct way {
+	const char *name;
+	void (*run)(void);
+	int arg;
+	char kind; /* w: seen on the wire; l: seen by the helper */
+	char who; /* u: an unprivileged user; r: root */
+};
+
+extern const struct way net_ways[], raw_ways[], local_ways[];
+extern const char *token, *dir; /* dir: where the helper lives */
+
+/* Give up with an errno. */
+void lost(int err) __attribute__((noreturn));
+int must(long result); /* result, or lost(errno) */
+int dial4(const char *addr, uint16_t port, int type, int proto);
+void post(int fd); /* one HTTP request with the token */
+void helper(void) __attribute__((noreturn));
+
+#endif
