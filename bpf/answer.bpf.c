@@ -22,7 +22,7 @@ struct learn_cursor {
 static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port,
 				      __u64 name)
 {
-	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool };
+	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool | c->q->bank };
 	struct fence_answer a = { .until = c->until,
 				  .rule = c->q->rule.id,
 				  .flags = c->q->rule.flags },
@@ -73,7 +73,8 @@ static __always_inline int answer_learn(struct __sk_buff *skb, const struct fenc
 	k.id = s->dns.id;
 	q = bpf_map_lookup_elem(&questions, &k);
 	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
-	    now - q->asked > FENCE_QUESTION_NS || q->local != (skb->ifindex == LOOPBACK_IFINDEX))
+	    now - q->asked > FENCE_QUESTION_NS || q->bank != tool_key(0) ||
+	    q->local != (skb->ifindex == LOOPBACK_IFINDEX))
 		return -1;
 	ttl = (__u64)s->dns.ttl * 1000000000;
 	if (ttl < cfg->ttl_floor)

@@ -143,6 +143,34 @@ static __always_inline void walk_end(struct bpf_sock *sk, struct fence_sock *st,
 	bpf_sk_storage_delete(&walks, sk);
 }
 
+/*
+ * An open stream under a policy that came after it: once more by its address and the name that it
+ * gave then. Behind a proxy nothing can be proved any more. 1: pass.
+ */
+static __always_inline int stream_again(struct __sk_buff *skb, struct fence_sock *st)
+{
+	struct fence_facts f = { .at = FENCE_AT_STREAM,
+				 .proto = FENCE_IPPROTO_TCP,
+				 .name = FENCE_NAME_REFUSED };
+	struct denial d = { .st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb) };
+
+	facts_begin(&f);
+	st->generation = generation();
+	st->rule = facts_addr(&f, st->tool, st->addr, st->port);
+	f.stream = st->name ? FENCE_STREAM_TLS : FENCE_STREAM_OTHER;
+	if (st->name && answer_find(st->tool, st->addr, st->port, st->name)) {
+		f.name = FENCE_NAME_ALLOWED;
+		f.flags |= FENCE_F_NAME_AT;
+	}
+	d.v = judge(&f);
+	if (d.v.action == FENCE_ALLOW)
+		return 1;
+	deny_emit(&d, 0);
+	if (d.v.action == FENCE_DENY)
+		st->phase = FENCE_PH_DENIED;
+	return d.v.action != FENCE_DENY;
+}
+
 /* The first bytes of a session's stream. 1: pass. */
 static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st, const struct wire *w)
@@ -201,6 +229,9 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		deny_emit(&d, s);
 	}
 	scratch_give(s);
+	st->generation = generation();
+	if (v.action == FENCE_ALLOW && !(st->flags & FENCE_SK_VIA_PROXY))
+		st->name = walk->state == FENCE_WALK_NAME ? walk->name.hash : 0;
 	walk_end(sk, st, v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
 	return v.action != FENCE_DENY;
 }
@@ -283,7 +314,8 @@ static __always_inline int question_keep(struct __sk_buff *skb, const struct fen
 				    .asked = bpf_ktime_get_boot_ns(),
 				    .qtype = d->qtype,
 				    .tool = st->tool,
-				    .local = skb->ifindex == LOOPBACK_IFINDEX };
+				    .local = skb->ifindex == LOOPBACK_IFINDEX,
+				    .bank = tool_key(0) };
 
 	__builtin_memcpy(k.resolver, w->addr, 16);
 	q.rule = *r;
@@ -396,6 +428,8 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	__builtin_memcpy(st->addr, w->addr, 16);
 	st->port = w->port;
 	st->phase = v.reason == FENCE_R_PENDING ? FENCE_PH_WALK : FENCE_PH_OPEN;
+	st->generation = generation();
+	st->name = 0;
 	st->flags &= ~(FENCE_SK_VIA_PROXY | FENCE_SK_PLAIN);
 	if (f.flags & FENCE_F_PLAIN_OK)
 		st->flags |= FENCE_SK_PLAIN;
@@ -449,7 +483,9 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 	if (agent_silent())
 		return packet_silent(skb, st);
 	if (st->phase == FENCE_PH_OPEN)
-		return 1;
+		return st->generation == generation() || st->flags & FENCE_SK_TOLD
+			       ? 1
+			       : stream_again(skb, st);
 	if (st->phase == FENCE_PH_DENIED)
 		return 0;
 	if (st->flags & FENCE_SK_TOLD)

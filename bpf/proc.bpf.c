@@ -83,7 +83,7 @@ static long hash_step(__u32 i, void *ctx)
 
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
 {
-	struct fence_match_key k = { .value = value, .kind = kind };
+	struct fence_match_key k = { .value = value, .kind = kind, .bank = tool_key(0) };
 
 	return bpf_map_lookup_elem(&matches, &k);
 }

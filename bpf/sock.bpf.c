@@ -109,6 +109,8 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		st->flags |= FENCE_SK_PLAIN;
 	if (v.action == FENCE_ALLOW)
 		st->flags &= ~FENCE_SK_TOLD;
+	st->name = 0;
+	st->generation = generation();
 	st->phase = v.reason == FENCE_R_ADDR_OK || v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
 										: FENCE_PH_WALK;
 	flow_emit(st, cookie, bpf_get_netns_cookie(ctx), &f, v);

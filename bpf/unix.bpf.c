@@ -82,7 +82,7 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 	} else {
 		peer_read(ctx, &s->dns.name);
 		d.name = &s->dns.name;
-		key.tool = none.tool;
+		key.tool = tool_key(none.tool);
 		__builtin_memcpy(key.addr, &s->dns.name.hash, 8);
 		if (s->dns.name.len && bpf_map_lookup_elem(&services, &key))
 			f.flags |= FENCE_F_PORT_OK;

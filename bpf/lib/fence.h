@@ -86,6 +86,21 @@ static __always_inline int session_confined(__u64 session)
 	return !s || !s->cleared;
 }
 
+static __always_inline __u32 generation(void)
+{
+	struct fence_config *c = config_get();
+
+	return c ? (__u32)c->generation : 0;
+}
+
+/* The tool's part of a policy key. */
+static __always_inline __u8 tool_key(__u8 tool)
+{
+	struct fence_config *c = config_get();
+
+	return c && c->flags & FENCE_CFG_BANK ? tool | FENCE_BANK : tool;
+}
+
 static __always_inline void addr_from4(__u8 *addr, __u32 v4)
 {
 	__builtin_memset(addr, 0, 10);
@@ -120,7 +135,7 @@ static __always_inline int addr_is_local(const __u8 *a)
 
 static __always_inline int service_has(const __u8 *addr, __u16 port, __u8 tool, __u8 kind)
 {
-	struct fence_service_key k = { .port = port, .tool = tool, .kind = kind };
+	struct fence_service_key k = { .port = port, .tool = tool_key(tool), .kind = kind };
 
 	if (addr)
 		__builtin_memcpy(k.addr, addr, 16);
@@ -134,7 +149,7 @@ static __always_inline int service_has(const __u8 *addr, __u16 port, __u8 tool, 
 static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *addr, __u16 port,
 							__u64 name)
 {
-	struct fence_answer_key k = { .name = name, .port = port, .tool = tool };
+	struct fence_answer_key k = { .name = name, .port = port, .tool = tool_key(tool) };
 	struct fence_answer *a;
 
 	__builtin_memcpy(k.addr, addr, 16);
@@ -147,7 +162,7 @@ static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const 
 					__u16 port)
 {
 	struct fence_net_key net = { .prefixlen = FENCE_NET_KEY_BITS(128),
-				     .tool = tool,
+				     .tool = tool_key(tool),
 				     .port = port };
 	int probe = f->at == FENCE_AT_CONNECT && f->proto == FENCE_IPPROTO_UDP;
 	struct fence_answer *a;
@@ -213,7 +228,7 @@ static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fenc
 	struct key_cursor c = { .name = name, .key = key, .len = fence_name_key_len(name) };
 	struct fence_rule *r;
 
-	key->tool = tool;
+	key->tool = tool_key(tool);
 	fence_loop(256, key_step, &c);
 	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
 	r = bpf_map_lookup_elem(&names, key);

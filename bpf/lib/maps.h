@@ -163,6 +163,17 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/*
+ * Names by tool id, the agent's: ids are in processes and sockets, and mean the same in every
+ * policy.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FENCE_TOOL_MAX + 1);
+	__type(key, __u32);
+	__type(value, char[FENCE_TOOL_NAME_MAX]);
+} tools SEC(".maps");
+
 /* Of the counters, what the log has already: the agent's, kept here for the next one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

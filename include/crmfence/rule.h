@@ -10,6 +10,12 @@
 #include "abi.h"
 
 /*
+ * Two banks: a policy is built beside the one that is in force, in keys whose tool (or `bank`) has
+ * FENCE_BANK set or not, and one word of `config` says which counts. No live rule is ever edited.
+ */
+#define FENCE_BANK 0x80
+
+/*
  * `names`, LPM trie. data = tool, then the reversed name of name.h. prefixlen counts bits of data.
  */
 struct fence_name_key {
@@ -93,7 +99,8 @@ struct fence_question {
 	__u16 qtype;
 	__u8 tool;
 	__u8 local; /* it went out through lo: so must its answer come */
-	__u8 spare[4];
+	__u8 bank; /* of the policy that let it go */
+	__u8 spare[3];
 	struct fence_rule rule;
 	__u32 pad;
 };
@@ -115,7 +122,7 @@ enum fence_match {
 struct fence_match_key {
 	__u64 value;
 	__u32 kind; /* enum fence_match */
-	__u32 spare;
+	__u32 bank;
 };
 
 struct fence_match_rule {
@@ -131,6 +138,7 @@ struct fence_match_rule {
 #define FENCE_CFG_NATIVE 0x4 /* some tool is recognised by its extension: read argv at exec */
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
+#define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
 #define FENCE_CFG_OVERFLOW \
 	0x10 /* set by BPF: a child could not be tagged; unknown processes are refused */
 
@@ -189,7 +197,7 @@ struct fence_sock {
 	__u64 exec;
 	__u64 start;
 	__u64 opened;
-	__u64 name; /* hash: behind a proxy, what CONNECT asked for */
+	__u64 name; /* hash: the server name, or what CONNECT asked for; 0: none */
 	__u64 tx; /* UDP only; TCP has its own */
 	__u64 rx;
 	__u8 addr[16];
@@ -197,6 +205,8 @@ struct fence_sock {
 	__u32 rule;
 	__u32 tgid;
 	__u32 uid;
+	__u32 generation; /* of the policy that let the stream go on */
+	__u32 spare;
 	__u16 port;
 	__u8 tool;
 	__u8 phase; /* enum fence_phase */

@@ -138,6 +138,84 @@ def ring_full(w):
     return bad
 
 
-ALONE = [heartbeat, denial_flood, ring_full]
+RELOAD = """
+import socket, ssl, sys, time
+def plain(): # allowed before, forbidden after
+    s = socket.create_connection((socket.gethostbyname("plain.acme.example"), 80))
+    s.send(b"GET /quiet HTTP/1.1\\r\\nHost: plain.acme.example\\r\\n\\r\\n")
+    s.recv(9999)
+    return s
+ctx = ssl.create_default_context()
+def ask(t, path):
+    t.send(("GET %s HTTP/1.1\\r\\nHost: acme.my.salesforce.com\\r\\n\\r\\n" % path).encode())
+    return t.recv(9999)[:12] == b"HTTP/1.1 200"
+addr = socket.gethostbyname("acme.my.salesforce.com")
+def own(): # no question asked again
+    return ctx.wrap_socket(socket.create_connection((addr, 443)), server_hostname="acme.my.salesforce.com")
+idle, busy, kept = plain(), plain(), own()
+assert ask(kept, "/quiet")
+print("ready", flush=True)
+sys.stdin.readline()
+def say(what, f):
+    try:
+        print(what, f(), flush=True)
+    except OSError as e:
+        print(what, "error", e.errno, flush=True)
+idle.settimeout(1)
+say("idle", lambda: len(idle.recv(99)))
+say("busy", lambda: busy.send(sys.argv[1].encode()))
+say("again", plain)
+say("kept", lambda: ask(kept, "/" + sys.argv[2]))
+say("fresh", lambda: ask(own(), "/quiet"))
+"""
+
+
+def reload(w):
+    """A policy changed while sessions run: what it forbids is destroyed, idle or not; what it allows goes on, without a new DNS question; a
+    file that does not parse changes nothing."""
+    import json
+    import subprocess
+    w.start()
+    path = w.dir + "/reload.py"
+    with open(path, "w") as f:
+        f.write(RELOAD)
+    cmd = [W.BUILD + "/crmfence", "reload", "--control", w.control]
+    gone, tok = token(), token()
+    r, wr = os.pipe()
+    p = w.popen("python3", path, gone, tok, stdin_fd=r)
+    os.close(r)
+    if p.stdout.readline() != "ready\n":
+        return ["the client did not come up: %r" % p.communicate(timeout=10)[0]]
+    good = open(w.dir + "/policy.json").read()
+    change = json.loads(good)
+    with open(w.dir + "/policy.json", "w") as f:
+        f.write("{")
+    refused = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    bad = [] if refused.returncode == 2 and "stays" in refused.stdout else ["a broken file: %s %r" % (refused.returncode, refused.stdout)]
+    change["tools"][0]["allow"] = [a for a in change["tools"][0]["allow"] if a == "crm.own"]
+    with open(w.dir + "/policy.json", "w") as f:
+        json.dump(change, f)
+    done = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        bad.append("reload: %r" % done.stdout)
+    os.write(wr, b"\n")
+    os.close(wr)
+    out = p.communicate(timeout=30)[0]
+    for want in ("idle error 103", "busy error 103", "again error", "kept True", "fresh True"):
+        if want not in out and not (want == "busy error 103" and "busy error 32" in out):
+            bad.append("not %r in %r" % (want, out))
+    time.sleep(2)
+    if w.arrived(gone):
+        bad.append("a stream that the new policy forbids went on")
+    if not w.arrived(tok):
+        bad.append("the stream that it allows did not go on")
+    generations = [r["generation"] for r in w.rows("policy")]
+    if len(generations) != 2 or generations[1] != generations[0] + 1:
+        bad.append("generations in the log: %s" % generations)
+    w.stop()
+    return bad
+
+
+ALONE = [reload, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

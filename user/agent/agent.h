@@ -96,6 +96,7 @@ struct agent {
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
+	uint8_t bank; /* 0 or FENCE_BANK: where the policy in force stands */
 	uint32_t epoch; /* of `denied` */
 	uint64_t swept; /* boot time of the last look at `denied` */
 	uint64_t committed; /* boot time of the last commit */
@@ -113,8 +114,12 @@ void agent_exec_log(struct agent *a,
 int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
 int agent_hash_file(const char *path, uint8_t out[32], uint64_t *size);
 
-/* confine.c */
+/* install.c */
 int agent_policy_install(struct agent *a, struct fence_diag *d);
+int agent_policy_reload(struct agent *a,
+			struct fence_diag *d); /* read the file again; on error the old one stays */
+
+/* confine.c */
 int agent_reconcile(struct agent *a);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
 int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
@@ -131,6 +136,8 @@ void agent_cgroups_done(struct agent *a); /* remove what is empty of the session
 struct names *agent_names_new(void);
 void agent_names_free(struct names *n);
 void agent_names_learn(struct names *n, uint64_t exec, const uint8_t addr[16], const char *host);
+void agent_names_keep(struct names *n, const char *host); /* findable by its hash */
+const char *agent_names_hashed(const struct names *n, uint64_t hash);
 const char *agent_names_find(const struct names *n, uint64_t exec, const uint8_t addr[16]);
 
 /* flows.c */
@@ -140,6 +147,9 @@ void agent_flow_open(struct agent *a, const struct fence_rec_flow *r);
 void agent_flow_name(struct agent *a, const struct fence_rec_flow *r);
 void agent_flow_close(struct agent *a, const struct fence_rec_close *r);
 void agent_flows_turn(struct agent *a, int final);
+void agent_flows_judge(
+	struct agent *a,
+	int settle); /* by a->policy: destroy what it forbids; settle: take its rules */
 struct agent_flow *agent_flow_find(struct agent *a, uint64_t cookie);
 void agent_flow_fill(struct agent_flow *f, const struct fence_rec_flow *r);
 void agent_flow_host(struct agent *a, struct agent_flow *f); /* its name by DNS: f->dns, owned */
@@ -157,6 +167,7 @@ int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind);
 int64_t agent_us(const struct agent *a,
 		 uint64_t boot_ns); /* boot time to wall clock microseconds */
 void agent_log_turn(struct agent *a, int final); /* commit; gaps and losses become rows */
+void agent_log_policy(struct agent *a);
 void agent_log_start(struct agent *a);
 void agent_log_stop(struct agent *a, const char *why);
 void agent_status(struct agent *a, struct fence_buf *out);

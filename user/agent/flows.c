@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "agent/agent.h"
 #include "base/addr.h"
@@ -294,5 +295,42 @@ void agent_flows_turn(struct agent *a, int final)
 		a->flow_late = f->next;
 		if (!f->logged)
 			flow_row(a, f, "open", 0, 0, 0, 0);
+	}
+}
+
+/* The policy's word on a flow, as far as the agent knows it: the name it gave, or its address. */
+static int forbidden(const struct agent *a, const struct agent_flow *f, uint32_t *rule)
+{
+	struct fence_query q = { .tool = f->tool,
+				 .host = f->sni ? f->sni : f->dns,
+				 .port = f->port,
+				 .proto = f->proto };
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_answer_to to;
+
+	if (f->facts.addr == FENCE_ADDR_LISTED || f->facts.addr == FENCE_ADDR_LOOPBACK || !q.host)
+		q.host = fence_addr_text(f->addr, addr);
+	if (f->tool > a->policy->ntools)
+		return 1;
+	fence_policy_decide(a->policy, &q, &to);
+	*rule = to.rule;
+	return to.verdict.action == FENCE_DENY;
+}
+
+void agent_flows_judge(struct agent *a, int settle)
+{
+	struct agent_flow *f;
+	uint32_t i, rule = ~0u;
+
+	for (i = a->flow_oldest; i; i = f->next) {
+		f = &a->flows[i];
+		if (!f->session || !f->tool || f->proto != FENCE_IPPROTO_TCP)
+			continue;
+		if (forbidden(a, f, &rule))
+			fence_socket_destroy(f->cookie,
+					     fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
+					     f->port, f->tgid);
+		if (settle)
+			f->rule = rule;
 	}
 }

@@ -182,6 +182,22 @@ static int start(struct agent *a, struct fence_diag *d)
 		       : 0;
 }
 
+static int reload(struct agent *a, struct fence_diag *d)
+{
+	char line[1100];
+	int err;
+
+	clocks(a);
+	err = agent_policy_reload(a, d);
+	if (err < 0)
+		agent_show_note(a, "the policy in force stays: %s",
+				fence_diag_line(d, line, sizeof(line)));
+	else
+		agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
+				(unsigned long long)a->generation);
+	return err;
+}
+
 static void on_control(struct agent *a, int listener)
 {
 	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -190,6 +206,7 @@ static void on_control(struct agent *a, int listener)
 	struct fence_diag d = { 0 };
 	struct fence_peer peer;
 	uint64_t session = 0;
+	char line[1100];
 	int err;
 
 	if (fd < 0 || fence_control_receive(fd, &r, &peer) < 0)
@@ -206,6 +223,13 @@ static void on_control(struct agent *a, int listener)
 		else
 			fence_buf_printf(&out, "%llx%s", (unsigned long long)session,
 					 a->policy->monitor ? " monitor" : "");
+		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
+		return;
+	case FENCE_OP_RELOAD:
+		err = peer.uid ? fence_diag_set(&d, -EPERM, NULL, "needs root; use sudo")
+			       : reload(a, &d);
+		fence_buf_str(&out,
+			      err < 0 ? fence_diag_line(&d, line, sizeof(line)) : a->policy->name);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		return;
 	default:
@@ -258,6 +282,18 @@ static int ticks(void)
 	return fd;
 }
 
+/* SIGHUP: the policy again. 1: any other, the end. */
+static int on_signal(struct agent *a, int sig)
+{
+	struct signalfd_siginfo info;
+	struct fence_diag d = { 0 };
+
+	if (read(sig, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP)
+		return 1;
+	reload(a, &d);
+	return 0;
+}
+
 /* Until a signal, or the time is up. Returns why. */
 static const char *loop(struct agent *a, int control)
 {
@@ -271,7 +307,7 @@ static const char *loop(struct agent *a, int control)
 	for (;;) {
 		n = epoll_wait(ep, e, 8, busy || more ? 0 : -1);
 		for (i = 0; i < n; i++) {
-			if (e[i].data.fd == sig)
+			if (e[i].data.fd == sig && on_signal(a, sig))
 				return "signal";
 			if (e[i].data.fd == control)
 				on_control(a, control);

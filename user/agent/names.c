@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <crmfence/name.h>
+
 #include "agent/agent.h"
 
 #define WAYS 4
+#define KEPT 1024
 #define SETS (AGENT_NAMES / WAYS)
 
 struct entry {
@@ -21,6 +24,7 @@ struct entry {
 
 struct names {
 	uint64_t clock;
+	char *kept[KEPT]; /* owned; by hash: what sessions were given addresses for */
 	struct entry sets[SETS][WAYS];
 };
 
@@ -35,7 +39,36 @@ void agent_names_free(struct names *n)
 
 	for (i = 0; n && i < SETS * WAYS; i++)
 		free(n->sets[i / WAYS][i % WAYS].host);
+	for (i = 0; n && i < KEPT; i++)
+		free(n->kept[i]);
 	free(n);
+}
+
+static uint64_t hash_of(const char *host)
+{
+	struct fence_name name;
+
+	fence_name_init(&name);
+	for (; *host; host++)
+		fence_name_feed(&name, (uint8_t)*host);
+	return name.hash;
+}
+
+void agent_names_keep(struct names *n, const char *host)
+{
+	char **at = &n->kept[hash_of(host) % KEPT];
+
+	if (*at && !strcmp(*at, host))
+		return;
+	free(*at);
+	*at = strdup(host);
+}
+
+const char *agent_names_hashed(const struct names *n, uint64_t hash)
+{
+	const char *host = n->kept[hash % KEPT];
+
+	return host && hash_of(host) == hash ? host : NULL;
 }
 
 static size_t set_of(uint64_t exec, const uint8_t addr[16])

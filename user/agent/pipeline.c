@@ -71,6 +71,8 @@ static void on_dns(struct agent *a, const struct fence_rec_dns *r)
 
 	if (fence_wire_dns(r->msg, r->msg_len, &m) || !m.response || !m.name[0])
 		return;
+	if (r->learned)
+		agent_names_keep(a->names, m.name);
 	for (i = 0; i < m.count; i++) {
 		agent_names_learn(a->names, r->exec, m.addrs[i], m.name);
 		agent_names_learn(a->names, 0, m.addrs[i], m.name);

@@ -100,9 +100,26 @@ void agent_log_turn(struct agent *a, int final)
 			(unsigned long long)lost);
 }
 
+void agent_log_policy(struct agent *a)
+{
+	struct fence_json j;
+	char sha[65];
+	unsigned int i;
+
+	for (i = 0; i < 32; i++)
+		sprintf(sha + 2 * i, "%02x", a->policy->sha[i]);
+	agent_row(a, &j);
+	fence_json_str(&j, "file", a->policy->file);
+	fence_json_int(&j, "generation", (int64_t)a->generation);
+	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
+	fence_json_str(&j, "name", a->policy->name);
+	fence_json_str(&j, "sha256", sha);
+	agent_row_end(a, &j, "policy");
+	a->urgent = 1;
+}
+
 void agent_log_start(struct agent *a)
 {
-	char sha[65];
 	struct utsname u;
 	struct fence_json j;
 	const char *name;
@@ -115,15 +132,7 @@ void agent_log_start(struct agent *a)
 	fence_json_str(&j, "kernel", u.release);
 	fence_json_str(&j, "node", u.nodename);
 	agent_row_end(a, &j, "start");
-	for (i = 0; i < 32; i++)
-		sprintf(sha + 2 * i, "%02x", a->policy->sha[i]);
-	agent_row(a, &j);
-	fence_json_str(&j, "file", a->policy->file);
-	fence_json_int(&j, "generation", (int64_t)a->generation);
-	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
-	fence_json_str(&j, "name", a->policy->name);
-	fence_json_str(&j, "sha256", sha);
-	agent_row_end(a, &j, "policy");
+	agent_log_policy(a);
 	for (i = 0; (name = fence_kernel_sensor(i)); i++) {
 		agent_row(a, &j);
 		fence_json_str(&j, "name", name);

@@ -24,6 +24,7 @@ static const struct {
 	{ "flows", cmd_flows, "who sent what where" },
 	{ "tail", cmd_tail, "the same, as it happens" },
 	{ "why", cmd_why, "explain one flow or denial" },
+	{ "reload", cmd_reload, "have the agent read its policy again" },
 	{ "verify", cmd_verify, "recompute the log's hash chain" },
 	{ "policy", cmd_policy, "check, explain, decide, test a policy" },
 };
@@ -98,6 +99,29 @@ int cmd_status(int argc, char **argv)
 		if (e->valuedouble > 0 && strcmp(e->string, "denied"))
 			printf("trouble   %s: %.0f\n", e->string, e->valuedouble);
 	cJSON_Delete(s);
+	return 0;
+}
+
+int cmd_reload(int argc, char **argv)
+{
+	static const struct option longs[] = { { "control", 1, NULL, 'c' }, { NULL, 0, NULL, 0 } };
+	const char *control = FENCE_CONTROL_PATH;
+	static char text[FENCE_CONTROL_REPLY];
+	int c, err;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c != 'c')
+			return 2;
+		control = optarg;
+	}
+	err = fence_control_ask(control, FENCE_OP_RELOAD, NULL, text, sizeof(text));
+	if (err < 0) {
+		fprintf(stderr, "crmfence: the policy in force stays: %s\n",
+			*text ? text : strerror(-err));
+		return 2;
+	}
+	printf("policy \"%s\" is in force\n", text);
 	return 0;
 }
 

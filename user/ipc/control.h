@@ -22,7 +22,8 @@
 enum fence_control_op {
 	FENCE_OP_STATUS = 1, /* reply: one JSON object */
 	FENCE_OP_CONFINE, /* the asking process becomes a session of `tool`; reply: the session's id
-			     in hex */
+			     in hex, " monitor" behind it when nothing is blocked */
+	FENCE_OP_RELOAD, /* root: read the policy again; reply: its name, or why not */
 };
 
 struct fence_control_request {

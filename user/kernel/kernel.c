@@ -61,8 +61,8 @@ struct fence_kernel {
 };
 
 static const char *const map_names[FENCE_MAP_COUNT_] = {
-	"names",  "nets",     "services", "matches", "answers", "cgroups", "procs",   "sessions",
-	"config", "counters", "logged",	  "pulse",   "denied",	"ring",	   "denials",
+	"names",  "nets",     "services", "matches", "answers", "cgroups", "procs", "sessions",
+	"config", "counters", "logged",	  "pulse",   "tools",	"denied",  "ring",  "denials",
 };
 
 /* libbpf's last warning: the reason when a load fails. */

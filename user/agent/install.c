@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Policy into maps. A policy is built in the bank that is not in force, put in force by one word of
+ * the configuration, and only then does the old one's bank go. What DNS gave under the old policy
+ * is carried over where the new one allows it, so that nobody has to ask again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "base/addr.h"
+#include "base/cleanup.h"
+
+#define CARRIED_NS 60000000000ULL /* what is carried over is good for at least as long */
+
+static uint64_t fnv(const char *s, size_t n)
+{
+	uint64_t h = FENCE_FNV_BASIS;
+
+	while (n--)
+		h = fence_fnv(h, (uint8_t)*s++);
+	return h;
+}
+
+static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, uint8_t tool,
+		       uint8_t kind)
+{
+	struct fence_service_key k = { .port = port, .tool = tool | a->bank, .kind = kind };
+	uint32_t one = 1;
+
+	if (addr)
+		memcpy(k.addr, addr, 16);
+	return fence_kernel_put(a->kernel, FENCE_MAP_SERVICES, &k, &one);
+}
+
+/* resolv.conf(5): every nameserver line. */
+static int system_resolvers(struct agent *a)
+{
+	AUTO_FILE FILE *f = fopen("/etc/resolv.conf", "re");
+	char line[512], text[FENCE_ADDR_TEXT];
+	uint8_t addr[16];
+	int err = 0;
+
+	while (f && !err && fgets(line, sizeof(line), f))
+		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 &&
+		    !fence_addr_parse(text, addr))
+			err = put_service(a, addr, 53, 0, FENCE_SVC_RESOLVER);
+	return err;
+}
+
+static int put_services(struct agent *a)
+{
+	const struct fence_policy *p = a->policy;
+	size_t i, j;
+	int err = p->resolvers_system ? system_resolvers(a) : 0;
+
+	for (i = 0; !err && i < p->nresolvers; i++)
+		err = put_service(a, p->resolvers[i], 53, 0, FENCE_SVC_RESOLVER);
+	for (i = 0; !err && i < p->nproxies; i++)
+		if (p->proxies[i].is_addr)
+			err = put_service(a, p->proxies[i].addr, p->proxies[i].port, 0,
+					  FENCE_SVC_PROXY);
+	for (i = 0; !err && i < p->ntools; i++)
+		for (j = 0; !err && j < p->tools[i].nlocal; j++)
+			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
+					  FENCE_SVC_LOCAL);
+	for (i = 0; !err && i < p->ntools; i++)
+		for (j = 0; !err && j < p->tools[i].nunix; j++) {
+			const char *path = p->tools[i].unix_paths[j];
+			uint64_t hash = fnv(path, strlen(path));
+			uint8_t addr[16] = { 0 };
+
+			memcpy(addr, &hash, sizeof(hash));
+			err = put_service(a, addr, 0, (uint8_t)(i + 1), FENCE_SVC_UNIX);
+		}
+	return err;
+}
+
+static int put_match(struct agent *a, uint8_t tool, uint8_t index,
+		     const struct fence_policy_match *m)
+{
+	struct fence_match_rule r = { .tool = tool, .rule = index };
+	struct fence_match_key k = { .kind = m->kind, .bank = a->bank };
+	const char *leaf = strrchr(m->text, '/');
+
+	if (m->kind == FENCE_MATCH_UID)
+		k.value = m->uid;
+	else if (m->kind == FENCE_MATCH_CGROUP && leaf)
+		k.value =
+			fnv(leaf + 1,
+			    strlen(leaf +
+				   1)); /* the kernel sees one name; user space confirms the path */
+	else
+		k.value = fnv(m->text, strlen(m->text));
+	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
+		r.flags = FENCE_MATCH_CHECK;
+	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
+}
+
+static uint32_t config_flags(const struct fence_policy *p)
+{
+	uint32_t flags =
+		(p->monitor ? FENCE_CFG_MONITOR : 0u) | (p->quic_allow ? FENCE_CFG_QUIC : 0u);
+	size_t i, j;
+
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
+			if (p->tools[i].match[j].kind == FENCE_MATCH_NATIVE)
+				flags |= FENCE_CFG_NATIVE;
+			if (p->tools[i].match[j].kind == FENCE_MATCH_CGROUP)
+				flags |= FENCE_CFG_CGROUP;
+		}
+	return flags;
+}
+
+void agent_beat(struct agent *a)
+{
+	struct fence_pulse p = { .limit = (uint64_t)a->policy->heartbeat * 1000000000,
+				 .epoch = a->epoch };
+	struct timespec now;
+	uint32_t zero = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	p.beat = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	fence_kernel_put(a->kernel, FENCE_MAP_PULSE, &zero, &p);
+}
+
+static int put_policy(struct agent *a)
+{
+	const struct fence_policy *p = a->policy;
+	struct fence_answer net = { .until = ~0ULL };
+	size_t i, j;
+	int err = 0;
+
+	for (i = 0; !err && i < p->nnames; i++) {
+		struct fence_name_key key = p->names[i].key;
+
+		key.tool |= a->bank;
+		err = fence_kernel_put(a->kernel, FENCE_MAP_NAMES, &key, &p->names[i].rule);
+	}
+	for (i = 0; !err && i < p->nnets; i++) {
+		struct fence_net_key key = p->nets[i].key;
+
+		key.tool |= a->bank;
+		net.rule = p->nets[i].rule;
+		err = fence_kernel_put(a->kernel, FENCE_MAP_NETS, &key, &net);
+	}
+	for (i = 0; !err && i < p->ntools; i++)
+		for (j = 0; !err && j < p->tools[i].nmatch; j++)
+			err = put_match(a, (uint8_t)(i + 1), (uint8_t)j, &p->tools[i].match[j]);
+	return err ? err : put_services(a);
+}
+
+/* The bank that a policy key is of. */
+static uint8_t bank_of(enum fence_map map, const void *key)
+{
+	switch (map) {
+	case FENCE_MAP_NAMES:
+		return ((const struct fence_name_key *)key)->tool & FENCE_BANK;
+	case FENCE_MAP_NETS:
+		return ((const struct fence_net_key *)key)->tool & FENCE_BANK;
+	case FENCE_MAP_SERVICES:
+		return ((const struct fence_service_key *)key)->tool & FENCE_BANK;
+	case FENCE_MAP_MATCHES:
+		return ((const struct fence_match_key *)key)->bank & FENCE_BANK;
+	default:
+		return ((const struct fence_answer_key *)key)->tool & FENCE_BANK;
+	}
+}
+
+/* Take a bank's keys out of every policy map. */
+static int clear_bank(struct agent *a, uint8_t bank)
+{
+	static const enum fence_map maps[] = { FENCE_MAP_NAMES, FENCE_MAP_NETS, FENCE_MAP_SERVICES,
+					       FENCE_MAP_MATCHES, FENCE_MAP_ANSWERS };
+	union {
+		struct fence_name_key name;
+		uint8_t octets[sizeof(struct fence_name_key)];
+	} key, next;
+	size_t i;
+	int more, err;
+
+	for (i = 0; i < ARRAY_SIZE(maps); i++) {
+		more = !fence_kernel_next(a->kernel, maps[i], NULL, &next);
+		while (more) {
+			key = next;
+			more = !fence_kernel_next(a->kernel, maps[i], &key, &next);
+			if (bank_of(maps[i], &key) != bank)
+				continue;
+			err = fence_kernel_del(a->kernel, maps[i], &key);
+			if (err && err != -ENOENT)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static void put_answer(struct agent *a, struct fence_answer_key k, uint64_t name, uint16_t port,
+		       const struct fence_answer *v)
+{
+	k.name = name;
+	k.port = port;
+	k.tool = (k.tool & ~FENCE_BANK) | a->bank;
+	fence_kernel_put(a->kernel, FENCE_MAP_ANSWERS, &k, v);
+}
+
+/* What DNS gave for a name that the new policy allows too. */
+static void carry(struct agent *a, const struct fence_answer_key *k, const struct fence_answer *old)
+{
+	uint8_t tool = k->tool & (uint8_t)~FENCE_BANK;
+	const char *host = agent_names_hashed(a->names, k->name);
+	const struct fence_policy_name *n;
+	struct fence_answer v;
+	size_t i;
+
+	if (!host || tool > a->policy->ntools)
+		return;
+	n = fence_policy_find(a->policy, tool, host);
+	if (!n)
+		return;
+	v = (struct fence_answer){ .until = old->until,
+				   .rule = n->rule.id,
+				   .flags = n->rule.flags };
+	if (v.until < a->now + CARRIED_NS)
+		v.until = a->now + CARRIED_NS;
+	put_answer(a, *k, 0, 0, &v);
+	for (i = 0; i < n->rule.nports && i < FENCE_PORTS_MAX; i++) {
+		put_answer(a, *k, 0, n->rule.ports[i], &v);
+		put_answer(a, *k, k->name, n->rule.ports[i], &v);
+	}
+}
+
+static void carry_answers(struct agent *a, uint8_t from)
+{
+	struct fence_answer_key key, next;
+	struct fence_answer v;
+	int more = !fence_kernel_next(a->kernel, FENCE_MAP_ANSWERS, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !fence_kernel_next(a->kernel, FENCE_MAP_ANSWERS, &key, &next);
+		if (key.name && (key.tool & FENCE_BANK) == from &&
+		    !fence_kernel_get(a->kernel, FENCE_MAP_ANSWERS, &key, &v))
+			carry(a, &key, &v);
+	}
+}
+
+/*
+ * Tool ids are in processes and sockets that outlive a policy: a tool keeps its place, new ones
+ * come behind.
+ */
+static int put_tools(struct agent *a, struct fence_diag *d)
+{
+	const struct fence_policy *p = a->policy;
+	char name[FENCE_TOOL_NAME_MAX];
+	uint32_t id;
+	int err = 0;
+
+	for (id = 1; id <= FENCE_TOOL_MAX; id++)
+		if (!fence_kernel_get(a->kernel, FENCE_MAP_TOOLS, &id, name) && name[0] &&
+		    (id > p->ntools || strcmp(name, p->tools[id - 1].name)))
+			return fence_diag_set(d, -EINVAL, "$.tools",
+					      "tool %u was \"%.47s\", and its processes may still "
+					      "run: keep its place, and "
+					      "put new tools behind; to take it away, end the "
+					      "agent and `crmfence run "
+					      "--unpin`",
+					      id, name);
+	for (id = 1; !err && id <= p->ntools; id++)
+		err = fence_kernel_put(a->kernel, FENCE_MAP_TOOLS, &id, p->tools[id - 1].name);
+	return err;
+}
+
+static int put_config(struct agent *a, uint32_t kept)
+{
+	const struct fence_policy *p = a->policy;
+	struct fence_config c = { .magic = FENCE_MAGIC,
+				  .abi = FENCE_ABI,
+				  .flags = config_flags(p) | kept,
+				  .generation = a->generation,
+				  .cgroup = fence_kernel_cgroup(a->kernel),
+				  .ttl_floor = (uint64_t)p->ttl_floor * 1000000000,
+				  .ttl_ceiling = (uint64_t)p->ttl_ceiling * 1000000000 };
+	uint32_t zero = 0;
+
+	if (a->bank)
+		c.flags |= FENCE_CFG_BANK;
+	memcpy(c.policy, p->sha, 32);
+	return fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c);
+}
+
+/* a->policy into force, whatever was before. */
+static int swap(struct agent *a, struct fence_diag *d)
+{
+	struct fence_config old = { 0 };
+	uint32_t zero = 0;
+	uint8_t from;
+	int err, same;
+
+	fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &old);
+	from = old.flags & FENCE_CFG_BANK ? FENCE_BANK : 0;
+	same = old.magic == FENCE_MAGIC && !memcmp(old.policy, a->policy->sha, 32);
+	a->bank = same ? from : from ^ FENCE_BANK;
+	a->generation = old.generation + !same;
+	err = put_tools(a, d);
+	if (err < 0)
+		return err;
+	err = same ? 0 : clear_bank(a, a->bank);
+	if (!err)
+		err = put_policy(a);
+	if (!err && !same)
+		carry_answers(a, from);
+	if (!err)
+		err = put_config(a, old.flags & (FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW));
+	if (!err && !same)
+		clear_bank(a, from);
+	return err ? fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
+				    strerror(-err))
+		   : 0;
+}
+
+int agent_policy_install(struct agent *a, struct fence_diag *d)
+{
+	struct fence_pulse pulse;
+	uint32_t zero = 0;
+
+	if (!fence_kernel_get(a->kernel, FENCE_MAP_PULSE, &zero, &pulse))
+		a->epoch = pulse.epoch + 1; /* what an earlier agent left is of another */
+	a->swept = a->now;
+	agent_beat(a);
+	return swap(a, d);
+}
+
+int agent_policy_reload(struct agent *a, struct fence_diag *d)
+{
+	struct fence_policy *old = a->policy, *fresh = NULL;
+	int err = fence_policy_read(a->opt.policy, &fresh, d);
+
+	if (err < 0)
+		return err;
+	a->policy = fresh;
+	agent_flows_judge(a, 0); /* what is idle and forbidden now goes first */
+	err = swap(a, d);
+	if (err < 0) {
+		a->policy = old; /* its bank is still the one in force */
+		fence_policy_free(fresh);
+		return err;
+	}
+	agent_flows_judge(a, 1);
+	fence_policy_free(old);
+	agent_log_policy(a);
+	agent_beat(a);
+	return 0;
+}
