@@ -216,6 +216,68 @@ def reload(w):
     return bad
 
 
-ALONE = [reload, heartbeat, denial_flood, ring_full]
+def tamper(w):
+    """Root detaches a link, puts a program behind ours, takes a pin away, changes a rule: noticed in under a second, mended, in the log; and
+    a session that tries without pause gets nothing out meanwhile."""
+    import json
+    import subprocess
+    w.start("--quiet")
+    tok = token()
+    flood = w.dir + "/trying.py"
+    with open(flood, "w") as f:
+        f.write("import socket,sys,time\nend=time.time()+9\nwhile time.time()<end:\n"
+                " for what in (socket.SOCK_DGRAM,socket.SOCK_STREAM):\n"
+                "  try:\n   s=socket.socket(socket.AF_INET,what);s.settimeout(.2);s.connect(('%s',80));s.send(sys.argv[1].encode())\n"
+                "  except OSError: pass\n  finally: s.close()\n" % AI)
+    p = w.popen("python3", flood, tok)
+    time.sleep(1)
+    bad = []
+    links = json.loads(W.sh("bpftool", "-j", "link", "show").stdout)
+    inode = os.stat(w.cgroup).st_ino
+
+    def noticed(what, name, act):
+        before = len([r for r in w.rows("tamper")])
+        began = time.time()
+        act()
+        while time.time() - began < 3:
+            if any(r["what"] == what and name in r["name"] and r["mended"] for r in w.rows("tamper")[before:]):
+                break
+        took = time.time() - began
+        if took > 1.4:  # under a second, and the time to read the log
+            bad.append("%s of %s: %.1f s (%s)" % (what, name, took, w.rows("tamper")))
+
+    def detach(kind):
+        for x in links:
+            if x.get("cgroup_id") == inode and x.get("attach_type") == kind:
+                W.sh("bpftool", "link", "detach", "id", str(x["id"]))
+
+    noticed("detached", "packet_egress", lambda: detach("cgroup_inet_egress"))
+    noticed("detached", "sock_connect4", lambda: detach("cgroup_inet4_connect"))
+    noticed("unpinned", "link_sock_connect4"[5:], lambda: os.unlink(w.pins + "/link_sock_connect4"))
+    noticed("unpinned", "procs", lambda: os.unlink(w.pins + "/procs"))
+    floor = [W.BUILD + "/bench/floor", W.BUILD + "/bench/floor.bpf.o", w.cgroup]
+    held = []
+    noticed("foreign program behind", "sock_connect4", lambda: held.append(subprocess.Popen(floor, stdout=subprocess.DEVNULL)))
+    for f in held:
+        f.kill()
+        f.wait()
+    W.sh("bpftool", "map", "dump", "pinned", w.pins + "/services")
+    key = ["hex"] + ["0"] * 10 + ["ff", "ff"] + ["%x" % int(x) for x in AI.split(".")] + ["35", "0"]
+    for bank in ("0", "80"):
+        W.sh("bpftool", "map", "update", "pinned", w.pins + "/services", "key", *(key + [bank, "1"]), "value", "hex", "1", "0", "0", "0")
+    time.sleep(1)
+    if not any(r["what"] == "changed map" and r["mended"] for r in w.rows("tamper")):
+        bad.append("a rule that was put in: %s" % w.rows("tamper"))
+    if W.sh("bpftool", "map", "lookup", "pinned", w.pins + "/services", "key", *(key + ["80", "1"]), check=False).returncode == 0 and \
+            W.sh("bpftool", "map", "lookup", "pinned", w.pins + "/services", "key", *(key + ["0", "1"]), check=False).returncode == 0:
+        bad.append("the rule stayed in")
+    p.communicate(timeout=30)
+    if w.arrived(tok):
+        bad.append("LEAKED meanwhile: %s" % w.arrived(tok))
+    w.stop()
+    return bad
+
+
+ALONE = [tamper, reload, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

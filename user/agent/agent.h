@@ -96,6 +96,13 @@ struct agent {
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
+	struct fence_config
+		config; /* as written, without the flags that programs and sessions set */
+	uint64_t digest; /* of the policy in the maps */
+	uint64_t watched; /* boot time of the last look for tampering */
+	char exe[256]; /* the agent's own file */
+	uint64_t exe_ino;
+	int64_t exe_mtime;
 	uint8_t bank; /* 0 or FENCE_BANK: where the policy in force stands */
 	uint32_t epoch; /* of `denied` */
 	uint64_t swept; /* boot time of the last look at `denied` */
@@ -118,6 +125,13 @@ int agent_hash_file(const char *path, uint8_t out[32], uint64_t *size);
 int agent_policy_install(struct agent *a, struct fence_diag *d);
 int agent_policy_reload(struct agent *a,
 			struct fence_diag *d); /* read the file again; on error the old one stays */
+
+uint64_t agent_policy_digest(struct agent *a); /* over the policy's keys in force */
+int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
+
+/* watch.c */
+void agent_watch_init(struct agent *a);
+void agent_watch_turn(struct agent *a);
 
 /* confine.c */
 int agent_reconcile(struct agent *a);

@@ -289,11 +289,25 @@ static int put_config(struct agent *a, uint32_t kept)
 	if (a->bank)
 		c.flags |= FENCE_CFG_BANK;
 	memcpy(c.policy, p->sha, 32);
+	a->config = c;
+	a->config.flags &= ~(uint32_t)(FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW);
 	return fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c);
 }
 
-/* a->policy into force, whatever was before. */
-static int swap(struct agent *a, struct fence_diag *d)
+uint64_t agent_policy_digest(struct agent *a)
+{
+	return fence_kernel_digest(a->kernel, FENCE_MAP_NAMES, sizeof(struct fence_rule), bank_of,
+				   a->bank) +
+	       fence_kernel_digest(a->kernel, FENCE_MAP_NETS, sizeof(struct fence_answer), bank_of,
+				   a->bank) +
+	       fence_kernel_digest(a->kernel, FENCE_MAP_SERVICES, sizeof(uint32_t), bank_of,
+				   a->bank) +
+	       fence_kernel_digest(a->kernel, FENCE_MAP_MATCHES, sizeof(struct fence_match_rule),
+				   bank_of, a->bank);
+}
+
+/* a->policy into force, whatever was before; `force`: also when it seems to be the same. */
+static int swap(struct agent *a, int force, struct fence_diag *d)
 {
 	struct fence_config old = { 0 };
 	uint32_t zero = 0;
@@ -302,7 +316,7 @@ static int swap(struct agent *a, struct fence_diag *d)
 
 	fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &old);
 	from = old.flags & FENCE_CFG_BANK ? FENCE_BANK : 0;
-	same = old.magic == FENCE_MAGIC && !memcmp(old.policy, a->policy->sha, 32);
+	same = !force && old.magic == FENCE_MAGIC && !memcmp(old.policy, a->policy->sha, 32);
 	a->bank = same ? from : from ^ FENCE_BANK;
 	a->generation = old.generation + !same;
 	err = put_tools(a, d);
@@ -317,6 +331,7 @@ static int swap(struct agent *a, struct fence_diag *d)
 		err = put_config(a, old.flags & (FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW));
 	if (!err && !same)
 		clear_bank(a, from);
+	a->digest = agent_policy_digest(a);
 	return err ? fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
 				    strerror(-err))
 		   : 0;
@@ -331,7 +346,12 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 		a->epoch = pulse.epoch + 1; /* what an earlier agent left is of another */
 	a->swept = a->now;
 	agent_beat(a);
-	return swap(a, d);
+	return swap(a, 0, d);
+}
+
+int agent_policy_restore(struct agent *a, struct fence_diag *d)
+{
+	return swap(a, 1, d);
 }
 
 int agent_policy_reload(struct agent *a, struct fence_diag *d)
@@ -343,7 +363,7 @@ int agent_policy_reload(struct agent *a, struct fence_diag *d)
 		return err;
 	a->policy = fresh;
 	agent_flows_judge(a, 0); /* what is idle and forbidden now goes first */
-	err = swap(a, d);
+	err = swap(a, 0, d);
 	if (err < 0) {
 		a->policy = old; /* its bank is still the one in force */
 		fence_policy_free(fresh);

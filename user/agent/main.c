@@ -175,6 +175,7 @@ static int start(struct agent *a, struct fence_diag *d)
 		err = fence_kernel_attach(a->kernel, d);
 	if (err < 0)
 		return err;
+	agent_watch_init(a);
 	agent_log_start(a);
 	err = agent_reconcile(a);
 	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
@@ -246,6 +247,8 @@ static int turn(struct agent *a, int final)
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	agent_denials_turn(a, final);
 	agent_beat(a);
+	if (!final)
+		agent_watch_turn(a);
 	agent_flows_turn(a, final);
 	agent_sessions_turn(a, final);
 	agent_log_turn(a, final);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "kernel/internal.h"
 #include "answer.skel.h"
 #include "close.skel.h"
 #include "packet.skel.h"
@@ -39,28 +40,9 @@ static const struct {
 };
 
 #define SENSORS ARRAY_SIZE(sensors)
-#define LINKS_MAX 32
 #define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
 
-struct fence_kernel {
-	char pin_dir[200];
-	char cgroup[256];
-	int cgroup_fd;
-	struct bpf_object *objects[SENSORS]; /* owned */
-	struct bpf_link *links[LINKS_MAX]; /* owned */
-	size_t nlinks;
-	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
-	uint32_t key_size[FENCE_MAP_COUNT_];
-	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */
-	uint32_t budget; /* records of this drain still to be taken */
-	uint64_t drained; /* boot time up to which ring 0 has been read */
-	int adopted;
-	void (*each)(void *ctx, const struct fence_rec *r);
-	void *ctx;
-	uint64_t *bad;
-};
-
-static const char *const map_names[FENCE_MAP_COUNT_] = {
+const char *const fence_map_names[FENCE_MAP_COUNT_] = {
 	"names",  "nets",     "services", "matches", "answers", "cgroups", "procs", "sessions",
 	"config", "counters", "logged",	  "pulse",   "tools",	"denied",  "ring",  "denials",
 };
@@ -85,6 +67,13 @@ __attribute__((format(printf, 2, 0))) static int keep_warning(enum libbpf_print_
 int fence_kernel_has(const struct fence_kernel *k, unsigned int index)
 {
 	return index < SENSORS && k->objects[index];
+}
+
+uint64_t fence_inode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? 0 : st.st_ino;
 }
 
 const char *fence_kernel_sensor(unsigned int index)
@@ -268,6 +257,7 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 static int find_maps(struct fence_kernel *k)
 {
 	struct bpf_map *map;
+	char path[256];
 	size_t i, j;
 
 	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
@@ -275,7 +265,7 @@ static int find_maps(struct fence_kernel *k)
 		for (j = 0; j < SENSORS && k->maps[i] < 0; j++) {
 			if (!k->objects[j])
 				continue;
-			map = bpf_object__find_map_by_name(k->objects[j], map_names[i]);
+			map = bpf_object__find_map_by_name(k->objects[j], fence_map_names[i]);
 			if (!map)
 				continue;
 			k->maps[i] = bpf_map__fd(map);
@@ -283,6 +273,8 @@ static int find_maps(struct fence_kernel *k)
 		}
 		if (k->maps[i] < 0)
 			return -ENOENT;
+		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, fence_map_names[i]);
+		k->map_pins[i] = fence_inode_of(path);
 	}
 	return 0;
 }
@@ -376,10 +368,13 @@ static int attach_program(struct fence_kernel *k, struct bpf_program *prog, stru
 	if (is_cgroup && !access(path, F_OK)) {
 		link = bpf_link__open(path);
 		err = link ? bpf_link__update_program(link, prog) : -errno;
-		if (err)
-			bpf_link__disconnect(link), bpf_link__destroy(link);
-		else
+		if (!err)
 			goto keep;
+		bpf_link__disconnect(link);
+		bpf_link__destroy(link);
+		err = err == -ENOLINK ? 0 : err; /* somebody detached it: anew */
+	}
+	if (err) {
 		return fence_diag_set(
 			d, err, NULL,
 			"%s is pinned but cannot be updated: %s; `crmfence run --unpin` first",
@@ -399,6 +394,8 @@ static int attach_program(struct fence_kernel *k, struct bpf_program *prog, stru
 				      strerror(-err));
 	}
 keep:
+	k->programs[k->nlinks] = prog;
+	k->pins[k->nlinks] = fence_inode_of(path);
 	k->links[k->nlinks++] = link;
 	return 0;
 }
@@ -417,7 +414,7 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 			if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
 			    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
 				continue;
-			if (k->nlinks >= LINKS_MAX)
+			if (k->nlinks >= FENCE_LINKS_MAX)
 				return -E2BIG;
 			err = attach_program(k, prog, d);
 			if (err < 0)

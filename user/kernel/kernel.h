@@ -76,6 +76,17 @@ int fence_kernel_unpin(const char *pin_dir);
 /* Inode of the directory that the programs are attached at, for fence_config. */
 uint64_t fence_kernel_cgroup(const struct fence_kernel *k);
 
+/*
+ * Look after links, pins and their order; what is not as it was put is mended and told: what,
+ * which, 0 or the errno of mending it.
+ */
+typedef void fence_tampered(void *ctx, const char *what, const char *name, int err);
+void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx);
+
+/* A number over all keys and values of a hash or trie map whose key is of `bank`. */
+uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_t value_size,
+			     uint8_t (*bank_of)(enum fence_map map, const void *key), uint8_t bank);
+
 /* True when pins were there already. */
 int fence_kernel_adopted(const struct fence_kernel *k);
 

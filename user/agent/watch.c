@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Tamper evidence: what somebody with root changed under the agent is noticed within half a second,
+ * mended where it can be, a row, and a line for people.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+
+#define WATCH_NS 500000000ULL
+
+static void told(void *ctx, const char *what, const char *name, int err)
+{
+	struct agent *a = ctx;
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_bool(&j, "mended", !err);
+	fence_json_str(&j, "name", name);
+	fence_json_str(&j, "what", what);
+	agent_row_end(a, &j, "tamper");
+	a->urgent = 1;
+	agent_show_note(a, "TAMPERED: %s: %s%s", name, what,
+			err ? "; it could not be mended, restart the agent" : "; mended");
+}
+
+static void watch_config(struct agent *a)
+{
+	struct fence_config c;
+	struct fence_diag d = { 0 };
+	uint32_t zero = 0;
+
+	if (fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &c))
+		return;
+	c.flags &= ~(uint32_t)(FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW);
+	if (memcmp(&c, &a->config, sizeof(c)) || agent_policy_digest(a) != a->digest)
+		told(a, "changed map", "policy", agent_policy_restore(a, &d));
+}
+
+static void watch_binary(struct agent *a)
+{
+	struct stat st;
+
+	if (stat(a->exe, &st) || (st.st_ino == a->exe_ino && st.st_mtime == a->exe_mtime))
+		return;
+	a->exe_ino = st.st_ino;
+	a->exe_mtime = st.st_mtime;
+	told(a, "replaced binary", a->exe, 1);
+}
+
+void agent_watch_init(struct agent *a)
+{
+	ssize_t n = readlink("/proc/self/exe", a->exe, sizeof(a->exe) - 1);
+	struct stat st;
+
+	a->exe[n > 0 ? n : 0] = 0;
+	if (stat(a->exe, &st))
+		return;
+	a->exe_ino = st.st_ino;
+	a->exe_mtime = st.st_mtime;
+}
+
+void agent_watch_turn(struct agent *a)
+{
+	if (a->now - a->watched < WATCH_NS)
+		return;
+	a->watched = a->now;
+	fence_kernel_watch(a->kernel, told, a);
+	watch_config(a);
+	watch_binary(a);
+}

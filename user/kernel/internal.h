@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What kernel.c and watch.c share. */
+#ifndef FENCE_KERNEL_INTERNAL_H
+#define FENCE_KERNEL_INTERNAL_H
+
+#include <bpf/libbpf.h>
+
+#include "kernel/kernel.h"
+
+#define FENCE_LINKS_MAX 32
+#define FENCE_SENSORS_MAX 16
+
+struct fence_kernel {
+	char pin_dir[200];
+	char cgroup[256];
+	int cgroup_fd;
+	struct bpf_object *objects[FENCE_SENSORS_MAX]; /* owned */
+	struct bpf_link *links[FENCE_LINKS_MAX]; /* owned */
+	struct bpf_program *programs[FENCE_LINKS_MAX]; /* borrowed: of each link */
+	uint64_t pins[FENCE_LINKS_MAX]; /* inode of each link's pin */
+	uint64_t map_pins[FENCE_MAP_COUNT_];
+	size_t nlinks;
+	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
+	uint32_t key_size[FENCE_MAP_COUNT_];
+	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */
+	uint32_t budget; /* records of this drain still to be taken */
+	uint64_t drained; /* boot time up to which ring 0 has been read */
+	int adopted;
+	void (*each)(void *ctx, const struct fence_rec *r);
+	void *ctx;
+	uint64_t *bad;
+};
+
+extern const char *const fence_map_names[FENCE_MAP_COUNT_];
+
+uint64_t fence_inode_of(const char *path); /* 0: nothing is there */
+
+#endif

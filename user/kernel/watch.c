@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Is everything still where it was put? A link that was detached, a foreign program behind ours in
+ * the cgroup (it could overrule a verdict with bpf_set_retval), a pin that is gone: told and
+ * mended.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <crmfence/name.h>
+
+#include "kernel/internal.h"
+
+#define PROGRAMS 64 /* of one attach point that are looked at */
+
+/* The ids of the link's program and cgroup; cgroup 0: detached. */
+static int link_ids(const struct bpf_link *link, uint32_t *prog, uint64_t *cgroup)
+{
+	struct bpf_link_info info;
+	uint32_t len = sizeof(info);
+	int err;
+
+	memset(&info, 0, sizeof(info));
+	err = bpf_link_get_info_by_fd(bpf_link__fd(link), &info, &len);
+	if (err)
+		return err;
+	*prog = info.prog_id;
+	*cgroup = info.type == BPF_LINK_TYPE_CGROUP ? info.cgroup.cgroup_id : 1;
+	return 0;
+}
+
+/* Does a program stand behind ours? */
+static int overtaken(const struct fence_kernel *k, size_t i, uint32_t prog)
+{
+	uint32_t ids[PROGRAMS], n = PROGRAMS;
+
+	if (bpf_prog_query(k->cgroup_fd, bpf_program__expected_attach_type(k->programs[i]), 0, NULL,
+			   ids, &n))
+		return 0;
+	return n && ids[n - 1] != prog;
+}
+
+/* A new link first, which goes to the end; then the old one goes. */
+static int attach_anew(struct fence_kernel *k, size_t i, const char *path)
+{
+	struct bpf_link *link = bpf_program__attach_cgroup(k->programs[i], k->cgroup_fd);
+	int err;
+
+	if (!link)
+		return -errno;
+	unlink(path);
+	err = bpf_link__pin(link, path);
+	bpf_link__disconnect(k->links[i]); /* its pin is the new one's now */
+	bpf_link__destroy(k->links[i]);
+	k->links[i] = link;
+	k->pins[i] = fence_inode_of(path);
+	return err;
+}
+
+static void watch_link(struct fence_kernel *k, size_t i, fence_tampered *each, void *ctx)
+{
+	const char *name = bpf_program__name(k->programs[i]);
+	int is_cgroup = bpf_program__type(k->programs[i]) != BPF_PROG_TYPE_TRACING;
+	uint64_t cgroup = 1;
+	uint32_t prog = 0;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir, name);
+	if (link_ids(k->links[i], &prog, &cgroup))
+		return;
+	if (is_cgroup && !cgroup)
+		each(ctx, "detached", name, attach_anew(k, i, path));
+	else if (is_cgroup && overtaken(k, i, prog))
+		each(ctx, "foreign program behind", name, attach_anew(k, i, path));
+	else if (fence_inode_of(path) != k->pins[i]) {
+		unlink(path);
+		each(ctx, "unpinned", name, bpf_obj_pin(bpf_link__fd(k->links[i]), path));
+		k->pins[i] = fence_inode_of(path);
+	}
+}
+
+void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
+{
+	char path[256];
+	size_t i;
+
+	if (!fence_inode_of(k->pin_dir))
+		mkdir(k->pin_dir, 0700);
+	for (i = 0; i < k->nlinks; i++)
+		watch_link(k, i, each, ctx);
+	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
+		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, fence_map_names[i]);
+		if (fence_inode_of(path) == k->map_pins[i])
+			continue;
+		unlink(path);
+		each(ctx, "unpinned", fence_map_names[i], bpf_obj_pin(k->maps[i], path));
+		k->map_pins[i] = fence_inode_of(path);
+	}
+}
+
+uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_t value_size,
+			     uint8_t (*bank_of)(enum fence_map map, const void *key), uint8_t bank)
+{
+	static uint8_t key[512], next[512], value[512];
+	uint64_t sum = 0, h;
+	uint32_t i;
+	int more;
+
+	if (k->key_size[map] > sizeof(key) || value_size > sizeof(value))
+		return 0;
+	more = !bpf_map_get_next_key(k->maps[map], NULL, next);
+	while (more) {
+		memcpy(key, next, k->key_size[map]);
+		more = !bpf_map_get_next_key(k->maps[map], key, next);
+		if (bank_of(map, key) != bank || bpf_map_lookup_elem(k->maps[map], key, value))
+			continue;
+		h = FENCE_FNV_BASIS;
+		for (i = 0; i < k->key_size[map]; i++)
+			h = fence_fnv(h, key[i]);
+		for (i = 0; i < value_size; i++)
+			h = fence_fnv(h, value[i]);
+		sum += h; /* the order of a hash map is nobody's */
+	}
+	return sum;
+}
