@@ -115,9 +115,14 @@ evasion: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade
 	$(Q)python3 tests/evasion/run.py
 
-#: make vm       other kernels under QEMU: does the agent load there, is a session refused (root)
+#: make trials   a thousand times killed, stopped, restarted, replaced, reloaded, under load (root)
+trials: deps-test
+	$(Q)$(MAKE) --no-print-directory all clang
+	$(Q)python3 tests/e2e/trials.py $(TRIALS)
+
+#: make vm       other kernels under QEMU: the agent loads there, a session is refused, the evasion suite; build/vm.json (root)
 vm: deps-test
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade
 	$(Q)tests/vm/run
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
@@ -149,4 +154,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench evasion vm debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench evasion trials vm debug clang format install clean deps deps-test

@@ -86,6 +86,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return list();
+	machine(argc, argv);
 	if (argc == 3 && !strcmp(argv[1], "helper")) {
 		dir = argv[2];
 		helper();

@@ -35,5 +35,6 @@ int must(long result); /* result, or lost(errno) */
 int dial4(const char *addr, uint16_t port, int type, int proto);
 void post(int fd); /* one HTTP request with the token */
 void helper(void) __attribute__((noreturn));
+void machine(int argc, char **argv); /* returns when it is not asked for */
 
 #endif

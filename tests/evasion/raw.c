@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int way_arg(void);
@@ -121,25 +122,27 @@ static void link_layer(void)
 	struct sockaddr_ll a = { .sll_family = AF_PACKET,
 				 .sll_protocol = htons(ETH_P_IP),
 				 .sll_halen = 6 };
-	struct if_nameindex *i;
+	struct if_nameindex *name;
 	uint8_t p[256] = { 0 };
 	int fd = must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW, htons(ETH_P_IP))),
-	    one = 1;
+	    one = 1, i;
 	size_t n;
 
-	for (i = if_nameindex(); i && i->if_index; i++)
-		if (strcmp(i->if_name, "lo"))
-			a.sll_ifindex = (int)i->if_index;
+	for (name = if_nameindex(); name && name->if_index; name++)
+		if (strcmp(name->if_name, "lo"))
+			a.sll_ifindex = (int)name->if_index;
 	memset(a.sll_addr, 0xff, 6);
 	if (way_arg() == 2)
 		must(setsockopt(fd, SOL_PACKET, 20 /* PACKET_QDISC_BYPASS */, &one, sizeof(one)));
 	memset(p, 0xff, 6);
 	p[12] = 8;
 	n = packet(p + 14, AI4);
-	if (way_arg() == 1)
-		must(sendto(fd, p + 14, n, 0, (void *)&a, sizeof(a)));
-	else
-		must(sendto(fd, p, n + 14, 0, (void *)&a, sizeof(a)));
+	for (i = 0; i < 5; i++, usleep(10000)) { /* past the queues, a busy device drops */
+		if (way_arg() == 1)
+			must(sendto(fd, p + 14, n, 0, (void *)&a, sizeof(a)));
+		else
+			must(sendto(fd, p, n + 14, 0, (void *)&a, sizeof(a)));
+	}
 }
 
 /* A packet that comes in through a device of our own and is routed out. */
@@ -221,6 +224,15 @@ static void family(void)
 	usleep(10000);
 }
 
+/* The same with bits that the kernel does not look at, and a filter might. */
+static void family_high_bits(void)
+{
+	const struct family *f = &families[way_arg()];
+
+	must(syscall(SYS_socket, f->family | 1L << 32, f->type | 1L << 32, f->proto | 1L << 32));
+	usleep(10000);
+}
+
 const struct way raw_ways[] = {
 	{ "icmp-ping-socket", icmp4, 0, 'w', 'u' },
 	{ "icmp-raw", icmp4, 1, 'w', 'r' },
@@ -269,5 +281,7 @@ const struct way raw_ways[] = {
 	{ "mctp", family, 26, 's', 'u' },
 	{ "sctp6", family, 27, 's', 'u' },
 	{ "mptcp6", family, 28, 's', 'u' },
+	{ "vsock-high-bits", family_high_bits, 7, 's', 'u' },
+	{ "netlink-high-bits", family_high_bits, 14, 's', 'u' },
 	{ 0 },
 };

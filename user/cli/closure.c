@@ -140,31 +140,50 @@ static const int refused[] = {
 
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
+/* An int argument: the kernel looks at its low half alone, so the rule does too. */
+static struct scmp_arg_cmp is(unsigned int arg, uint32_t value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffff, .datum_b = value
+	};
+}
+
+static int refuse(scmp_filter_ctx f, int call, unsigned int n, const struct scmp_arg_cmp *when)
+{
+	return seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EPERM), call, n, when);
+}
+
 /*
  * socket(2): IPv4, IPv6 (what of them, the kernel programs decide), Unix, and of netlink the
- * routing table alone, which getaddrinfo(3) reads. Families beyond the list are refused between its
- * members.
+ * routing table alone, which getaddrinfo(3) reads. A family beyond the last, or with high bits, is
+ * none.
  */
 static int family_rules(scmp_filter_ctx f)
 {
+	struct scmp_arg_cmp beyond = { .arg = 0, .op = SCMP_CMP_GT, .datum_a = AF_MAX };
+	struct scmp_arg_cmp netlink[] = { is(0, AF_NETLINK),
+					  { .arg = 2, .op = SCMP_CMP_NE, .datum_a = 0 } };
 	unsigned int i, family;
-	int err = 0;
+	int err = refuse(f, SCMP_SYS(socket), 1, &beyond);
 
 	for (family = 0; !err && family <= AF_MAX; family++) {
+		struct scmp_arg_cmp one = is(0, family);
+
 		for (i = 0; i < ARRAY_SIZE(families) && families[i] != (int)family; i++)
 			;
 		if (i == ARRAY_SIZE(families))
-			err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-					       SCMP_A0_32(SCMP_CMP_EQ, family));
+			err = refuse(f, SCMP_SYS(socket), 1, &one);
 	}
-	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-				       SCMP_A0_32(SCMP_CMP_GT, AF_MAX));
-	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
-				       SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
-				       SCMP_A2_32(SCMP_CMP_NE, 0));
-	return err;
+	return err ? err : refuse(f, SCMP_SYS(socket), 2, netlink);
+}
+
+/* Characters pushed into a terminal are commands to the shell outside. */
+static int terminal_rules(scmp_filter_ctx f)
+{
+	struct scmp_arg_cmp push = is(1, TIOCSTI), select = is(1, TIOCLINUX);
+	int err = refuse(f, SCMP_SYS(ioctl), 1, &push);
+
+	return err ? err : refuse(f, SCMP_SYS(ioctl), 1, &select);
 }
 
 static int filter(void)
@@ -178,16 +197,11 @@ static int filter(void)
 	/* another calling convention would pass the rules by: it finds no system calls at all */
 	err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	for (i = 0; !err && i < ARRAY_SIZE(refused); i++)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+		err = refuse(f, refused[i], 0, NULL);
 	if (!err)
 		err = family_rules(f);
-	/* characters pushed into a terminal are commands to the shell outside */
 	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				       SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI));
-	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				       SCMP_A1_32(SCMP_CMP_EQ, TIOCLINUX));
+		err = terminal_rules(f);
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);

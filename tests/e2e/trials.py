@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent killed, stopped, restarted, replaced by another build, given its policy again, under eight processes of a session that try
+forbidden and allowed hosts without pause. Not one token at the sniffer, not one allowed call refused.
+
+usage: trials.py [N]; ends with "N passed, N failed, N skipped".
+"""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../world")
+import world as W  # noqa: E402
+
+TRIALS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+
+FORBIDDEN = """
+import socket, sys, time
+token = sys.argv[1].encode()
+n = 0
+while True:
+    for kind, port in ((socket.SOCK_DGRAM, 9999), (socket.SOCK_STREAM, 80)):
+        s = None
+        try:
+            s = socket.socket(socket.AF_INET, kind)
+            s.settimeout(1)
+            s.connect(("%s", port))
+            s.send(token)
+            print("SENT", flush=True)
+        except OSError:
+            pass
+        finally:
+            if s:
+                s.close()
+    n += 1
+    time.sleep(0.001)
+""" % W.AI
+
+ALLOWED = """
+import socket, ssl, sys, time
+ctx = ssl.create_default_context()
+n = 0
+while True:
+    what = "?"
+    try:
+        what = "name"
+        addr = socket.gethostbyname("acme.my.salesforce.com")
+        what = "connect"
+        s = socket.create_connection((addr, 443), 10)
+        what = "hello"
+        t = ctx.wrap_socket(s, server_hostname="acme.my.salesforce.com")
+        what = "call"
+        t.send(b"GET /quiet HTTP/1.1\\r\\nHost: acme.my.salesforce.com\\r\\nConnection: close\\r\\n\\r\\n")
+        if not t.recv(9999).startswith(b"HTTP/1.1 200"):
+            raise OSError(0, "answer")
+        t.close()
+    except OSError as e:
+        print("FAILED %s: %s" % (what, e), flush=True)
+    n += 1
+    if n % 50 == 0:
+        print("calls", n, flush=True)
+    time.sleep(0.02)
+"""
+
+
+class Trials:
+    def __init__(self, w):
+        self.w = w
+        self.builds = [b for b in (W.BUILD + "/crmfenced", W.BUILD + "/clang/crmfenced") if os.path.exists(b)]
+        w.start("--quiet", "--keep")
+        self.db = w.db
+
+    def begin(self, build=None):
+        w = self.w
+        if os.path.exists(w.control):
+            os.unlink(w.control)
+        out = open(w.dir + "/agent.log", "a")
+        w.agent = subprocess.Popen([build or self.builds[0], "--quiet", "--keep", "--policy", w.dir + "/policy.json", "--db", self.db, "--control", w.control,
+                                    "--cgroup", w.cgroup, "--pin-dir", w.pins], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        w.wait(lambda: os.path.exists(w.control) or w.agent.poll() is not None, "crmfenced")
+        if w.agent.poll() is not None:
+            raise RuntimeError("crmfenced ended: " + open(w.dir + "/agent.log").read()[-800:])
+
+    def end(self, sig):
+        self.w.agent.send_signal(sig)
+        self.w.agent.wait(20)
+
+    def kill(self):
+        self.end(signal.SIGKILL)
+        time.sleep(random.random() * 0.3)
+        self.begin()
+
+    def stop(self):
+        self.w.agent.send_signal(signal.SIGSTOP)
+        time.sleep(random.random())
+        self.w.agent.send_signal(signal.SIGCONT)
+
+    def restart(self):
+        self.end(signal.SIGTERM)
+        self.begin()
+
+    def upgrade(self):
+        self.end(signal.SIGTERM)
+        self.begin(random.choice(self.builds))
+
+    def reload(self):
+        p = self.w.dir + "/policy.json"
+        text = open(p).read()
+        with open(p, "w") as f:
+            f.write(text.replace('"ceiling": 60', '"ceiling": 61') if '"ceiling": 60' in text else text.replace('"ceiling": 61', '"ceiling": 60'))
+        self.w.agent.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+
+
+def main():
+    w = W.World()
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+    try:
+        t = Trials(w)
+        for name, text in (("forbidden", FORBIDDEN), ("allowed", ALLOWED)):
+            with open(w.dir + "/" + name + ".py", "w") as f:
+                f.write(text)
+        token = W.PREFIX + "%08x" % random.getrandbits(31)
+        logs = [open(w.dir + "/client-%d.log" % i, "w+") for i in range(8)]
+        clients = [w.popen("python3", w.dir + ("/forbidden.py" if i % 2 else "/allowed.py"), token, uid=0) for i in range(8)]
+        import threading
+        for p, log in zip(clients, logs):
+            threading.Thread(target=lambda p=p, log=log: [log.write(x) for x in p.stdout], daemon=True).start()
+        time.sleep(1.5)
+        kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload]
+        done = {}
+        for i in range(TRIALS):
+            act = random.choice(kinds)
+            act()
+            done[act.__name__] = done.get(act.__name__, 0) + 1
+            time.sleep(random.random() * 0.2)
+        time.sleep(1)
+        alive = [p.poll() is None for p in clients]
+        for p in clients:
+            p.kill()
+            p.wait()
+        time.sleep(2)
+        said = []
+        for log in logs:
+            log.flush()
+            log.seek(0)
+            said.append(log.read().split("\n"))
+        failed = [x for s in said for x in s if x.startswith(("FAILED", "SENT"))]
+        calls = sum(max([int(x.split()[1]) for x in s if x.startswith("calls")] or [0]) for s in said)
+        arrived = w.arrived(token)
+        whole = W.sh(W.BUILD + "/crmfence", "verify", "--db", t.db, check=False)
+        for name, bad in (("the clients live", not all(alive)), ("no forbidden packet", arrived), ("no allowed call refused", failed[:5]),
+                          ("allowed calls were made", calls < TRIALS and "%d calls" % calls), ("the log is whole", whole.returncode and whole.stdout)):
+            count["failed" if bad else "passed"] += 1
+            print("%s %s%s" % ("FAIL" if bad else "ok  ", name, ": %s" % (bad,) if bad else ""))
+        print("%d trials (%s), %d allowed calls, %d refused, %d forbidden packets" % (
+            TRIALS, ", ".join("%s %d" % x for x in sorted(done.items())), calls, len(failed), len(arrived)))
+        w.stop()
+    finally:
+        w.close()
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % count)
+    sys.exit(1 if count["failed"] else 0)
+
+
+main()
