@@ -20,7 +20,7 @@ CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
 $(B)/crmfence: LDLIBS += -lseccomp -lcap-ng
 
-SENSORS := proc sock packet answer close unix recon
+SENSORS := proc sock packet answer close unix guard modret recon
 SKELS := $(SENSORS:%=$(B)/skel/%.skel.h)
 LIB_SRC := $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)
@@ -36,7 +36,7 @@ $(B)/.lint: $(wildcard user/*/*.[ch] bpf/*.c bpf/lib/*.h include/crmfence/*.h to
 	$(Q)tools/check-includes && tools/check-style
 	$(Q)touch $@
 
-$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c bpf/lib/guards.h
 	@mkdir -p $(@D); echo "  BPF     $<"
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-unused-parameter \
 		-Iinclude -I/usr/include/$(TRIPLET) -MMD -MP -c $< -o $@

@@ -22,6 +22,7 @@ struct qstr {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct inode {
@@ -53,6 +54,7 @@ struct path {
 
 struct file {
 	struct path f_path;
+	unsigned int f_mode;
 	struct inode *f_inode;
 	void *private_data;
 };
@@ -121,9 +123,33 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	struct pid *sk_peer_pid;
+};
+
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
 };
 
 struct socket {

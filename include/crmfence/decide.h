@@ -28,6 +28,7 @@ enum fence_at {
 	FENCE_AT_DNS, /* a DNS question at egress */
 	FENCE_AT_STREAM, /* the first bytes of a TCP stream at egress */
 	FENCE_AT_ACCEPT, /* a connection from outside reaches a confined socket */
+	FENCE_AT_LOCAL, /* another process, by other than the network (tier A) */
 	FENCE_AT_UNIX, /* a Unix socket's peer, by its path */
 	FENCE_AT_MAX,
 };
@@ -144,6 +145,7 @@ enum fence_reason {
 	FENCE_R_ACCEPT, /* connection from outside */
 	FENCE_R_OVERFLOW, /* a table was full */
 	FENCE_R_UNIX, /* a Unix peer that the tool does not list */
+	FENCE_R_OTHER, /* a way to a process outside the session that is no network */
 	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
 	FENCE_R_MAX,
 };
@@ -267,6 +269,8 @@ FENCE_INLINE __u8 fence_decide_reason(const struct fence_facts *f)
 		return fence_decide_stream(f);
 	case FENCE_AT_ACCEPT:
 		return FENCE_R_ACCEPT;
+	case FENCE_AT_LOCAL:
+		return FENCE_R_OTHER;
 	case FENCE_AT_UNIX:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_UNIX;
 	default:

@@ -166,7 +166,7 @@ struct fence_pulse {
 	__u64 beat; /* CLOCK_MONOTONIC: a laptop that slept has not been silent */
 	__u64 limit; /* ns */
 	__u32 epoch; /* of `denied` */
-	__u32 spare;
+	__u32 probe; /* tgid of the agent while it tests itself; 0 */
 };
 
 /* One per process from the iterator at start; not a ring record. */

@@ -101,21 +101,26 @@ class Suite:
 OLD = "a kernel before 6.7 has no hook for Unix sockets: tier A, or a mount namespace, closes it"
 
 
-def open_why(name, flavour, release):
+TIER_A = {"file": FILES, "file-in-dev-shm": FILES}
+
+
+def open_why(name, flavour, release, tier):
     """Why this may stay open here; None: it may not."""
+    if tier != "B":
+        return TIER_A.get(name)
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])
     if version < (6, 7) and name.startswith("unix-"):
         return OLD
     return OPEN[flavour].get(name)
 
 
-def judge(name, flavour, bare, tried, twin, release=os.uname().release):
+def judge(name, flavour, bare, tried, twin, release=os.uname().release, tier="B"):
     """Outcome, and what is wrong with it."""
     leaked, said = tried[:2]
     if not bare[0]:
         return "no leak here", None
     if leaked:
-        why = open_why(name, flavour, release)
+        why = open_why(name, flavour, release, tier)
         return ("open: " + why, None) if why else ("LEAKED", "it leaked (%s)" % said)
     if not twin[0]:
         return "held", "the unconfined twin was harmed (%s)" % twin[1]

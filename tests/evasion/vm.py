@@ -13,6 +13,7 @@ import run as R  # noqa: E402
 
 kernel, console, out = sys.argv[1:4]
 text = open(console, errors="replace").read().replace("\r", "")
+tier = (re.findall(r"^TIER (\S+)", text, re.M) or ["?"])[0]
 seen = set(re.findall(r"^SEEN (\S+)", text, re.M))
 got = "\n".join(re.findall(r"^GOT (.*)", text, re.M))
 tried = {f: {} for f in ("bare", "exec", "match", "twin")}
@@ -27,8 +28,8 @@ with open(out, "a") as f:
                 print("FAIL %s (%s): was not run" % (name, flavour))
                 count["failed"] += 1
                 continue
-            outcome, wrong = R.judge(name, flavour, tried["bare"][name], tried[flavour][name], tried["twin"][name], kernel)
-            f.write(json.dumps({"name": name, "flavour": flavour, "kernel": kernel, "tier": "B", "uid": R.NOBODY if tried["bare"][name][2] == "u" else 0,
+            outcome, wrong = R.judge(name, flavour, tried["bare"][name], tried[flavour][name], tried["twin"][name], kernel, tier)
+            f.write(json.dumps({"name": name, "flavour": flavour, "kernel": kernel, "tier": tier, "uid": R.NOBODY if tried["bare"][name][2] == "u" else 0,
                                 "leaked_without": tried["bare"][name][0], "leaked_with": tried[flavour][name][0],
                                 "error": tried[flavour][name][1], "outcome": outcome, "control_ok": tried["twin"][name][0]}) + "\n")
             if wrong:
@@ -38,5 +39,6 @@ for name in ("tcp4", "tcp6", "udp4", "unix-stream", "packet-raw"):
     if not tried["bare"].get(name, (0,))[0]:
         count["failed"] += 1
         print("FAIL %s does not even leak bare: the machine is not as it should be; console in %s" % (name, console))
+print("tier " + tier)
 print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % count)
 sys.exit(1 if count["failed"] else 0)

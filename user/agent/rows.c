@@ -131,6 +131,7 @@ void agent_log_start(struct agent *a)
 	fence_json_bool(&j, "adopted", fence_kernel_adopted(a->kernel));
 	fence_json_str(&j, "kernel", u.release);
 	fence_json_str(&j, "node", u.nodename);
+	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
 	agent_row_end(a, &j, "start");
 	agent_log_policy(a);
 	for (i = 0; (name = fence_kernel_sensor(i)); i++) {
@@ -189,6 +190,7 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_str(&j, "policy", a->policy->name);
 	fence_json_str(&j, "policy_file", a->policy->file);
 	fence_json_int(&j, "sessions_live", (int64_t)live);
+	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
 	fence_json_int(&j, "uptime", (int64_t)((a->now - a->started) / 1000000000));
 	fence_json_int(&j, "would_deny", (int64_t)a->totals.would);
 	fence_json_close(&j);

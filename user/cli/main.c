@@ -86,12 +86,14 @@ int cmd_status(int argc, char **argv)
 		return 0;
 	}
 	s = cJSON_Parse(text);
-	printf("policy    %s (%s), %s\nuptime    %lld s\nsessions  %lld live\nflows     %lld, %lld "
+	printf("policy    %s (%s), %s\ntier      %s\nuptime    %lld s\nsessions  %lld live\nflows  "
+	       "   %lld, %lld "
 	       "denied, %lld would be\nlog       %s%s\n",
 	       cli_str(s, "policy"), cli_str(s, "mode"), cli_str(s, "policy_file"),
-	       (long long)cli_int(s, "uptime"), (long long)cli_int(s, "sessions_live"),
-	       (long long)cli_int(s, "flows"), (long long)cli_int(s, "denials"),
-	       (long long)cli_int(s, "would_deny"), cli_str(s, "db"),
+	       cli_str(s, "tier"), (long long)cli_int(s, "uptime"),
+	       (long long)cli_int(s, "sessions_live"), (long long)cli_int(s, "flows"),
+	       (long long)cli_int(s, "denials"), (long long)cli_int(s, "would_deny"),
+	       cli_str(s, "db"),
 	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"))
 		       ? ""
 		       : ", CANNOT BE WRITTEN: make room");

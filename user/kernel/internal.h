@@ -7,7 +7,7 @@
 
 #include "kernel/kernel.h"
 
-#define FENCE_LINKS_MAX 32
+#define FENCE_LINKS_MAX 64
 #define FENCE_SENSORS_MAX 16
 
 struct fence_kernel {
@@ -26,6 +26,7 @@ struct fence_kernel {
 	uint32_t budget; /* records of this drain still to be taken */
 	uint64_t drained; /* boot time up to which ring 0 has been read */
 	int adopted;
+	enum fence_tier tier;
 	void (*each)(void *ctx, const struct fence_rec *r);
 	void *ctx;
 	uint64_t *bad;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -19,6 +20,8 @@
 #include "kernel/internal.h"
 #include "answer.skel.h"
 #include "close.skel.h"
+#include "guard.skel.h"
+#include "modret.skel.h"
 #include "packet.skel.h"
 #include "proc.skel.h"
 #include "recon.skel.h"
@@ -32,11 +35,17 @@ static const struct {
 	const char *name;
 	const void *(*elf)(size_t *size);
 	int optional; /* the kernel may not know its hooks */
+	enum fence_tier tier; /* other than B: one of these is attached, the first that works */
 } sensors[] = {
-	{ "proc", proc_bpf__elf_bytes, 0 },	{ "sock", sock_bpf__elf_bytes, 0 },
-	{ "packet", packet_bpf__elf_bytes, 0 }, { "answer", answer_bpf__elf_bytes, 0 },
-	{ "close", close_bpf__elf_bytes, 0 },	{ "recon", recon_bpf__elf_bytes, 0 },
-	{ "unix", unix_bpf__elf_bytes, 1 },
+	{ "proc", proc_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "sock", sock_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "packet", packet_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "answer", answer_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "close", close_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "recon", recon_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "unix", unix_bpf__elf_bytes, 1, FENCE_TIER_B },
+	{ "guard", guard_bpf__elf_bytes, 1, FENCE_TIER_A1 },
+	{ "modret", modret_bpf__elf_bytes, 1, FENCE_TIER_A2 },
 };
 
 #define SENSORS ARRAY_SIZE(sensors)
@@ -360,7 +369,7 @@ static int attach_program(struct fence_kernel *k, struct bpf_program *prog, stru
 {
 	const char *name = bpf_program__name(prog);
 	enum bpf_prog_type type = bpf_program__type(prog);
-	int is_cgroup = type != BPF_PROG_TYPE_TRACING, err = 0;
+	int is_cgroup = type != BPF_PROG_TYPE_TRACING && type != BPF_PROG_TYPE_LSM, err = 0;
 	struct bpf_link *link = NULL;
 	char path[256];
 
@@ -400,27 +409,95 @@ keep:
 	return 0;
 }
 
-int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
+static int attach_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 {
 	struct bpf_program *prog;
+	int err;
+
+	bpf_object__for_each_program(prog, k->objects[i])
+	{
+		if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
+			continue;
+		if (k->nlinks >= FENCE_LINKS_MAX)
+			return -E2BIG;
+		err = attach_program(k, prog, d);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* A program may attach and never be called: make a call that only it refuses. */
+static int tier_works(struct fence_kernel *k)
+{
+	struct fence_pulse p;
+	uint32_t zero = 0;
+	int fd, err;
+
+	if (fence_kernel_get(k, FENCE_MAP_PULSE, &zero, &p))
+		return 0;
+	p.probe = (uint32_t)getpid();
+	fence_kernel_put(k, FENCE_MAP_PULSE, &zero, &p);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, FENCE_PROBE_PROTOCOL);
+	err = errno;
+	if (fd >= 0)
+		close(fd);
+	p.probe = 0;
+	fence_kernel_put(k, FENCE_MAP_PULSE, &zero, &p);
+	return fd < 0 && err == EPERM;
+}
+
+/* The best tier that works; what was attached on the way and does not is taken back. */
+static void attach_tier(struct fence_kernel *k)
+{
+	struct fence_diag d = { 0 };
+	size_t i, first;
+	char path[256];
+
+	for (i = 0; i < SENSORS; i++) {
+		if (sensors[i].tier == FENCE_TIER_B || !k->objects[i])
+			continue;
+		first = k->nlinks;
+		if (k->tier == FENCE_TIER_B && !attach_sensor(k, i, &d) && tier_works(k)) {
+			k->tier = sensors[i].tier;
+			continue;
+		}
+		while (k->nlinks > first) {
+			k->nlinks--;
+			snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir,
+				 bpf_program__name(k->programs[k->nlinks]));
+			unlink(path);
+			bpf_link__destroy(k->links[k->nlinks]);
+		}
+		bpf_object__close(k->objects[i]);
+		k->objects[i] = NULL;
+	}
+}
+
+enum fence_tier fence_kernel_tier(const struct fence_kernel *k)
+{
+	return k->tier;
+}
+
+const char *fence_tier_name(enum fence_tier tier)
+{
+	return tier == FENCE_TIER_A1 ? "A1" : tier == FENCE_TIER_A2 ? "A2" : "B";
+}
+
+int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
+{
 	size_t i;
 	int err;
 
 	for (i = 0; i < SENSORS; i++) {
-		if (!k->objects[i])
+		if (!k->objects[i] || sensors[i].tier != FENCE_TIER_B)
 			continue;
-		bpf_object__for_each_program(prog, k->objects[i])
-		{
-			if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
-			    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
-				continue;
-			if (k->nlinks >= FENCE_LINKS_MAX)
-				return -E2BIG;
-			err = attach_program(k, prog, d);
-			if (err < 0)
-				return err;
-		}
+		err = attach_sensor(k, i, d);
+		if (err < 0)
+			return err;
 	}
+	attach_tier(k);
 	return 0;
 }
 

@@ -77,6 +77,14 @@ int fence_kernel_unpin(const char *pin_dir);
 uint64_t fence_kernel_cgroup(const struct fence_kernel *k);
 
 /*
+ * What stands between a session and the rest of the machine, found out by a call that has to be
+ * refused. A1: BPF LSM; A2: fmod_ret on the same functions; B: neither.
+ */
+enum fence_tier { FENCE_TIER_B, FENCE_TIER_A1, FENCE_TIER_A2 };
+enum fence_tier fence_kernel_tier(const struct fence_kernel *k);
+const char *fence_tier_name(enum fence_tier tier);
+
+/*
  * Look after links, pins and their order; what is not as it was put is mended and told: what,
  * which, 0 or the errno of mending it.
  */

@@ -64,7 +64,8 @@ static int attach_anew(struct fence_kernel *k, size_t i, const char *path)
 static void watch_link(struct fence_kernel *k, size_t i, fence_tampered *each, void *ctx)
 {
 	const char *name = bpf_program__name(k->programs[i]);
-	int is_cgroup = bpf_program__type(k->programs[i]) != BPF_PROG_TYPE_TRACING;
+	enum bpf_prog_type type = bpf_program__type(k->programs[i]);
+	int is_cgroup = type != BPF_PROG_TYPE_TRACING && type != BPF_PROG_TYPE_LSM;
 	uint64_t cgroup = 1;
 	uint32_t prog = 0;
 	char path[256];

@@ -45,6 +45,9 @@ static const struct {
 	[FENCE_R_OVERFLOW] = { "overflow", "a table was full, and nothing could be proved" },
 	[FENCE_R_UNIX] = { "unix-peer", "a local process that the tool does not list, which could "
 					"pass the data on" },
+	[FENCE_R_OTHER] = { "other-process", "a way to a process outside the session that is no "
+					     "network: a family of "
+					     "sockets, a queue, memory, a signal, a key" },
 	[FENCE_R_SILENT] = { "agent-silent",
 			     "the agent has been silent for longer than the policy's "
 			     "\"heartbeat\"; nothing leaves until it is back" },
@@ -71,7 +74,7 @@ const char *fence_reason_sentence(uint8_t reason)
 
 NAMED(fence_action_name, "allow", "deny", "would-deny")
 NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns",
-      "stream", "accept", "unix")
+      "stream", "accept", "local", "unix")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")
 NAMED(fence_namefact_name, "none", "pending", "allowed", "refused", "absent", "malformed")
 NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec")

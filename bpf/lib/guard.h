@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Layer 6. Tier A: what is no network, at the security hooks. Built twice from this file: as BPF
+ * LSM (A1), and as fmod_ret on the functions that call the hooks (A2), for kernels whose `lsm=`
+ * lacks bpf. GUARD(hook, arguments) opens a program of either kind.
+ *
+ * The subject is the task. What belongs to its own session stays open to it.
+ */
+#ifndef FENCE_BPF_GUARD_H
+#define FENCE_BPF_GUARD_H
+
+#include "subject.h"
+
+#define EPERM 1
+#define SIG_INFO_KERNEL 1UL
+#define MQUEUE_MAGIC 0x19800202
+#define PIPEFS_MAGIC 0x50495045
+#define S_IFMT 0170000
+#define S_IFIFO 0010000
+#define FMODE_WRITE 2
+#define KEY_NEED_WRITE 3 /* enum key_need_perm, include/linux/key.h */
+#define AF_UNIX 1
+#define AF_NETLINK 16
+
+enum fence_guard {
+	FENCE_G_FAMILY = 1,
+	FENCE_G_UNIX,
+	FENCE_G_PTRACE,
+	FENCE_G_SIGNAL,
+	FENCE_G_IPC,
+	FENCE_G_KEY,
+	FENCE_G_FILE,
+	FENCE_G_TUN,
+	FENCE_G_BPF,
+	FENCE_G_RECEIVE,
+};
+
+/* A session's process asks for what it may not. 0, or -EPERM. */
+static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
+{
+	struct fence_facts f = { .at = FENCE_AT_LOCAL };
+	struct fence_sock none = { .rule = NO_RULE };
+	struct denial d = { .st = &none, .f = &f, .detail = (__u16)what };
+
+	facts_begin(&f);
+	if (who->overflow)
+		f.flags |= FENCE_F_OVERFLOW;
+	owner_set(&none, who);
+	d.v = judge(&f);
+	if (d.v.action == FENCE_ALLOW)
+		return 0;
+	deny_emit(&d, 0);
+	return d.v.action == FENCE_DENY ? -EPERM : 0;
+}
+
+static __always_inline int guard(enum fence_guard what)
+{
+	struct subject who;
+
+	subject_get(&who);
+	return subject_confined(&who, 0) ? guard_refuse(&who, what) : 0;
+}
+
+/* As guard(), but not between processes of one session. */
+static __always_inline int guard_other(enum fence_guard what, __u32 tgid)
+{
+	struct subject who;
+	struct fence_proc *other;
+
+	subject_get(&who);
+	if (!subject_confined(&who, 0) || tgid == who.tgid)
+		return 0;
+	other = bpf_map_lookup_elem(&procs, &tgid);
+	if (who.proc && other && other->session == who.proc->session)
+		return 0;
+	return guard_refuse(&who, what);
+}
+
+static __always_inline int guard_family(int family, int type, int protocol, int kern)
+{
+	struct fence_pulse *p;
+	__u32 zero = 0;
+
+	if (kern)
+		return 0;
+	if (protocol == FENCE_PROBE_PROTOCOL) {
+		p = bpf_map_lookup_elem(&pulse, &zero);
+		return p && p->probe == (__u32)(bpf_get_current_pid_tgid() >> 32) ? -EPERM : 0;
+	}
+	if (family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
+	    (family == AF_NETLINK && !protocol))
+		return 0;
+	return guard(FENCE_G_FAMILY);
+}
+
+/* Listed by its path, or of the same session. */
+static __always_inline int guard_unix(struct sock *other)
+{
+	struct fence_service_key key = { .kind = FENCE_SVC_UNIX };
+	struct unix_sock *u = (void *)other;
+	struct unix_address *a;
+	struct subject who;
+	char path[108] = {};
+	__u64 hash = FENCE_FNV_BASIS;
+	__u32 i;
+
+	subject_get(&who);
+	if (!subject_confined(&who, 0))
+		return 0;
+	a = BPF_CORE_READ(u, addr);
+	if (a && who.proc) {
+		bpf_probe_read_kernel(path, sizeof(path),
+				      (void *)a + bpf_core_field_offset(struct unix_address, name) +
+					      2);
+		for (i = 0; i < sizeof(path) && path[i]; i++)
+			hash = fence_fnv(hash, (__u8)path[i]);
+		key.tool = tool_key(who.proc->tool);
+		__builtin_memcpy(key.addr, &hash, 8);
+		if (path[0] && bpf_map_lookup_elem(&services, &key))
+			return 0;
+	}
+	return guard_other(FENCE_G_UNIX, BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr));
+}
+
+/* Message queues and FIFOs that have a name; pipes have none. */
+static __always_inline int guard_file(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u64 magic = BPF_CORE_READ(inode, i_sb, s_magic);
+
+	if (!(BPF_CORE_READ(file, f_mode) & FMODE_WRITE))
+		return 0;
+	if (magic == MQUEUE_MAGIC ||
+	    (magic != PIPEFS_MAGIC && (BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFIFO))
+		return guard(FENCE_G_FILE);
+	return 0;
+}
+
+#endif

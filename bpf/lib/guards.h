@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Layer 7. The programs of tier A, one a hook. The includer says of which kind. The last argument
+ * is what the hooks before said; theirs stands.
+ */
+#include "guard.h"
+
+char _license[] SEC("license") = "GPL";
+
+GUARD(socket_create, int family, int type, int protocol, int kern)
+{
+	return guard_family(family, type, protocol, kern);
+}
+
+GUARD(unix_stream_connect, struct sock *sock, struct sock *other, struct sock *newsk)
+{
+	return guard_unix(other);
+}
+
+GUARD(unix_may_send, struct socket *sock, struct socket *other)
+{
+	return guard_unix(BPF_CORE_READ(other, sk));
+}
+
+GUARD(ptrace_access_check, struct task_struct *child, unsigned int mode)
+{
+	return guard_other(FENCE_G_PTRACE, child->tgid);
+}
+
+GUARD(task_kill, struct task_struct *p, void *info, int sig, const void *cred)
+{
+	if ((unsigned long)info == SIG_INFO_KERNEL)
+		return 0;
+	return guard_other(FENCE_G_SIGNAL, p->tgid);
+}
+
+GUARD(msg_queue_msgsnd, void *perm, void *msg, int flags)
+{
+	return guard(FENCE_G_IPC);
+}
+
+GUARD(shm_shmat, void *perm, void *addr, int flags)
+{
+	return guard(FENCE_G_IPC);
+}
+
+GUARD(key_permission, void *key, const void *cred, int need)
+{
+	return need == KEY_NEED_WRITE ? guard(FENCE_G_KEY) : 0;
+}
+
+GUARD(file_open, struct file *file)
+{
+	return guard_file(file);
+}
+
+GUARD(tun_dev_create)
+{
+	return guard(FENCE_G_TUN);
+}
+
+GUARD(bpf, int cmd, void *attr, unsigned int size)
+{
+	return guard(FENCE_G_BPF);
+}

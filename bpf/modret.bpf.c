@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tier A2: fmod_ret on the functions that call the security hooks. */
+#define GUARD(hook, ...) \
+	SEC("fmod_ret/security_" #hook) \
+	int BPF_PROG(modret_##hook, ##__VA_ARGS__)
+#include "lib/guards.h"
