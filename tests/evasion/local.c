@@ -171,8 +171,10 @@ static void into_file(void)
 		 leaves[way_arg()]);
 	if (way_arg() != 2)
 		snprintf(path, sizeof(path), "%s/%s", dir, leaves[way_arg()]);
-	if (way_arg() == 3)
+	if (way_arg() == 3) {
+		unlink(path); /* of one who could make it, but not open it */
 		must(mkfifo(path, 0666));
+	}
 	fd = must(open(path, (way_arg() == 3 ? O_RDWR : O_WRONLY | O_CREAT) | O_NONBLOCK, 0666));
 	must(write(fd, token, strlen(token)));
 	usleep(200000);
