@@ -153,7 +153,9 @@ static void loopback_udp(void)
 static void listening(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(HELPER_PORT + 1) };
-	int fd = must(socket(AF_INET, SOCK_STREAM, 0)), c;
+	int fd = must(socket(AF_INET, SOCK_STREAM, 0)), c, one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 
 	must(bind(fd, (void *)&a, sizeof(a)));
 	must(listen(fd, 1));
