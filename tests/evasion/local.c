@@ -156,7 +156,6 @@ static void listening(void)
 	int fd = must(socket(AF_INET, SOCK_STREAM, 0)), c, one = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-
 	must(bind(fd, (void *)&a, sizeof(a)));
 	must(listen(fd, 1));
 	c = must(accept(fd, NULL, NULL));

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/ethernet.h>
@@ -122,15 +123,20 @@ static void link_layer(void)
 	struct sockaddr_ll a = { .sll_family = AF_PACKET,
 				 .sll_protocol = htons(ETH_P_IP),
 				 .sll_halen = 6 };
-	struct if_nameindex *name;
+	struct ifaddrs *list, *one_of;
+	char text[64];
 	uint8_t p[256] = { 0 };
 	int fd = must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW, htons(ETH_P_IP))),
 	    one = 1, i;
 	size_t n;
 
-	for (name = if_nameindex(); name && name->if_index; name++)
-		if (strcmp(name->if_name, "lo"))
-			a.sll_ifindex = (int)name->if_index;
+	must(getifaddrs(&list));
+	for (one_of = list; one_of; one_of = one_of->ifa_next)
+		if (one_of->ifa_addr && one_of->ifa_addr->sa_family == AF_INET &&
+		    inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)one_of->ifa_addr)->sin_addr,
+			      text, sizeof(text)) &&
+		    !strcmp(text, OWN4))
+			a.sll_ifindex = (int)if_nametoindex(one_of->ifa_name);
 	memset(a.sll_addr, 0xff, 6);
 	if (way_arg() == 2)
 		must(setsockopt(fd, SOL_PACKET, 20 /* PACKET_QDISC_BYPASS */, &one, sizeof(one)));
