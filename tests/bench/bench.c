@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -104,11 +105,14 @@ static void serve(const char *addr, const char *cert, const char *key)
 	size_t i;
 	int fd;
 
-	for (i = 0; i < 3; i++)
-		if (!fork())
+	for (i = 0; i < 4; i++) {
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* they end with the one that is known */
+		if (i < 3)
 			serve_stream(addr, ports[i]);
-	if (!fork())
 		serve_tls(addr, cert, key);
+	}
 	fd = listener(addr, UDP, SOCK_DGRAM);
 	puts("ready");
 	fflush(stdout);

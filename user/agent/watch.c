@@ -11,6 +11,7 @@
 #include "agent/agent.h"
 
 #define WATCH_NS 500000000ULL
+#define DIGEST_NS 900000000ULL /* the policy's maps: a system call a key */
 
 static void told(void *ctx, const char *what, const char *name, int err)
 {
@@ -69,6 +70,9 @@ void agent_watch_turn(struct agent *a)
 		return;
 	a->watched = a->now;
 	fence_kernel_watch(a->kernel, told, a);
-	watch_config(a);
+	if (a->now - a->digested >= DIGEST_NS) {
+		a->digested = a->now;
+		watch_config(a);
+	}
 	watch_binary(a);
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -498,6 +499,7 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 			return err;
 	}
 	attach_tier(k);
+	malloc_trim(0); /* loading needed the kernel's types, ten megabytes of them */
 	return 0;
 }
 
