@@ -20,8 +20,9 @@ CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
 $(B)/crmfence: LDLIBS += -lseccomp -lcap-ng
 
-SENSORS := proc sock packet answer close unix guard modret recon
-SKELS := $(SENSORS:%=$(B)/skel/%.skel.h)
+# What every kernel has is one object: libbpf reads the kernel's types once for each.
+CORE := proc sock packet answer close recon
+SKELS := $(patsubst %,$(B)/skel/%.skel.h,core unix guard modret)
 LIB_SRC := $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)
 CLI_SRC := $(wildcard user/cli/*.c)
@@ -40,6 +41,9 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c bpf/lib/guards.h
 	@mkdir -p $(@D); echo "  BPF     $<"
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-unused-parameter \
 		-Iinclude -I/usr/include/$(TRIPLET) -MMD -MP -c $< -o $@
+
+$(B)/bpf/core.bpf.o: $(CORE:%=$(B)/bpf/%.bpf.o)
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(B)/skel/%.skel.h: $(B)/bpf/%.bpf.o
 	@mkdir -p $(@D)

@@ -144,7 +144,7 @@ int answer_ingress(struct __sk_buff *skb)
 {
 	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
 	struct bpf_sock *sk = skb->sk;
-	struct denial d = { .f = &f };
+	struct told t = {};
 	struct fence_sock *st;
 	struct wire w = {};
 
@@ -166,11 +166,10 @@ int answer_ingress(struct __sk_buff *skb)
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
 	facts_begin(&f);
-	d.v = judge(&f);
+	t.v = judge(&f);
 	__builtin_memcpy(st->addr, w.addr, 16);
 	st->port = w.port;
-	d.st = st;
-	d.cookie = bpf_get_socket_cookie(skb);
-	deny_emit(&d, 0);
-	return d.v.action == FENCE_WOULD_DENY;
+	t.cookie = bpf_get_socket_cookie(skb);
+	deny_emit(st, &f, 0, &t);
+	return t.v.action == FENCE_WOULD_DENY;
 }

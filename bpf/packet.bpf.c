@@ -53,25 +53,30 @@ static long walk_step(__u32 i, void *ctx)
 
 /*
  * Walk what is new of this packet. Retransmits repeat octets that were walked before; a gap cannot
- * be, for what comes before it did not pass here. Returns octets walked so far in the packet,
- * negative when there is a gap.
+ * be, for what comes before it did not pass here; urgent data (RFC 6093) the receiver may leave out
+ * of what it reads: both are BAD.
  */
-static __always_inline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk,
-				       struct fence_sock *st, const struct wire *w)
+__weak __noinline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk,
+				  struct fence_sock *st, const struct wire *w)
 {
-	struct walk_cursor c = { .skb = skb, .walk = walk, .end = w->off + w->len };
+	struct walk_cursor c = { .skb = skb, .walk = walk };
 	__u32 known;
 
+	if (!walk || !st || !w)
+		return -1;
 	if (!(st->flags & FENCE_SK_SEQ)) {
 		st->next_seq = w->seq;
 		st->flags |= FENCE_SK_SEQ;
 	}
 	known = st->next_seq - w->seq - !!(w->tcp_flags & TCP_SYN);
-	if (known > 0x7fffffff)
-		return -1;
+	if (known > 0x7fffffff || w->tcp_flags & TCP_URG) {
+		walk->state = FENCE_WALK_BAD;
+		return 0;
+	}
 	if (known >= w->len)
 		return 0;
 	c.off = w->off + known;
+	c.end = w->off + w->len;
 	fence_loop(WALK_STEPS, walk_step, &c);
 	st->next_seq += c.off - (w->off + known);
 	return 0;
@@ -86,14 +91,34 @@ static __always_inline __u8 walk_stream(const struct fence_walk *walk)
 	return walk->tls || walk->state == FENCE_WALK_BAD ? FENCE_STREAM_TLS : FENCE_STREAM_NONE;
 }
 
-/* Turn what the walk found into facts. */
-static __always_inline void facts_stream(struct fence_facts *f, struct fence_sock *st,
-					 struct fence_walk *walk, struct fence_scratch *s)
+/* What the walk's name is to the policy: FENCE_NAME_ALLOWED with its rule in `st`, or why not. */
+static __always_inline __u8 stream_name(struct fence_facts *f, struct fence_sock *st,
+					const struct fence_walk *walk, __u16 port)
 {
-	int proxied = !!(st->flags & FENCE_SK_VIA_PROXY);
-	__u16 port = walk->proxy || proxied ? walk->port : st->port;
-	struct fence_rule *r;
+	struct fence_rule r = {};
+	int found = rule_find(st->tool, &walk->name, &r);
 
+	if (found < 0)
+		f->flags |= FENCE_F_OVERFLOW;
+	if (found <= 0 || r.flags & FENCE_RULE_ASK || !rule_has_port(&r, port))
+		return FENCE_NAME_REFUSED;
+	st->rule = r.id;
+	return FENCE_NAME_ALLOWED;
+}
+
+/* Turn what the walk found into facts. */
+__weak __noinline int facts_stream(struct fence_facts *f, struct fence_sock *st,
+				   struct fence_walk *walk)
+{
+	int proxied;
+	__u16 port;
+
+	if (!f || !st || !walk)
+		return -1;
+	proxied = !!(st->flags & FENCE_SK_VIA_PROXY);
+	port = walk->proxy || proxied ? walk->port : st->port;
+	f->flags = config_facts(
+		config_get()); /* no agent_silent(): asked before, and held, not broken */
 	f->addr = st->kind;
 	f->stream = walk_stream(walk);
 	if (st->flags & FENCE_SK_PLAIN)
@@ -103,44 +128,62 @@ static __always_inline void facts_stream(struct fence_facts *f, struct fence_soc
 	switch (walk->state) {
 	case FENCE_WALK_MORE:
 		f->name = FENCE_NAME_PENDING;
-		return;
+		return 0;
 	case FENCE_WALK_ABSENT:
 		f->name = FENCE_NAME_ABSENT;
-		return;
+		return 0;
 	case FENCE_WALK_NAME:
 	case FENCE_WALK_CONNECT:
 		break;
 	default:
 		f->name = FENCE_NAME_MALFORMED;
-		return;
+		return 0;
 	}
-	f->name = FENCE_NAME_REFUSED;
-	r = rule_find(st->tool, &walk->name, &s->key);
-	if (!r || r->flags & FENCE_RULE_ASK || !rule_has_port(r, port))
-		return;
-	f->name = FENCE_NAME_ALLOWED;
-	st->rule = r->id;
-	if (proxied ? st->name == walk->name.hash
-		    : !!answer_find(st->tool, st->addr, port, walk->name.hash))
+	f->name = stream_name(f, st, walk, port);
+	if (f->name == FENCE_NAME_ALLOWED &&
+	    (proxied ? st->name == walk->name.hash
+		     : !!answer_find(st->tool, st->addr, port, walk->name.hash)))
 		f->flags |= FENCE_F_NAME_AT;
+	return 0;
+}
+
+/* A packet's verdict, told when it is not to allow. 1: pass. */
+static __always_inline int refuse_packet(struct fence_sock *st, const struct fence_facts *f,
+					 const struct fence_name *name, struct told *t)
+{
+	t->v = judge(f);
+	if (t->v.action == FENCE_ALLOW)
+		return 1;
+	if (deny_emit(st, f, name, t))
+		st->flags |= FENCE_SK_UNTOLD;
+	return t->v.action == FENCE_WOULD_DENY;
 }
 
 /* What cannot be read cannot be proved. 1: pass. */
-static __always_inline int refuse_unread(const struct fence_sock *st, struct fence_facts *f,
-					 __u64 cookie)
+static __always_inline int refuse_unread(struct fence_sock *st, struct fence_facts *f, __u64 cookie)
 {
-	struct denial d = { .st = st, .f = f, .cookie = cookie };
+	struct told t = { .cookie = cookie };
 
 	f->flags |= FENCE_F_OVERFLOW;
-	d.v = judge(f);
-	deny_emit(&d, 0);
-	return d.v.action == FENCE_WOULD_DENY;
+	return refuse_packet(st, f, 0, &t);
 }
 
 static __always_inline void walk_end(struct bpf_sock *sk, struct fence_sock *st, __u8 phase)
 {
 	st->phase = phase;
 	bpf_sk_storage_delete(&walks, sk);
+}
+
+/* The facts about a packet's address. An own address reaches this machine however it is written. */
+static __always_inline void facts_packet(struct __sk_buff *skb, struct fence_facts *f,
+					 struct fence_sock *st, const __u8 *addr, __u16 port)
+{
+	st->rule = facts_addr(f, st->tool, (const struct octets16 *)addr, port);
+	if (skb->ifindex != LOOPBACK_IFINDEX || f->addr <= FENCE_ADDR_PROXY)
+		return;
+	f->addr = FENCE_ADDR_LOOPBACK;
+	if (service_has(0, port, st->tool, FENCE_SVC_LOCAL))
+		f->flags |= FENCE_F_PORT_OK;
 }
 
 /*
@@ -152,23 +195,44 @@ static __always_inline int stream_again(struct __sk_buff *skb, struct fence_sock
 	struct fence_facts f = { .at = FENCE_AT_STREAM,
 				 .proto = FENCE_IPPROTO_TCP,
 				 .name = FENCE_NAME_REFUSED };
-	struct denial d = { .st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb) };
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
+	__u32 now = generation();
 
-	facts_begin(&f);
-	st->generation = generation();
-	st->rule = facts_addr(&f, st->tool, st->addr, st->port);
+	f.flags = config_facts(config_get());
+	facts_packet(skb, &f, st, st->addr, st->port);
 	f.stream = st->name ? FENCE_STREAM_TLS : FENCE_STREAM_OTHER;
 	if (st->name && answer_find(st->tool, st->addr, st->port, st->name)) {
 		f.name = FENCE_NAME_ALLOWED;
 		f.flags |= FENCE_F_NAME_AT;
 	}
-	d.v = judge(&f);
-	if (d.v.action == FENCE_ALLOW)
-		return 1;
-	deny_emit(&d, 0);
-	if (d.v.action == FENCE_DENY)
+	st->kind = f.addr;
+	if (!refuse_packet(st, &f, 0, &t)) {
 		st->phase = FENCE_PH_DENIED;
-	return d.v.action != FENCE_DENY;
+		return 0;
+	}
+	st->generation = now;
+	return 1;
+}
+
+/* Refused, and perhaps the agent could not be told: once more, now that the sender tries again. */
+static __always_inline void stream_refused(struct __sk_buff *skb, struct fence_sock *st)
+{
+	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
+	struct told t = { .cookie = bpf_get_socket_cookie(skb), .v = { .action = FENCE_DENY } };
+
+	if (st->flags & FENCE_SK_UNTOLD && !deny_socket(st, &f, &t))
+		st->flags &= ~FENCE_SK_UNTOLD;
+}
+
+/* The CONNECT was good: next comes the hello inside it, for the port that CONNECT named. */
+static __always_inline void walk_inside(struct fence_sock *st, struct fence_walk *walk)
+{
+	__u16 port = walk->port;
+
+	st->name = walk->name.hash;
+	st->flags |= FENCE_SK_VIA_PROXY;
+	fence_walk_init(walk, 0);
+	walk->port = port;
 }
 
 /* The first bytes of a session's stream. 1: pass. */
@@ -176,64 +240,46 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 					  struct fence_sock *st, const struct wire *w)
 {
 	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
-	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
+	__u32 now = generation(); /* before the decision: what it takes of a newer one is judged
+				     again */
 	struct fence_walk *walk;
-	struct fence_verdict v;
-	struct fence_scratch *s;
 	__u32 round;
+	int pass;
 
-	f.flags = config_facts(config_get());
 	walk = bpf_sk_storage_get(&walks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	s = scratch_take();
-	if (!walk || !s) {
+	if (!walk) {
 		count(FENCE_C_SOCK_FULL);
-		if (s)
-			scratch_give(s);
-		return refuse_unread(st, &f, cookie);
+		f.flags = config_facts(config_get());
+		return refuse_unread(st, &f, t.cookie);
 	}
 	if (!walk->name.hash) /* new */
 		fence_walk_init(walk, st->kind == FENCE_ADDR_PROXY);
-	for (round = 0; round < 2; round++) {
-		/*
-		 * urgent data (RFC 6093): the receiver may leave an octet out that was walked here
-		 */
-		if (walk_packet(skb, walk, st, w) || w->tcp_flags & TCP_URG)
-			walk->state = FENCE_WALK_BAD;
-		facts_stream(&f, st, walk, s);
-		v = judge(&f);
-		if (v.reason != FENCE_R_PROXY_OK)
+	for (round = 0; round < 2;
+	     round++) { /* the hello may be in the very packet of its CONNECT */
+		walk_packet(skb, walk, st, w);
+		facts_stream(&f, st, walk);
+		t.v = judge(&f);
+		if (t.v.reason != FENCE_R_PROXY_OK)
 			break;
-		/* the CONNECT is good; now the hello inside it, which may be in this very packet */
-		name_emit(st, cookie, &f, v, &walk->name, walk->port, s);
-		st->name = walk->name.hash;
-		st->flags |= FENCE_SK_VIA_PROXY;
-		f.flags = config_facts(config_get());
-		{
-			__u16 port = walk->port;
-
-			fence_walk_init(walk, 0);
-			walk->port = port;
-		}
+		t.detail = walk->port;
+		name_emit(st, &f, &walk->name, &t);
+		t.detail = 0;
+		walk_inside(st, walk);
 	}
-	if (v.reason == FENCE_R_PENDING || v.reason == FENCE_R_PROXY_OK) {
-		scratch_give(s);
+	if (t.v.reason == FENCE_R_PENDING || t.v.reason == FENCE_R_PROXY_OK)
 		return 1;
+	pass = t.v.action != FENCE_DENY;
+	if (t.v.action == FENCE_ALLOW) {
+		name_emit(st, &f, &walk->name, &t);
+		if (!(st->flags & FENCE_SK_VIA_PROXY))
+			st->name = walk->state == FENCE_WALK_NAME ? walk->name.hash : 0;
+	} else if (deny_emit(st, &f, &walk->name, &t)) {
+		st->flags |= FENCE_SK_UNTOLD;
 	}
-	if (v.action == FENCE_ALLOW) {
-		name_emit(st, cookie, &f, v, &walk->name, 0, s);
-	} else {
-		struct denial d = {
-			.st = st, .f = &f, .name = &walk->name, .cookie = cookie, .v = v
-		};
-
-		deny_emit(&d, s);
-	}
-	scratch_give(s);
-	st->generation = generation();
-	if (v.action == FENCE_ALLOW && !(st->flags & FENCE_SK_VIA_PROXY))
-		st->name = walk->state == FENCE_WALK_NAME ? walk->name.hash : 0;
-	walk_end(sk, st, v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
-	return v.action != FENCE_DENY;
+	st->generation = now;
+	walk_end(sk, st, pass ? FENCE_PH_OPEN : FENCE_PH_DENIED);
+	return pass;
 }
 
 /* The first bytes of anybody else's stream: for the server name, and never again. */
@@ -244,8 +290,7 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 				 .proto = FENCE_IPPROTO_TCP,
 				 .stream = FENCE_STREAM_TLS };
 	struct fence_walk *walk;
-	struct fence_verdict v = fence_decide(&f);
-	struct fence_scratch *s;
+	struct told t = {};
 	__u8 first;
 
 	walk = bpf_sk_storage_get(&walks, sk, 0, 0);
@@ -259,16 +304,13 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 		}
 		fence_walk_init(walk, 0);
 	}
-	if (walk_packet(skb, walk, st, w))
-		walk->state = FENCE_WALK_BAD;
+	walk_packet(skb, walk, st, w);
 	if (walk->state == FENCE_WALK_MORE)
 		return 1;
 	if (walk->state == FENCE_WALK_NAME) {
-		s = scratch_take();
-		if (s) {
-			name_emit(st, bpf_get_socket_cookie(skb), &f, v, &walk->name, 0, s);
-			scratch_give(s);
-		}
+		t.cookie = bpf_get_socket_cookie(skb);
+		t.v = fence_decide(&f);
+		name_emit(st, &f, &walk->name, &t);
 	}
 	walk_end(sk, st, FENCE_PH_OPEN);
 	return 1;
@@ -282,6 +324,7 @@ static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_s
 					   struct fence_verdict v)
 {
 	struct fence_peer_key k = { .port = w->port };
+	struct told t = { .v = v };
 	__u8 one = 1;
 
 	st->tx += w->len;
@@ -299,7 +342,8 @@ static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_s
 		st->opened = bpf_ktime_get_boot_ns();
 		st->flags |= FENCE_SK_FLOW;
 	}
-	flow_emit(st, k.cookie, 0, f, v);
+	t.cookie = k.cookie;
+	flow_emit(st, f, &t);
 }
 
 /* Remember what was asked, so that its answer, and no other, is believed. */
@@ -322,6 +366,52 @@ static __always_inline int question_keep(struct __sk_buff *skb, const struct fen
 	return bpf_map_update_elem(&questions, &k, &q, BPF_ANY);
 }
 
+/* The question into s->dns. */
+__weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
+				    struct fence_scratch *s)
+{
+	struct fence_dns *d;
+	__u32 n;
+
+	if (!w || !s)
+		return -1;
+	d = &s->dns;
+	fence_name_init(&d->name);
+	d->bad = 1;
+	d->qtype = 0;
+	n = w->len;
+	if (!n || n > FENCE_DNS_ASK_MAX)
+		return 0;
+	n = ((n - 1) & 511) + 1;
+	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
+		fence_dns_ask(s->msg, n, d);
+	return 0;
+}
+
+/* What the question is to the policy; its rule into `r`. */
+static __always_inline void facts_question(struct fence_facts *f, struct fence_sock *st,
+					   const struct fence_dns *d, struct fence_rule *r)
+{
+	int found;
+
+	if (d->bad)
+		f->form = FENCE_FORM_BAD;
+	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA &&
+		 d->qtype != FENCE_DNS_CNAME)
+		f->form = FENCE_FORM_TYPE;
+	f->name = FENCE_NAME_MALFORMED;
+	if (fence_name_ok(&d->name)) {
+		found = rule_find(st->tool, &d->name, r);
+		if (found < 0)
+			f->flags |= FENCE_F_OVERFLOW;
+		f->name = found > 0 ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
+		if (found > 0)
+			st->rule = r->id;
+	} else if (!d->name.bad && d->name.label) {
+		f->name = FENCE_NAME_REFUSED; /* one label: a search list's try */
+	}
+}
+
 /* A session's question. 1: pass. */
 static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_sock *st,
 					    const struct wire *w)
@@ -329,59 +419,28 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 	struct fence_facts f = { .at = FENCE_AT_DNS,
 				 .proto = FENCE_IPPROTO_UDP,
 				 .addr = FENCE_ADDR_RESOLVER };
-	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
 	struct fence_scratch *s = scratch_take();
-	struct fence_rule *r = 0;
-	struct fence_verdict v;
-	struct fence_dns *d;
-	struct denial told;
-	__u32 n = w->len;
+	struct fence_rule r = {};
 
 	facts_begin(&f);
-	if (!s) {
-		return refuse_unread(st, &f, cookie);
-	}
-	d = &s->dns;
-	fence_name_init(&d->name);
-	d->bad = 1;
-	d->qtype = 0;
-	if (n && n <= FENCE_DNS_ASK_MAX) {
-		n = ((n - 1) & 511) + 1;
-		if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
-			fence_dns_ask(s->msg, n, d);
-	}
-	if (d->bad)
-		f.form = FENCE_FORM_BAD;
-	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA &&
-		 d->qtype != FENCE_DNS_CNAME)
-		f.form = FENCE_FORM_TYPE;
-	f.name = FENCE_NAME_MALFORMED;
-	if (fence_name_ok(&d->name)) {
-		r = rule_find(st->tool, &d->name, &s->key);
-		f.name = r ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
-		if (r)
-			st->rule = r->id;
-	} else if (!d->name.bad && d->name.label) {
-		f.name = FENCE_NAME_REFUSED; /* one label: a search list's try */
-	}
-	v = judge(&f);
-	if (v.action == FENCE_ALLOW) {
-		if (r && question_keep(skb, st, w, d, r))
+	if (!s)
+		return refuse_unread(st, &f, t.cookie);
+	question_read(skb, w, s);
+	facts_question(&f, st, &s->dns, &r);
+	t.v = judge(&f);
+	if (t.v.action == FENCE_ALLOW) {
+		if (question_keep(skb, st, w, &s->dns, &r))
 			count(FENCE_C_ANSWER_FULL);
-		datagram_count(skb, st, w, &f, v);
+		datagram_count(skb, st, w, &f, t.v);
 	} else {
 		__builtin_memcpy(st->addr, w->addr, 16);
 		st->port = w->port;
-		told = (struct denial){ .st = st,
-					.f = &f,
-					.name = &d->name,
-					.cookie = cookie,
-					.v = v,
-					.detail = d->qtype };
-		deny_emit(&told, s);
+		t.detail = s->dns.qtype;
+		deny_emit(st, &f, &s->dns.name, &t);
 	}
 	scratch_give(s);
-	return v.action != FENCE_DENY;
+	return t.v.action != FENCE_DENY;
 }
 
 /* ---- egress ---- */
@@ -391,44 +450,35 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 					  const struct wire *w, int known)
 {
 	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = w->proto };
-	struct fence_verdict v;
-	struct denial d;
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
+	__u32 now = generation();
 
 	facts_begin(&f);
 	f.addr = FENCE_ADDR_UNKNOWN;
 	st->rule = NO_RULE;
 	if (known && !w->odd)
-		st->rule = facts_addr(&f, st->tool, w->addr, w->port);
-	/* an own address reaches this machine however it is written */
-	if (skb->ifindex == LOOPBACK_IFINDEX && f.addr > FENCE_ADDR_PROXY) {
-		f.addr = FENCE_ADDR_LOOPBACK;
-		if (service_has(0, w->port, st->tool, FENCE_SVC_LOCAL))
-			f.flags |= FENCE_F_PORT_OK;
-	}
+		facts_packet(skb, &f, st, w->addr, w->port);
 	st->kind = f.addr;
-	v = judge(&f);
-	if (v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
+	t.v = judge(&f);
+	if (t.v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
 		__builtin_memcpy(st->addr, w->addr, 16);
 		st->port = w->port;
-		d = (struct denial){
-			.st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb), .v = v
-		};
-		deny_emit(&d, 0);
+		deny_emit(st, &f, 0, &t);
 		if (w->proto == FENCE_IPPROTO_TCP)
 			st->flags |= FENCE_SK_TOLD;
 	}
-	if (v.action == FENCE_DENY)
+	if (t.v.action == FENCE_DENY)
 		return 0;
 	if (w->proto == FENCE_IPPROTO_UDP) {
 		if (f.addr == FENCE_ADDR_RESOLVER)
 			return question_enforce(skb, st, w);
-		datagram_count(skb, st, w, &f, v);
+		datagram_count(skb, st, w, &f, t.v);
 		return 1;
 	}
 	__builtin_memcpy(st->addr, w->addr, 16);
 	st->port = w->port;
-	st->phase = v.reason == FENCE_R_PENDING ? FENCE_PH_WALK : FENCE_PH_OPEN;
-	st->generation = generation();
+	st->phase = t.v.reason == FENCE_R_PENDING ? FENCE_PH_WALK : FENCE_PH_OPEN;
+	st->generation = now;
 	st->name = 0;
 	st->flags &= ~(FENCE_SK_VIA_PROXY | FENCE_SK_PLAIN);
 	if (f.flags & FENCE_F_PLAIN_OK)
@@ -452,13 +502,13 @@ static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock 
 static __always_inline int packet_silent(struct __sk_buff *skb, struct fence_sock *st)
 {
 	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = st->proto, .addr = st->kind };
-	struct denial d = { .st = st, .f = &f, .cookie = bpf_get_socket_cookie(skb) };
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
 
 	facts_begin(&f);
-	d.v = judge(&f);
-	if (d.v.action != FENCE_ALLOW)
-		deny_emit(&d, 0);
-	return d.v.action != FENCE_DENY;
+	t.v = judge(&f);
+	if (t.v.action != FENCE_ALLOW)
+		deny_emit(st, &f, 0, &t);
+	return t.v.action != FENCE_DENY;
 }
 
 static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -478,7 +528,7 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 	}
 	if (w.tcp_flags & TCP_SYN)
 		stream_begin(sk, st, &w);
-	if (!w.len)
+	if (!w.len) /* nothing of the session's in it; to an address that was allowed */
 		return 1;
 	if (agent_silent())
 		return packet_silent(skb, st);
@@ -486,8 +536,10 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		return st->generation == generation() || st->flags & FENCE_SK_TOLD
 			       ? 1
 			       : stream_again(skb, st);
-	if (st->phase == FENCE_PH_DENIED)
+	if (st->phase == FENCE_PH_DENIED) {
+		stream_refused(skb, st);
 		return 0;
+	}
 	if (st->flags & FENCE_SK_TOLD)
 		return stream_observe(skb, sk, st, &w);
 	return stream_enforce(skb, sk, st, &w);

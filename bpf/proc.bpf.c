@@ -63,6 +63,20 @@ static long path_step(__u32 i, void *ctx)
 	return 0;
 }
 
+/* The path of a dentry in a mount, at the end of s->path; returns where it begins. */
+__weak __noinline __u32 path_read(__u64 dentry, __u64 mnt, struct fence_scratch *s)
+{
+	struct path_cursor c = { .dentry = (void *)dentry,
+				 .mnt = (void *)mnt,
+				 .off = 2 * FENCE_PATH_MAX };
+
+	if (!s)
+		return c.off;
+	c.buf = s->path;
+	fence_loop(PATH_STEPS, path_step, &c);
+	return c.off;
+}
+
 struct hash_cursor {
 	const char *text;
 	__u64 hash;
@@ -81,6 +95,18 @@ static long hash_step(__u32 i, void *ctx)
 	return 0;
 }
 
+/* Of the octets from `off` up to `end` of s->path, or s->arg. */
+__weak __noinline __u64 text_hash(const struct fence_scratch *s, int arg, __u32 off, __u32 end)
+{
+	struct hash_cursor c = { .hash = FENCE_FNV_BASIS, .off = off, .end = end };
+
+	if (!s)
+		return 0;
+	c.text = arg ? s->arg : s->path;
+	fence_loop(FENCE_PATH_MAX, hash_step, &c);
+	return c.hash;
+}
+
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
 {
 	struct fence_match_key k = { .value = value, .kind = kind, .bank = tool_key(0) };
@@ -97,13 +123,10 @@ static __always_inline struct fence_match_rule *match_cgroup(struct task_struct 
 	__u32 i;
 
 	for (i = 0; i < CGROUP_STEPS && cg; i++) {
-		struct hash_cursor c = { .text = s->arg, .hash = FENCE_FNV_BASIS };
 		long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
 
 		if (n > 1) {
-			c.end = (__u32)n - 1;
-			fence_loop(256, hash_step, &c);
-			r = match_find(FENCE_MATCH_CGROUP, c.hash);
+			r = match_find(FENCE_MATCH_CGROUP, text_hash(s, 1, 0, (__u32)n - 1));
 			if (r)
 				return r;
 		}
@@ -135,9 +158,7 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 	__u32 i;
 
 	for (i = 0; i < 3; i++) {
-		struct hash_cursor c = { .text = s->arg,
-					 .hash = FENCE_FNV_BASIS,
-					 .off = sizeof(CHROME_ORIGIN) - 1 };
+		const __u32 id = sizeof(CHROME_ORIGIN) - 1;
 		struct fence_match_rule *r;
 		long n;
 
@@ -151,9 +172,7 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 		at += n;
 		if (!i || !is_origin(s->arg))
 			continue;
-		c.end = c.off + 32;
-		fence_loop(32, hash_step, &c);
-		r = match_find(FENCE_MATCH_NATIVE, c.hash);
+		r = match_find(FENCE_MATCH_NATIVE, text_hash(s, 1, id, id + 32));
 		if (r)
 			return r;
 	}
@@ -167,15 +186,11 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 static __always_inline struct fence_match_rule *
 match_task(struct task_struct *task, struct fence_scratch *s, __u32 off, __u32 uid, __u8 *how)
 {
-	struct hash_cursor c = {
-		.text = s->path, .hash = FENCE_FNV_BASIS, .off = off, .end = 2 * FENCE_PATH_MAX
-	};
 	struct fence_config *cfg = config_get();
 	struct fence_match_rule *r;
 
-	fence_loop(FENCE_PATH_MAX, hash_step, &c);
 	*how = FENCE_MATCH_EXE;
-	r = match_find(FENCE_MATCH_EXE, c.hash);
+	r = match_find(FENCE_MATCH_EXE, text_hash(s, 0, off, 2 * FENCE_PATH_MAX));
 	if (r)
 		return r;
 	if (cfg && cfg->flags & FENCE_CFG_NATIVE) {
@@ -355,8 +370,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct fence_scratch *s = scratch_take();
-	struct path_cursor c = { .off = 2 * FENCE_PATH_MAX };
-	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid();
+	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off;
 	struct fence_match_rule *m = 0;
 	struct fence_proc fresh = {}, *p;
 	__u8 how = FENCE_MATCH_NONE;
@@ -374,12 +388,10 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY);
 		return 0;
 	}
-	c.dentry = BPF_CORE_READ(bprm, file, f_path.dentry);
-	c.mnt = BPF_CORE_READ(bprm, file, f_path.mnt);
-	c.buf = s->path;
-	fence_loop(PATH_STEPS, path_step, &c);
+	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
+			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
 	if (!fresh.session)
-		m = match_task(task, s, c.off, uid, &how);
+		m = match_task(task, s, off, uid, &how);
 	if (m) {
 		fresh.session = fresh.exec;
 		fresh.tool = m->tool;
@@ -389,7 +401,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	}
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
 		count(FENCE_C_PROC_FULL);
-	exec_emit(task, bprm, s, &fresh, c.off, before, uid, m, how);
+	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
 	scratch_give(s);
 	return 0;
 }

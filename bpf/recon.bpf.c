@@ -99,8 +99,10 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 		st->flags |= FENCE_SK_FLOW;
 		{
 			struct fence_facts f = { .at = FENCE_AT_NONE, .proto = FENCE_IPPROTO_TCP };
+			struct told t = { .cookie = bpf_get_socket_cookie(sk),
+					  .v = fence_decide(&f) };
 
-			flow_emit(st, bpf_get_socket_cookie(sk), 0, &f, fence_decide(&f));
+			flow_emit(st, &f, &t);
 		}
 	}
 	return 0;

@@ -52,12 +52,13 @@ int sock_create(struct bpf_sock *sk)
 static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *addr, __u8 at)
 {
 	struct fence_facts f = { .at = at, .proto = (__u8)ctx->protocol };
-	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct told t = { .cookie = bpf_get_socket_cookie(ctx) };
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	struct bpf_sock *sk = ctx->sk;
-	struct fence_verdict v;
 	struct fence_sock *st;
 	struct subject s;
+	__u32 now = generation(); /* before the decision: what it takes of a newer one is judged
+				     again */
 	int confined;
 
 	if (!sk)
@@ -81,24 +82,19 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		facts_begin(&f);
 		if (s.overflow)
 			f.flags |= FENCE_F_OVERFLOW;
-		st->rule = facts_addr(&f, st->tool, addr, port);
+		st->rule = facts_addr(&f, st->tool, (const struct octets16 *)addr, port);
 		st->kind = f.addr;
 	}
-	v = judge(&f);
-	if (f.proto == FENCE_IPPROTO_TCP || v.action != FENCE_ALLOW) {
+	t.v = judge(&f);
+	if (f.proto == FENCE_IPPROTO_TCP || t.v.action != FENCE_ALLOW) {
 		__builtin_memcpy(st->addr, addr, 16);
 		st->port = port;
+		t.netns = bpf_get_netns_cookie(ctx);
 	}
-	if (v.action != FENCE_ALLOW) {
-		struct denial d = { .st = st,
-				    .f = &f,
-				    .cookie = cookie,
-				    .netns = bpf_get_netns_cookie(ctx),
-				    .v = v };
-
-		deny_emit(&d, 0);
+	if (t.v.action != FENCE_ALLOW) {
+		deny_emit(st, &f, 0, &t);
 		st->flags |= FENCE_SK_TOLD;
-		if (!pass(v))
+		if (!pass(t.v))
 			return 0;
 	}
 	if (f.proto != FENCE_IPPROTO_TCP)
@@ -107,13 +103,13 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 	st->flags = (st->flags & (FENCE_SK_TOLD | FENCE_SK_SEQ)) | FENCE_SK_FLOW;
 	if (f.flags & FENCE_F_PLAIN_OK)
 		st->flags |= FENCE_SK_PLAIN;
-	if (v.action == FENCE_ALLOW)
+	if (t.v.action == FENCE_ALLOW)
 		st->flags &= ~FENCE_SK_TOLD;
 	st->name = 0;
-	st->generation = generation();
-	st->phase = v.reason == FENCE_R_ADDR_OK || v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
-										: FENCE_PH_WALK;
-	flow_emit(st, cookie, bpf_get_netns_cookie(ctx), &f, v);
+	st->generation = now;
+	st->phase = t.v.reason == FENCE_R_ADDR_OK || t.v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
+										    : FENCE_PH_WALK;
+	flow_emit(st, &f, &t);
 	return 1;
 }
 

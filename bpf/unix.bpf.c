@@ -67,8 +67,8 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 	struct fence_facts f = { .at = FENCE_AT_UNIX };
 	struct fence_service_key key = { .kind = FENCE_SVC_UNIX };
 	struct fence_sock none = { .rule = NO_RULE, .family = 1 };
-	struct denial d = { .st = &none, .f = &f };
 	struct fence_scratch *s;
+	struct told t = {};
 	struct subject who;
 
 	subject_get(&who);
@@ -77,22 +77,21 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 	owner_set(&none, &who);
 	facts_begin(&f);
 	s = scratch_take();
-	if (!s || who.overflow) {
+	if (who.overflow || !s)
 		f.flags |= FENCE_F_OVERFLOW;
-	} else {
+	if (s) {
 		peer_read(ctx, &s->dns.name);
-		d.name = &s->dns.name;
 		key.tool = tool_key(none.tool);
 		__builtin_memcpy(key.addr, &s->dns.name.hash, 8);
 		if (s->dns.name.len && bpf_map_lookup_elem(&services, &key))
 			f.flags |= FENCE_F_PORT_OK;
 	}
-	d.v = judge(&f);
-	if (d.v.action != FENCE_ALLOW)
-		deny_emit(&d, s);
+	t.v = judge(&f);
+	if (t.v.action != FENCE_ALLOW)
+		deny_emit(&none, &f, s ? &s->dns.name : 0, &t);
 	if (s)
 		scratch_give(s);
-	return pass(d.v);
+	return pass(t.v);
 }
 
 SEC("cgroup/connect_unix")

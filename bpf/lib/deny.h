@@ -16,16 +16,6 @@ static __always_inline int deny_each(const struct fence_facts *f)
 	       (f->at == FENCE_AT_STREAM || f->at == FENCE_AT_PACKET);
 }
 
-static __always_inline void deny_send(struct fence_rec_flow *r, __u32 len, struct fence_denial *in)
-{
-	if (!bpf_ringbuf_output(&denials, r, len, BPF_RB_FORCE_WAKEUP)) {
-		if (in)
-			in->told = 1;
-	} else if (!in) {
-		count(FENCE_C_RING_LOST_DENY);
-	}
-}
-
 /* Count it. The entry, new or old; NULL when there is no room for it. */
 static __always_inline struct fence_denial *deny_count(const struct fence_denial_key *k,
 						       const struct fence_denial *fresh, int *again)
@@ -54,86 +44,101 @@ static __always_inline __u32 deny_epoch(void)
 	return p ? p->epoch : 0;
 }
 
-struct denial {
-	const struct fence_sock *st;
-	const struct fence_facts *f;
-	const struct fence_name *name; /* NULL: none */
-	__u64 cookie;
-	__u64 netns;
-	struct fence_verdict v;
-	__u16 detail;
-	__u16 level;
-};
-
-static __always_inline void deny_fill(struct fence_rec_flow *r, const struct denial *d, __u32 n)
+static __always_inline void deny_fill(struct fence_rec_flow *r, const struct fence_sock *st,
+				      const struct fence_facts *f, const struct told *t, __u32 n)
 {
 	rec_init(&r->h, FENCE_K_DENY, sizeof(*r) + n, 1);
-	flow_fill(r, d->st, d->cookie, d->f, d->v);
-	r->netns = d->netns;
-	r->detail = d->detail;
-	r->level = d->level;
+	flow_fill(r, st, f, t);
 	r->name_len = (__u16)n;
 }
 
 /* No room to count in: through the ring alone. */
-static __always_inline void deny_bare(const struct denial *d)
+static __always_inline int deny_bare(const struct fence_sock *st, const struct fence_facts *f,
+				     const struct told *t, __u8 flags)
 {
 	struct fence_rec_flow *r = bpf_ringbuf_reserve(&denials, sizeof(*r), 0);
 
-	if (!r) {
-		count(FENCE_C_RING_LOST_DENY);
-		return;
-	}
-	deny_fill(r, d, 0);
+	if (!r)
+		return -1;
+	deny_fill(r, st, f, t, 0);
+	r->h.flags |= flags;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
+	return 0;
 }
 
-/* `s`: scratch room that the caller has, or NULL. */
-static __always_inline void deny_emit(const struct denial *d, struct fence_scratch *s)
+/* Into the entry, and, the first time or for its socket's sake, into the ring. */
+static __always_inline int deny_room(struct fence_scratch *s, const struct fence_sock *st,
+				     const struct fence_facts *f, const struct fence_name *name,
+				     const struct told *t)
 {
-	struct fence_scratch *own = s ? 0 : scratch_take();
 	struct fence_denial_key k = {
-		.session = d->st->session,
-		.exec = d->st->exec,
-		.name = d->name ? d->name->hash : 0,
+		.session = st->session,
+		.exec = st->exec,
+		.name = name ? name->hash : 0,
 		.epoch = deny_epoch(),
-		.port = d->st->port,
-		.detail = d->detail,
-		.level = d->level,
-		.at = d->f->at,
-		.reason = d->v.reason,
-		.action = d->v.action,
-		.proto = d->f->proto,
+		.port = st->port,
+		.detail = t->detail,
+		.level = t->level,
+		.at = f->at,
+		.reason = t->v.reason,
+		.action = t->v.action,
+		.proto = f->proto,
 	};
-	struct fence_denial *fresh, *in;
-	struct fence_rec_flow *r;
-	__u32 n = d->name ? d->name->len & 255 : 0;
-	int again;
+	struct fence_denial *fresh = (void *)s->room, *in;
+	struct fence_rec_flow *r = (void *)fresh->rec;
+	__u32 n = name ? name->len & 255 : 0;
+	int again, err;
 
-	if (!s)
-		s = own;
-	if (!s) {
-		deny_bare(d);
-		return;
-	}
-	fresh = (void *)s->room;
-	r = (void *)fresh->rec;
-	deny_fill(r, d, n);
-	if (d->name)
-		__builtin_memcpy(r->name, d->name->text, 256);
+	deny_fill(r, st, f, t, n);
+	if (name)
+		__builtin_memcpy(r->name, name->text, 256);
 	fresh->count = 1;
 	fresh->last = r->h.time;
 	fresh->told = 0;
-	__builtin_memcpy(k.addr, d->st->addr, 16);
+	__builtin_memcpy(k.addr, st->addr, 16);
 	in = deny_count(&k, fresh, &again);
-	if (in && again)
+	if (in && again) {
+		if (!deny_each(f))
+			return 0;
 		r->h.flags |= FENCE_REC_AGAIN;
-	if (!in || !again)
-		deny_send(r, sizeof(*r) + n, in);
-	else if (deny_each(d->f))
-		bpf_ringbuf_output(&denials, r, sizeof(*r) + n, BPF_RB_FORCE_WAKEUP);
-	if (own)
-		scratch_give(own);
+	}
+	err = (int)bpf_ringbuf_output(&denials, r, sizeof(*r) + n, BPF_RB_FORCE_WAKEUP);
+	if (!err && in && !again)
+		in->told = 1;
+	else if (err && !in)
+		count(FENCE_C_RING_LOST_DENY);
+	return err && deny_each(f) ? -1 : 0;
+}
+
+/*
+ * Tell of a denial; `name` may be NULL. Negative: it is counted, but the agent was not told that
+ * the socket has to go.
+ */
+__weak __noinline int deny_emit(const struct fence_sock *st, const struct fence_facts *f,
+				const struct fence_name *name, const struct told *t)
+{
+	struct fence_scratch *s;
+	int err;
+
+	if (!st || !f || !t)
+		return -1;
+	s = scratch_take();
+	if (!s) {
+		err = deny_bare(st, f, t, 0);
+		if (err)
+			count(FENCE_C_RING_LOST_DENY);
+		return err;
+	}
+	err = deny_room(s, st, f, name, t);
+	scratch_give(s);
+	return err;
+}
+
+/* Counted before, but the ring was full: tell the agent now that the socket has to go. */
+static __always_inline int deny_socket(const struct fence_sock *st, const struct fence_facts *f,
+				       const struct told *t)
+{
+	return deny_bare(st, f, t, FENCE_REC_AGAIN);
 }
 
 #endif

@@ -13,6 +13,15 @@
 #define NO_RULE 0xffffffffu
 #define NO_UID 0xffffffffu
 
+/*
+ * Functions that are not static are verified once, by their types alone, not again at each call:
+ * load time, and room under the verifier's limit. Their pointers may be NULL for all it knows.
+ */
+
+struct octets16 {
+	__u8 b[16];
+};
+
 static __always_inline void count(__u32 which)
 {
 	__u64 *n = bpf_map_lookup_elem(&counters, &which);
@@ -157,9 +166,8 @@ static __always_inline struct fence_answer *answer_find(__u8 tool, const __u8 *a
 	return a && a->until >= bpf_ktime_get_boot_ns() ? a : 0;
 }
 
-/* Fill the facts about an address; returns the rule it came from. */
-static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const __u8 *addr,
-					__u16 port)
+static __always_inline __u32 facts_addr_in(struct fence_facts *f, __u8 tool, const __u8 *addr,
+					   __u16 port)
 {
 	struct fence_net_key net = { .prefixlen = FENCE_NET_KEY_BITS(128),
 				     .tool = tool_key(tool),
@@ -202,6 +210,13 @@ static __always_inline __u32 facts_addr(struct fence_facts *f, __u8 tool, const 
 	return NO_RULE;
 }
 
+/* Fill the facts about an address; returns the rule it came from. */
+__weak __noinline __u32 facts_addr(struct fence_facts *f, __u8 tool, const struct octets16 *addr,
+				   __u16 port)
+{
+	return f && addr ? facts_addr_in(f, tool, addr->b, port) : NO_RULE;
+}
+
 struct key_cursor {
 	const struct fence_name *name;
 	struct fence_name_key *key;
@@ -221,24 +236,42 @@ static long key_step(__u32 i, void *ctx)
 	return 0;
 }
 
-/* The rule for a whole name: its own, a suffix's, or its shape's. `key` is scratch. */
-static __always_inline struct fence_rule *rule_find(__u8 tool, const struct fence_name *name,
-						    struct fence_name_key *key)
+static __always_inline struct fence_rule *key_find(struct key_cursor *c)
 {
-	struct key_cursor c = { .name = name, .key = key, .len = fence_name_key_len(name) };
+	fence_loop(256, key_step, c);
+	c->key->prefixlen = FENCE_NAME_KEY_BITS(c->len);
+	return bpf_map_lookup_elem(&names, c->key);
+}
+
+/*
+ * The rule for a whole name into `out`: its own, a suffix's, or its shape's. 1: there is one, 0:
+ * there is none, negative: no scratch room.
+ */
+__weak __noinline int rule_find(__u8 tool, const struct fence_name *name, struct fence_rule *out)
+{
+	struct fence_scratch *s = scratch_take();
+	struct key_cursor c = { .name = name };
 	struct fence_rule *r;
 
-	key->tool = tool_key(tool);
-	fence_loop(256, key_step, &c);
-	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
-	r = bpf_map_lookup_elem(&names, key);
-	if (r || !fence_name_has_shape(name))
-		return r;
-	c.len = fence_name_shape_len(name);
-	c.shape = 1;
-	fence_loop(256, key_step, &c);
-	key->prefixlen = FENCE_NAME_KEY_BITS(c.len);
-	return bpf_map_lookup_elem(&names, key);
+	if (!s)
+		return -1;
+	if (!name || !out) {
+		scratch_give(s);
+		return -1;
+	}
+	c.key = &s->key;
+	c.key->tool = tool_key(tool);
+	c.len = fence_name_key_len(name);
+	r = key_find(&c);
+	if (!r && fence_name_has_shape(name)) {
+		c.len = fence_name_shape_len(name);
+		c.shape = 1;
+		r = key_find(&c);
+	}
+	if (r)
+		*out = *r;
+	scratch_give(s);
+	return !!r;
 }
 
 static __always_inline int rule_has_port(const struct fence_rule *r, __u16 port)
@@ -280,26 +313,46 @@ static __always_inline void facts_begin(struct fence_facts *f)
 	f->state = agent_silent() ? FENCE_S_SILENT : 0;
 }
 
+/* action | reason << 8 */
+__weak __noinline int judge_packed(const struct fence_facts *f)
+{
+	struct fence_verdict v;
+
+	if (!f)
+		return FENCE_DENY | FENCE_R_OVERFLOW << 8;
+	v = fence_decide(f);
+	if (v.action != FENCE_ALLOW)
+		count(FENCE_C_DENIED);
+	return v.action | v.reason << 8;
+}
+
 /* Decide, and count what is not allowed. */
 static __always_inline struct fence_verdict judge(const struct fence_facts *f)
 {
-	struct fence_verdict v = fence_decide(f);
+	int packed = judge_packed(f);
 
-	if (v.action != FENCE_ALLOW)
-		count(FENCE_C_DENIED);
-	return v;
+	return (struct fence_verdict){ .action = (__u8)packed, .reason = (__u8)(packed >> 8) };
 }
+
+/* What a record says beside its socket and its facts. */
+struct told {
+	__u64 cookie;
+	__u64 netns;
+	struct fence_verdict v;
+	__u16 detail;
+	__u16 level;
+	__u16 spare;
+};
 
 /* The common part of a flow record, from what is known of the socket. */
 static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st,
-				      __u64 cookie, const struct fence_facts *f,
-				      struct fence_verdict v)
+				      const struct fence_facts *f, const struct told *t)
 {
-	r->cookie = cookie;
+	r->cookie = t->cookie;
 	r->exec = st->exec;
 	r->start = st->start;
 	r->session = st->session;
-	r->netns = 0;
+	r->netns = t->netns;
 	__builtin_memcpy(r->addr, st->addr, 16);
 	r->tgid = st->tgid;
 	r->uid = st->uid;
@@ -308,16 +361,16 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->tool = st->tool;
 	r->family = st->family;
 	r->facts = *f;
-	r->action = v.action;
-	r->reason = v.reason;
-	r->detail = 0;
-	r->level = 0;
+	r->action = t->v.action;
+	r->reason = t->v.reason;
+	r->detail = t->detail;
+	r->level = t->level;
 	r->name_len = 0;
 }
 
 /* A flow begins. */
-static __always_inline void flow_emit(const struct fence_sock *st, __u64 cookie, __u64 netns,
-				      const struct fence_facts *f, struct fence_verdict v)
+static __always_inline void flow_emit(const struct fence_sock *st, const struct fence_facts *f,
+				      const struct told *t)
 {
 	struct fence_rec_flow *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
 
@@ -326,27 +379,35 @@ static __always_inline void flow_emit(const struct fence_sock *st, __u64 cookie,
 		return;
 	}
 	rec_init(&r->h, FENCE_K_FLOW, sizeof(*r), 0);
-	flow_fill(r, st, cookie, f, v);
-	r->netns = netns;
+	flow_fill(r, st, f, t);
 	bpf_ringbuf_submit(r, ring_flags(0));
 }
 
 /* Its stream has said where it goes. */
-static __always_inline void name_emit(const struct fence_sock *st, __u64 cookie,
-				      const struct fence_facts *f, struct fence_verdict v,
-				      const struct fence_name *name, __u16 detail,
-				      struct fence_scratch *s)
+__weak __noinline int name_emit(const struct fence_sock *st, const struct fence_facts *f,
+				const struct fence_name *name, const struct told *t)
 {
-	__u32 n = name->len & 255, len = sizeof(struct fence_rec_flow) + n;
-	struct fence_rec_flow *r = (void *)s->room;
+	struct fence_scratch *s = scratch_take();
+	struct fence_rec_flow *r;
+	__u32 n, len;
 
+	if (!s)
+		return -1;
+	if (!st || !f || !name || !t) {
+		scratch_give(s);
+		return -1;
+	}
+	n = name->len & 255;
+	len = sizeof(*r) + n;
+	r = (void *)s->room;
 	rec_init(&r->h, FENCE_K_NAME, len, 0);
-	flow_fill(r, st, cookie, f, v);
-	r->detail = detail;
+	flow_fill(r, st, f, t);
 	r->name_len = (__u16)n;
 	__builtin_memcpy(r->name, name->text, 256);
 	if (bpf_ringbuf_output(&ring, r, len, ring_flags(0)))
 		rec_lost(FENCE_K_NAME);
+	scratch_give(s);
+	return 0;
 }
 
 #endif

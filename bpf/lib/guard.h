@@ -40,17 +40,17 @@ static __always_inline int guard_refuse(struct subject *who, enum fence_guard wh
 {
 	struct fence_facts f = { .at = FENCE_AT_LOCAL };
 	struct fence_sock none = { .rule = NO_RULE };
-	struct denial d = { .st = &none, .f = &f, .detail = (__u16)what };
+	struct told t = { .detail = (__u16)what };
 
 	facts_begin(&f);
 	if (who->overflow)
 		f.flags |= FENCE_F_OVERFLOW;
 	owner_set(&none, who);
-	d.v = judge(&f);
-	if (d.v.action == FENCE_ALLOW)
+	t.v = judge(&f);
+	if (t.v.action == FENCE_ALLOW)
 		return 0;
-	deny_emit(&d, 0);
-	return d.v.action == FENCE_DENY ? -EPERM : 0;
+	deny_emit(&none, &f, 0, &t);
+	return t.v.action == FENCE_DENY ? -EPERM : 0;
 }
 
 static __always_inline int guard(enum fence_guard what)

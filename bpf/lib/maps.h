@@ -23,7 +23,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct fence_config);
-} config SEC(".maps");
+} config SEC(".maps") __weak;
 
 /*
  * Full: the child of a session raises FENCE_CFG_OVERFLOW, and unknown processes are refused; any
@@ -35,7 +35,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct fence_proc);
-} procs SEC(".maps");
+} procs SEC(".maps") __weak;
 
 /* Full: the new session's processes find none, and are refused everything. */
 struct {
@@ -43,7 +43,7 @@ struct {
 	__uint(max_entries, FENCE_SESSION_MAX);
 	__type(key, __u64);
 	__type(value, struct fence_session);
-} sessions SEC(".maps");
+} sessions SEC(".maps") __weak;
 
 /*
  * Sockets of a v2 cgroup belong to its session, whoever made them. Filled by the agent; full: the
@@ -54,7 +54,7 @@ struct {
 	__uint(max_entries, FENCE_SESSION_MAX);
 	__type(key, __u64);
 	__type(value, __u64);
-} cgroups SEC(".maps");
+} cgroups SEC(".maps") __weak;
 
 /* Filled by the agent from the policy; a policy that does not fit is refused. */
 struct {
@@ -62,7 +62,7 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, struct fence_match_key);
 	__type(value, struct fence_match_rule);
-} matches SEC(".maps");
+} matches SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -70,7 +70,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fence_name_key);
 	__type(value, struct fence_rule);
-} names SEC(".maps");
+} names SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -78,14 +78,14 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fence_net_key);
 	__type(value, struct fence_answer);
-} nets SEC(".maps");
+} nets SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct fence_service_key);
 	__type(value, __u32);
-} services SEC(".maps");
+} services SEC(".maps") __weak;
 
 /* Full: the least recently used goes; a connect to it is refused until DNS is asked again. */
 struct {
@@ -93,7 +93,7 @@ struct {
 	__uint(max_entries, FENCE_ANSWER_MAX);
 	__type(key, struct fence_answer_key);
 	__type(value, struct fence_answer);
-} answers SEC(".maps");
+} answers SEC(".maps") __weak;
 
 /* Full: the least recently asked goes; its answer then changes nothing. */
 struct {
@@ -101,7 +101,7 @@ struct {
 	__uint(max_entries, FENCE_QUESTION_MAX);
 	__type(key, struct fence_question_key);
 	__type(value, struct fence_question);
-} questions SEC(".maps");
+} questions SEC(".maps") __weak;
 
 /* Full: the least recently used goes; its next datagram makes one more flow record. */
 struct {
@@ -109,7 +109,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, struct fence_peer_key);
 	__type(value, __u8);
-} peers SEC(".maps");
+} peers SEC(".maps") __weak;
 
 /* No memory: a confined socket is refused; any other is not recorded. */
 struct {
@@ -117,7 +117,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, struct fence_sock);
-} socks SEC(".maps");
+} socks SEC(".maps") __weak;
 
 /* Only while a stream has not said where it goes. No memory: as above. */
 struct {
@@ -125,7 +125,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct fence_walk);
-} walks SEC(".maps");
+} walks SEC(".maps") __weak;
 
 /* One entry, always there. */
 struct {
@@ -133,7 +133,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct fence_pulse);
-} pulse SEC(".maps");
+} pulse SEC(".maps") __weak;
 
 /* Full: each denial goes through the ring. */
 struct {
@@ -142,26 +142,26 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fence_denial_key);
 	__type(value, struct fence_denial);
-} denied SEC(".maps");
+} denied SEC(".maps") __weak;
 
 /* Denials and sessions. Full: `denied` still counts; a session's record is lost and counted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, FENCE_DENIALS_SIZE);
-} denials SEC(".maps");
+} denials SEC(".maps") __weak;
 
 /* Full: the record is lost and counted; the verdict stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, FENCE_RING_SIZE);
-} ring SEC(".maps");
+} ring SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, FENCE_C_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
-} counters SEC(".maps");
+} counters SEC(".maps") __weak;
 
 /*
  * Names by tool id, the agent's: ids are in processes and sockets, and mean the same in every
@@ -172,7 +172,7 @@ struct {
 	__uint(max_entries, FENCE_TOOL_MAX + 1);
 	__type(key, __u32);
 	__type(value, char[FENCE_TOOL_NAME_MAX]);
-} tools SEC(".maps");
+} tools SEC(".maps") __weak;
 
 /* Of the counters, what the log has already: the agent's, kept here for the next one. */
 struct {
@@ -180,7 +180,7 @@ struct {
 	__uint(max_entries, FENCE_C_MAX);
 	__type(key, __u32);
 	__type(value, __u64);
-} logged SEC(".maps");
+} logged SEC(".maps") __weak;
 
 /*
  * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on
@@ -211,6 +211,6 @@ struct {
 	__uint(max_entries, FENCE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct fence_scratch);
-} scratch SEC(".maps");
+} scratch SEC(".maps") __weak;
 
 #endif

@@ -70,22 +70,20 @@ static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const str
 {
 	struct fence_facts f = { .at = at, .proto = proto, .form = form };
 	struct fence_sock none = { .rule = NO_RULE, .family = family };
-	struct denial d = {
-		.st = &none, .f = &f, .cookie = cookie, .detail = detail, .level = level
-	};
+	struct told t = { .cookie = cookie, .detail = detail, .level = level };
 
 	facts_begin(&f);
 	if (s->overflow)
 		f.flags |= FENCE_F_OVERFLOW;
-	d.v = judge(&f);
-	if (d.v.action == FENCE_ALLOW)
+	t.v = judge(&f);
+	if (t.v.action == FENCE_ALLOW)
 		return 1;
 	if (st)
 		none = *st;
 	else
 		owner_set(&none, s);
-	deny_emit(&d, 0);
-	return pass(d.v);
+	deny_emit(&none, &f, 0, &t);
+	return pass(t.v);
 }
 
 #endif

@@ -191,6 +191,9 @@ enum fence_phase {
 #define FENCE_SK_PLAIN 0x10 /* the address was given by a rule with "tls": false */
 #define FENCE_SK_TOLD 0x20 /* monitor: a would-deny was recorded; the rest is only watched */
 #define FENCE_SK_EXISTING 0x40 /* was there before the agent */
+#define FENCE_SK_UNTOLD \
+	0x80 /* refused, but the ring was full: the agent has still to destroy it \
+	      */
 
 struct fence_sock {
 	__u64 session; /* 0: not confined */

@@ -19,18 +19,14 @@
 
 #include "base/cleanup.h"
 #include "kernel/internal.h"
-#include "answer.skel.h"
-#include "close.skel.h"
+#include "core.skel.h"
 #include "guard.skel.h"
 #include "modret.skel.h"
-#include "packet.skel.h"
-#include "proc.skel.h"
-#include "recon.skel.h"
-#include "sock.skel.h"
 #include "unix.skel.h"
 
 /*
- * One row a sensor; the order is the order of attachment: first who is who, then what they may do.
+ * One row an object; the order is the order of attachment: in core, first who is who (proc), then
+ * what they may do (sock, packet, answer), then what became of it (close).
  */
 static const struct {
 	const char *name;
@@ -38,12 +34,7 @@ static const struct {
 	int optional; /* the kernel may not know its hooks */
 	enum fence_tier tier; /* other than B: one of these is attached, the first that works */
 } sensors[] = {
-	{ "proc", proc_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "sock", sock_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "packet", packet_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "answer", answer_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "close", close_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "recon", recon_bpf__elf_bytes, 0, FENCE_TIER_B },
+	{ "core", core_bpf__elf_bytes, 0, FENCE_TIER_B },
 	{ "unix", unix_bpf__elf_bytes, 1, FENCE_TIER_B },
 	{ "guard", guard_bpf__elf_bytes, 1, FENCE_TIER_A1 },
 	{ "modret", modret_bpf__elf_bytes, 1, FENCE_TIER_A2 },
@@ -345,7 +336,8 @@ int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **r
 			err = fence_diag_set(d, -errno, NULL, "%s: %s", k->cgroup, strerror(errno));
 	}
 	for (i = 0; err >= 0 && i < SENSORS; i++)
-		err = load_sensor(k, i, d);
+		if (!sensors[i].optional)
+			err = load_sensor(k, i, d);
 	if (err >= 0)
 		err = find_maps(k);
 	if (err >= 0) {
@@ -449,31 +441,44 @@ static int tier_works(struct fence_kernel *k)
 	return fd < 0 && err == EPERM;
 }
 
-/* The best tier that works; what was attached on the way and does not is taken back. */
-static void attach_tier(struct fence_kernel *k)
+/* Take back what sensor `i` attached since there were `first` links. */
+static void drop_sensor(struct fence_kernel *k, size_t i, size_t first)
 {
-	struct fence_diag d = { 0 };
-	size_t i, first;
 	char path[256];
 
-	for (i = 0; i < SENSORS; i++) {
-		if (sensors[i].tier == FENCE_TIER_B || !k->objects[i])
-			continue;
-		first = k->nlinks;
-		if (k->tier == FENCE_TIER_B && !attach_sensor(k, i, &d) && tier_works(k)) {
-			k->tier = sensors[i].tier;
-			continue;
-		}
-		while (k->nlinks > first) {
-			k->nlinks--;
-			snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir,
-				 bpf_program__name(k->programs[k->nlinks]));
-			unlink(path);
-			bpf_link__destroy(k->links[k->nlinks]);
-		}
-		bpf_object__close(k->objects[i]);
-		k->objects[i] = NULL;
+	while (k->nlinks > first) {
+		k->nlinks--;
+		snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir,
+			 bpf_program__name(k->programs[k->nlinks]));
+		unlink(path);
+		bpf_link__destroy(k->links[k->nlinks]);
 	}
+	bpf_object__close(k->objects[i]);
+	k->objects[i] = NULL;
+}
+
+/*
+ * What this kernel may not have: a sensor that does not load is not there; the best tier that
+ * works.
+ */
+static int attach_optional(struct fence_kernel *k, size_t i, struct fence_diag *d)
+{
+	size_t first = k->nlinks;
+	int err;
+
+	if (sensors[i].tier != FENCE_TIER_B && k->tier != FENCE_TIER_B)
+		return 0;
+	err = load_sensor(k, i, d);
+	if (err < 0 || !k->objects[i])
+		return err;
+	err = attach_sensor(k, i, d);
+	if (sensors[i].tier == FENCE_TIER_B)
+		return err;
+	if (err < 0 || !tier_works(k))
+		drop_sensor(k, i, first);
+	else
+		k->tier = sensors[i].tier;
+	return 0;
 }
 
 enum fence_tier fence_kernel_tier(const struct fence_kernel *k)
@@ -489,18 +494,13 @@ const char *fence_tier_name(enum fence_tier tier)
 int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 {
 	size_t i;
-	int err;
+	int err = 0;
 
-	for (i = 0; i < SENSORS; i++) {
-		if (!k->objects[i] || sensors[i].tier != FENCE_TIER_B)
-			continue;
-		err = attach_sensor(k, i, d);
-		if (err < 0)
-			return err;
-	}
-	attach_tier(k);
+	for (i = 0; err >= 0 && i < SENSORS;
+	     i++) /* mandatory ones come first: now it is enforced */
+		err = sensors[i].optional ? attach_optional(k, i, d) : attach_sensor(k, i, d);
 	malloc_trim(0); /* loading needed the kernel's types, ten megabytes of them */
-	return 0;
+	return err < 0 ? err : 0;
 }
 
 int fence_kernel_unpin(const char *pin_dir)
