@@ -126,7 +126,7 @@ trials: deps-test
 
 #: make vm       other kernels under QEMU: the agent loads there, a session is refused, the evasion suite; build/vm.json (root)
 vm: deps-test
-	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade
+	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns
 	$(Q)tests/vm/run
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug

@@ -311,10 +311,9 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
 		if (fresh.session) {
-			struct fence_config *cfg = config_get();
+			__u32 zero = 0, one = 1;
 
-			if (cfg)
-				__sync_fetch_and_or(&cfg->flags, FENCE_CFG_OVERFLOW);
+			bpf_map_update_elem(&overflow, &zero, &one, BPF_ANY);
 		}
 		return 0;
 	}

@@ -26,7 +26,7 @@ struct {
 } config SEC(".maps") __weak;
 
 /*
- * Full: the child of a session raises FENCE_CFG_OVERFLOW, and unknown processes are refused; any
+ * Full: the child of a session raises `overflow`, and unknown processes are refused; any
  * other child is recorded without its program.
  */
 struct {
@@ -36,6 +36,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct fence_proc);
 } procs SEC(".maps") __weak;
+
+/*
+ * One entry, always there, of the programs alone: 1 when a session's child could not be tagged.
+ * Until the next boot, or --unpin: nobody can tell any more who that child was.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} overflow SEC(".maps") __weak;
 
 /* Full: the new session's processes find none, and are refused everything. */
 struct {
@@ -184,10 +195,10 @@ struct {
 
 /*
  * Room that does not fit on the stack. A program may be interrupted, or preempted, by another on
- * the same CPU, so a slot is taken with a compare-and-swap and given back. None free: a confined
- * packet is refused, any other is not recorded.
+ * the same CPU, so a slot is taken with a compare-and-swap and given back; a program holds two at
+ * most. None free: a confined packet is refused, any other is not recorded.
  */
-#define FENCE_SLOTS 4
+#define FENCE_SLOTS 8
 
 struct fence_scratch {
 	__u32 busy;

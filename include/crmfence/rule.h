@@ -139,8 +139,6 @@ struct fence_match_rule {
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
 #define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
-#define FENCE_CFG_OVERFLOW \
-	0x10 /* set by BPF: a child could not be tagged; unknown processes are refused */
 
 struct fence_config {
 	__u64 magic; /* FENCE_MAGIC */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Closed when things fail: an agent that is stopped, flooded or replaced. Cases for run.py; each starts its own agent."""
+import json
 import os
 import random
 import signal
@@ -8,6 +9,9 @@ import time
 
 import world as W
 from world import AI
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../vm")
+import insns  # noqa: E402
 
 FLOOD = """
 import socket, sys
@@ -278,6 +282,39 @@ def tamper(w):
     return bad
 
 
-ALONE = [tamper, reload, heartbeat, denial_flood, ring_full]
+def verifier(w):
+    """What the verifier walks stays within a tenth of what it was."""
+    w.start()
+    told = W.sh(W.BUILD + "/tests/insns", *"packet_ sock_ answer_ proc_ close_ recon_ unix_".split()).stdout
+    w.stop()
+    return insns.wrong(os.uname().release, insns.read(told))
+
+
+def resolvers_change(w):
+    """A laptop that changes its network: the resolvers of resolv.conf(5) are followed, without a restart, and no longer than they stand there."""
+    def listed(last):
+        key = "0 0 0 0 0 0 0 0 0 0 255 255 10 99 9 %d" % last
+        dump = W.sh("bpftool", "-j", "map", "dump", "pinned", w.pins + "/services").stdout
+        return any([int(x, 16) for x in e["key"][:16]] == [int(x) for x in key.split()] for e in json.loads(dump))
+
+    conf = w.dir + "/resolv.conf"
+    with open(conf, "w") as f:
+        f.write("nameserver 10.99.9.1\n")
+    with open(w.dir + "/in-its-own-mounts", "w") as f:
+        f.write("#!/bin/sh\nmount --bind %s /etc/resolv.conf && exec %s/crmfenced \"$@\"\n" % (conf, W.BUILD))
+    os.chmod(f.name, 0o755)
+    w.start(prefix=("unshare", "-m", f.name), resolvers="system")
+    bad = [] if listed(1) else ["the first resolver is not listed"]
+    with open(conf, "w") as f:
+        f.write("nameserver 10.99.9.2\n")
+    time.sleep(1.2)
+    bad += [] if listed(2) else ["the new resolver is not listed"]
+    bad += ["the old resolver is still listed"] if listed(1) else []
+    bad += ["the agent took it for tampering"] if w.rows("tamper") else []
+    w.stop()
+    return bad
+
+
+ALONE = [verifier, resolvers_change, tamper, reload, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -175,12 +175,12 @@ class World:
             json.dump(p, f)
         return path
 
-    def start(self, *extra, db=None, **change):
-        """Start crmfenced on the world's own cgroup; back when it enforces."""
+    def start(self, *extra, db=None, prefix=(BUILD + "/crmfenced",), **change):
+        """Start crmfenced on the world's own cgroup; back when it enforces. `prefix`: what starts it instead."""
         self.db = db or self.dir + "/egress-%d.db" % self.twice
         self.twice += 1
         out = open(self.dir + "/agent.log", "a")
-        self.agent = subprocess.Popen([BUILD + "/crmfenced", "--policy", self.policy(**change), "--db", self.db, "--control", self.control,
+        self.agent = subprocess.Popen([*prefix, "--policy", self.policy(**change), "--db", self.db, "--control", self.control,
                                        "--cgroup", self.cgroup, "--pin-dir", self.pins] + list(extra),
                                       stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         self.wait(lambda: os.path.exists(self.control) or self.agent.poll() is not None, "crmfenced")

@@ -96,6 +96,8 @@ struct agent {
 	uint64_t started;
 	int log_full; /* the disk had no room */
 	uint64_t generation;
+	uint32_t stamp; /* of the services last written */
+	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
 	uint64_t digest; /* of the policy in the maps */
@@ -129,6 +131,8 @@ int agent_policy_reload(struct agent *a,
 
 uint64_t agent_policy_digest(struct agent *a); /* over the policy's keys in force */
 int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
+void agent_resolvers_turn(
+	struct agent *a); /* a laptop that changed its network has other resolvers */
 
 /* watch.c */
 void agent_watch_init(struct agent *a);

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "agent/agent.h"
 #include "base/addr.h"
 #include "base/cleanup.h"
 
+#define RESOLV "/etc/resolv.conf"
 #define CARRIED_NS 60000000000ULL /* what is carried over is good for at least as long */
 
 static uint64_t fnv(const char *s, size_t n)
@@ -29,21 +31,23 @@ static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, u
 		       uint8_t kind)
 {
 	struct fence_service_key k = { .port = port, .tool = tool | a->bank, .kind = kind };
-	uint32_t one = 1;
 
 	if (addr)
 		memcpy(k.addr, addr, 16);
-	return fence_kernel_put(a->kernel, FENCE_MAP_SERVICES, &k, &one);
+	return fence_kernel_put(a->kernel, FENCE_MAP_SERVICES, &k, &a->stamp);
 }
 
 /* resolv.conf(5): every nameserver line. */
 static int system_resolvers(struct agent *a)
 {
-	AUTO_FILE FILE *f = fopen("/etc/resolv.conf", "re");
+	AUTO_FILE FILE *f = fopen(RESOLV, "re");
 	char line[512], text[FENCE_ADDR_TEXT];
 	uint8_t addr[16];
+	struct stat st;
 	int err = 0;
 
+	if (f && !fstat(fileno(f), &st))
+		a->resolv = st.st_mtim;
 	while (f && !err && fgets(line, sizeof(line), f))
 		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 &&
 		    !fence_addr_parse(text, addr))
@@ -55,8 +59,10 @@ static int put_services(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
 	size_t i, j;
-	int err = p->resolvers_system ? system_resolvers(a) : 0;
+	int err;
 
+	a->stamp++;
+	err = p->resolvers_system ? system_resolvers(a) : 0;
 	for (i = 0; !err && i < p->nresolvers; i++)
 		err = put_service(a, p->resolvers[i], 53, 0, FENCE_SVC_RESOLVER);
 	for (i = 0; !err && i < p->nproxies; i++)
@@ -198,6 +204,23 @@ static int clear_bank(struct agent *a, uint8_t bank)
 	return 0;
 }
 
+/* Services of the bank that the last put_services() did not write. */
+static void sweep_services(struct agent *a)
+{
+	struct fence_service_key key, next;
+	uint32_t stamp;
+	int more = !fence_kernel_next(a->kernel, FENCE_MAP_SERVICES, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !fence_kernel_next(a->kernel, FENCE_MAP_SERVICES, &key, &next);
+		if ((key.tool & FENCE_BANK) == a->bank &&
+		    !fence_kernel_get(a->kernel, FENCE_MAP_SERVICES, &key, &stamp) &&
+		    stamp != a->stamp)
+			fence_kernel_del(a->kernel, FENCE_MAP_SERVICES, &key);
+	}
+}
+
 static void put_answer(struct agent *a, struct fence_answer_key k, uint64_t name, uint16_t port,
 		       const struct fence_answer *v)
 {
@@ -252,12 +275,11 @@ static void carry_answers(struct agent *a, uint8_t from)
  * Tool ids are in processes and sockets that outlive a policy: a tool keeps its place, new ones
  * come behind.
  */
-static int put_tools(struct agent *a, struct fence_diag *d)
+static int check_tools(struct agent *a, struct fence_diag *d)
 {
 	const struct fence_policy *p = a->policy;
 	char name[FENCE_TOOL_NAME_MAX];
 	uint32_t id;
-	int err = 0;
 
 	for (id = 1; id <= FENCE_TOOL_MAX; id++)
 		if (!fence_kernel_get(a->kernel, FENCE_MAP_TOOLS, &id, name) && name[0] &&
@@ -269,8 +291,17 @@ static int put_tools(struct agent *a, struct fence_diag *d)
 					      "agent and `crmfence run "
 					      "--unpin`",
 					      id, name);
-	for (id = 1; !err && id <= p->ntools; id++)
-		err = fence_kernel_put(a->kernel, FENCE_MAP_TOOLS, &id, p->tools[id - 1].name);
+	return 0;
+}
+
+static int put_tools(struct agent *a)
+{
+	uint32_t id;
+	int err = 0;
+
+	for (id = 1; !err && id <= a->policy->ntools; id++)
+		err = fence_kernel_put(a->kernel, FENCE_MAP_TOOLS, &id,
+				       a->policy->tools[id - 1].name);
 	return err;
 }
 
@@ -290,7 +321,7 @@ static int put_config(struct agent *a, uint32_t kept)
 		c.flags |= FENCE_CFG_BANK;
 	memcpy(c.policy, p->sha, 32);
 	a->config = c;
-	a->config.flags &= ~(uint32_t)(FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW);
+	a->config.flags &= ~(uint32_t)FENCE_CFG_CGROUPS;
 	return fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c);
 }
 
@@ -306,35 +337,83 @@ uint64_t agent_policy_digest(struct agent *a)
 				   bank_of, a->bank);
 }
 
-/* a->policy into force, whatever was before; `force`: also when it seems to be the same. */
-static int swap(struct agent *a, int force, struct fence_diag *d)
-{
-	struct fence_config old = { 0 };
-	uint32_t zero = 0;
-	uint8_t from;
-	int err, same;
+/* A policy on its way into force. */
+struct swap {
+	struct fence_config old;
+	uint8_t from; /* the bank in force */
+	int same; /* as its file goes, it is in force already: written over itself */
+};
 
-	fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &old);
-	from = old.flags & FENCE_CFG_BANK ? FENCE_BANK : 0;
-	same = !force && old.magic == FENCE_MAGIC && !memcmp(old.policy, a->policy->sha, 32);
-	a->bank = same ? from : from ^ FENCE_BANK;
-	a->generation = old.generation + !same;
-	err = put_tools(a, d);
+/*
+ * a->policy into its bank, not in force yet; `force`: also when it seems to be the same. On error
+ * what is in force is as it was.
+ */
+static int stage(struct agent *a, int force, struct swap *s, struct fence_diag *d)
+{
+	uint32_t zero = 0;
+	int err;
+
+	*s = (struct swap){ 0 };
+	fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &s->old);
+	s->from = s->old.flags & FENCE_CFG_BANK ? FENCE_BANK : 0;
+	s->same =
+		!force && s->old.magic == FENCE_MAGIC && !memcmp(s->old.policy, a->policy->sha, 32);
+	err = check_tools(a, d);
 	if (err < 0)
 		return err;
-	err = same ? 0 : clear_bank(a, a->bank);
+	a->bank = s->same ? s->from : s->from ^ FENCE_BANK;
+	err = s->same ? 0 : clear_bank(a, a->bank);
 	if (!err)
 		err = put_policy(a);
-	if (!err && !same)
-		carry_answers(a, from);
 	if (!err)
-		err = put_config(a, old.flags & (FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW));
-	if (!err && !same)
-		clear_bank(a, from);
+		return 0;
+	a->bank = s->from;
+	return fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
+			      strerror(-err));
+}
+
+/* What was staged into force. */
+static int commit(struct agent *a, const struct swap *s, struct fence_diag *d)
+{
+	int err;
+
+	a->generation = s->old.generation + !s->same;
+	if (s->same)
+		sweep_services(a);
+	else
+		carry_answers(a, s->from);
+	err = put_tools(a);
+	if (!err)
+		err = put_config(a, s->old.flags & FENCE_CFG_CGROUPS);
+	if (!err && !s->same)
+		clear_bank(a, s->from);
 	a->digest = agent_policy_digest(a);
-	return err ? fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
+	return err ? fence_diag_set(d, err, NULL, "the kernel refused the policy: %s",
 				    strerror(-err))
 		   : 0;
+}
+
+static int swap(struct agent *a, int force, struct fence_diag *d)
+{
+	struct swap s;
+	int err = stage(a, force, &s, d);
+
+	return err < 0 ? err : commit(a, &s, d);
+}
+
+void agent_resolvers_turn(struct agent *a)
+{
+	struct stat st;
+
+	if (!a->policy->resolvers_system || stat(RESOLV, &st) ||
+	    (st.st_mtim.tv_sec == a->resolv.tv_sec && st.st_mtim.tv_nsec == a->resolv.tv_nsec))
+		return;
+	if (put_services(a)) {
+		agent_show_note(a, "the resolvers of " RESOLV " do not fit the kernel's map");
+		return;
+	}
+	sweep_services(a);
+	a->digest = agent_policy_digest(a);
 }
 
 int agent_policy_install(struct agent *a, struct fence_diag *d)
@@ -345,6 +424,7 @@ int agent_policy_install(struct agent *a, struct fence_diag *d)
 	if (!fence_kernel_get(a->kernel, FENCE_MAP_PULSE, &zero, &pulse))
 		a->epoch = pulse.epoch + 1; /* what an earlier agent left is of another */
 	a->swept = a->now;
+	a->stamp = (uint32_t)(a->now / 1000000); /* none that an earlier agent wrote */
 	agent_beat(a);
 	return swap(a, 0, d);
 }
@@ -357,15 +437,22 @@ int agent_policy_restore(struct agent *a, struct fence_diag *d)
 int agent_policy_reload(struct agent *a, struct fence_diag *d)
 {
 	struct fence_policy *old = a->policy, *fresh = NULL;
+	struct swap s;
 	int err = fence_policy_read(a->opt.policy, &fresh, d);
 
 	if (err < 0)
 		return err;
 	a->policy = fresh;
-	agent_flows_judge(a, 0); /* what is idle and forbidden now goes first */
-	err = swap(a, 0, d);
+	err = stage(a, 0, &s, d);
 	if (err < 0) {
 		a->policy = old; /* its bank is still the one in force */
+		fence_policy_free(fresh);
+		return err;
+	}
+	agent_flows_judge(a, 0); /* what is idle and forbidden now goes first */
+	err = commit(a, &s, d);
+	if (err < 0) {
+		a->policy = old;
 		fence_policy_free(fresh);
 		return err;
 	}

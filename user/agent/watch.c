@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Tamper evidence: what somebody with root changed under the agent is noticed within half a second,
+ * Tamper evidence: what somebody with root changed under the agent is noticed within a second,
  * mended where it can be, a row, and a line for people.
  */
 #include <stdio.h>
@@ -36,9 +36,12 @@ static void watch_config(struct agent *a)
 
 	if (fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &c))
 		return;
-	c.flags &= ~(uint32_t)(FENCE_CFG_CGROUPS | FENCE_CFG_OVERFLOW);
-	if (memcmp(&c, &a->config, sizeof(c)) || agent_policy_digest(a) != a->digest)
-		told(a, "changed map", "policy", agent_policy_restore(a, &d));
+	c.flags &= ~(uint32_t)FENCE_CFG_CGROUPS;
+	if (!memcmp(&c, &a->config, sizeof(c)) && agent_policy_digest(a) == a->digest)
+		return;
+	told(a, "changed map", "policy", agent_policy_restore(a, &d));
+	if (d.text[0])
+		agent_show_note(a, "TAMPERED: policy: %s", d.text);
 }
 
 static void watch_binary(struct agent *a)
@@ -75,4 +78,5 @@ void agent_watch_turn(struct agent *a)
 		watch_config(a);
 	}
 	watch_binary(a);
+	agent_resolvers_turn(a);
 }
