@@ -315,6 +315,46 @@ def resolvers_change(w):
     return bad
 
 
-ALONE = [verifier, resolvers_change, tamper, reload, heartbeat, denial_flood, ring_full]
+def doctor(w):
+    """What stays open is said, with the agent's own tier; --fix closes what files can close, --undo takes just that back."""
+    def tree():
+        return {os.path.relpath(os.path.join(at, f), root): open(os.path.join(at, f)).read() for at, _, names in os.walk(root) for f in names}
+
+    def ask(*args):
+        p = W.sh(W.BUILD + "/crmfence", "doctor", "--root", root, "--control", w.control, *args, check=False)
+        return p.returncode, p.stdout
+
+    root, bad = w.dir + "/root", []
+    for path, text in {"proc/sys/kernel/io_uring_disabled": "0\n", "proc/sys/kernel/yama/ptrace_scope": "0\n", "proc/sys/dev/tty/legacy_tiocsti": "1\n",
+                       "proc/sys/kernel/unprivileged_bpf_disabled": "1\n", "sys/kernel/security/lsm": "capability,yama\n", "etc/sysctl.d/a.conf": "",
+                       "etc/modprobe.d/a.conf": "", "lib/modules/%s/modules.dep" % os.uname().release: "kernel/net/tipc/tipc.ko.xz: kernel/x.ko.xz\n"}.items():
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        with open(os.path.join(root, path), "w") as f:
+            f.write(text)
+    before = tree()
+    rc, text = ask("--json")
+    bad += [] if rc == 1 and '"way":"tier"' in text else ["without an agent: %d %r" % (rc, text)]
+    w.start()
+    tier = json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control).stdout)["tier"]
+    rc, text = ask()
+    bad += [] if rc == 1 and text.startswith("tier      %s\n" % tier) else ["tier %s: %r" % (tier, text)]
+    ways = {json.loads(line)["way"] for line in ask("--json")[1].splitlines()}
+    laid = {"kernel/io_uring_disabled", "kernel/yama/ptrace_scope", "dev/tty/legacy_tiocsti"}
+    want = laid | {"files"} | ({"address families", "other processes"} if tier == "B" else set())
+    bad += [] if want <= ways else ["not said: %s" % (want - ways)]
+    bad += [] if "kernel/unprivileged_bpf_disabled" not in ways else ["1 is strict enough for unprivileged_bpf_disabled"]
+    rc, text = ask("--fix")
+    bad += [] if rc == 0 else ["--fix: %r" % text]
+    ways = {json.loads(line)["way"] for line in ask("--json")[1].splitlines()}
+    bad += ["open after --fix: %s" % (ways & (laid | {"address families"}))] if ways & (laid | {"address families"}) else []
+    bad += [] if ask("--fix")[0] == 2 else ["a second --fix was taken"]
+    rc, text = ask("--undo")
+    bad += [] if rc == 0 and tree() == before else ["--undo: %r, %s" % (text, set(tree().items()) ^ set(before.items()))]
+    bad += [] if ask("--undo")[0] == 2 else ["a second --undo was taken"]
+    w.stop()
+    return bad
+
+
+ALONE = [doctor, verifier, resolvers_change, tamper, reload, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

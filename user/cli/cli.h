@@ -33,6 +33,7 @@ int cmd_why(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 /* list.c: --db, --json, --since, --until, --last. 0, or 2 after the usage line was printed. */
 int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *l);

@@ -46,7 +46,7 @@ static int fail(const char *what, int err)
 	return -err;
 }
 
-/* A kernel without Landlock is said by doctor; it is no reason not to start. */
+/* That a kernel has no Landlock is said by doctor; it is no reason not to start. */
 static int landlock(void)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);

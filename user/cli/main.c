@@ -25,6 +25,7 @@ static const struct {
 	{ "tail", cmd_tail, "the same, as it happens" },
 	{ "why", cmd_why, "explain one flow or denial" },
 	{ "reload", cmd_reload, "have the agent read its policy again" },
+	{ "doctor", cmd_doctor, "the tier, what stays open on this machine, and the remedy" },
 	{ "verify", cmd_verify, "recompute the log's hash chain" },
 	{ "policy", cmd_policy, "check, explain, decide, test a policy" },
 };

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * doctor: the tier, each way out that stays open on this machine, and its remedy. --fix writes what
+ * two files can close, --undo takes just that back. --root DIR: another tree than /, nothing of the
+ * running kernel is asked.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <linux/landlock.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "ipc/control.h"
+
+#define SYSCTL_FILE "/etc/sysctl.d/60-crmfence.conf"
+#define MODPROBE_FILE "/etc/modprobe.d/crmfence.conf"
+
+struct doctor {
+	const char *root; /* "" for / */
+	const char *tier; /* "A1", "A2", "B", or "?" when no agent answers */
+	struct utsname kernel;
+	int json;
+	int open; /* ways out that stay open */
+};
+
+/* What a session could use in tier B and a laptop does without. */
+static const struct {
+	const char *key, *want, *what;
+} sysctls[] = {
+	{ "kernel/io_uring_disabled", "2",
+	  "a recognised session may use an io_uring that it inherited" },
+	{ "kernel/yama/ptrace_scope", "1",
+	  "a recognised session may write into processes of its user" },
+	{ "dev/tty/legacy_tiocsti", "0",
+	  "a recognised session may type into the terminal it was started from" },
+	{ "kernel/unprivileged_bpf_disabled", "2",
+	  "processes without rights may load BPF programs" },
+};
+
+/* Address families by their modules; Bluetooth stays: people use it, and `exec` refuses it. */
+static const char *const modules[] = {
+	"vsock",   "tipc",	  "rxrpc",     "smc",  "kcm",  "can",
+	"qrtr",	   "llc2",	  "appletalk", "x25",  "ax25", "ieee802154_socket",
+	"phonet",  "caif_socket", "nfc",       "mctp", "sctp", "dccp",
+	"l2tp_ip", "l2tp_ip6",	  "atm",       "rds",
+};
+
+static FILE *open_at(const struct doctor *d, const char *path, const char *mode)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", d->root, path);
+	return fopen(full, mode);
+}
+
+/* First line of a file, without its newline. 0, or negative when it is not there. */
+static int first_line(const struct doctor *d, const char *path, char *out, int size)
+{
+	AUTO_FILE FILE *f = open_at(d, path, "re");
+
+	if (!f || !fgets(out, size, f))
+		return -ENOENT;
+	out[strcspn(out, "\n")] = 0;
+	return 0;
+}
+
+/* Does any line of the file hold `word`, delimited by what no module name has? */
+static int file_has(const struct doctor *d, const char *path, const char *word)
+{
+	AUTO_FILE FILE *f = open_at(d, path, "re");
+	size_t n = strlen(word);
+	char line[4096], *at;
+
+	while (f && fgets(line, sizeof(line), f))
+		for (at = line; (at = strstr(at, word)); at += n)
+			if ((at == line || strchr("/, \t", at[-1])) && strchr(".,: \t\n", at[n]))
+				return 1;
+	return 0;
+}
+
+static void say(struct doctor *d, const char *way, const char *why, const char *remedy)
+{
+	AUTO_BUF struct fence_buf b = { 0 };
+	struct fence_json j;
+
+	d->open++;
+	if (!d->json) {
+		printf("open      %s: %s\n          remedy: %s\n", way, why, remedy);
+		return;
+	}
+	fence_json_init(&j, &b);
+	fence_json_open(&j, NULL);
+	fence_json_str(&j, "remedy", remedy);
+	fence_json_str(&j, "way", way);
+	fence_json_str(&j, "why", why);
+	fence_json_close(&j);
+	printf("%s\n", fence_buf_text(&b));
+}
+
+static int tier_a(const struct doctor *d)
+{
+	return d->tier[0] == 'A';
+}
+
+static void check_tier(struct doctor *d)
+{
+	char lsm[512], remedy[700];
+
+	if (d->tier[0] == '?')
+		say(d, "tier", "no agent answers, so none has tried what this kernel refuses",
+		    "sudo crmfence run");
+	if (tier_a(d) || first_line(d, "/sys/kernel/security/lsm", lsm, sizeof(lsm)))
+		return;
+	if (!file_has(d, "/sys/kernel/security/lsm", "bpf")) {
+		snprintf(remedy, sizeof(remedy), "boot with lsm=%s,bpf", lsm);
+		say(d, "other processes",
+		    "BPF LSM is not among the kernel's security modules (tier B): message queues, "
+		    "shared memory, ptrace, FIFOs and rare address families stay open to a "
+		    "recognised session; `crmfence exec` closes them at launch",
+		    remedy);
+	} else if (d->tier[0] == 'B') {
+		say(d, "other processes",
+		    "the kernel lists bpf in lsm= but does not obey it (tier B): only `crmfence "
+		    "exec` closes message queues, shared memory, ptrace, FIFOs and rare address "
+		    "families",
+		    "start the tool with crmfence exec");
+	}
+}
+
+static void check_kernel(struct doctor *d)
+{
+	int major = 0, minor = 0;
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	sscanf(d->kernel.release, "%d.%d", &major, &minor);
+	if (!tier_a(d) && (major < 6 || (major == 6 && minor < 7)))
+		say(d, "unix sockets",
+		    "this kernel has no hook for their peers, and no BPF LSM is at work",
+		    "a kernel from 6.7, or lsm=...,bpf");
+	if (abi < 1)
+		say(d, "launch",
+		    "no Landlock: `crmfence exec` cannot keep the session from making "
+		    "FIFOs",
+		    "boot with landlock in lsm=");
+	else if (abi < 6 && !tier_a(d))
+		say(d, "launch",
+		    "Landlock before ABI 6: abstract sockets and signals are not "
+		    "scoped by `crmfence exec`",
+		    "a kernel from 6.12");
+	say(d, "files", "a session may write files that another program sends",
+	    "give the tool a user of its own, or watch what it writes");
+}
+
+/* Is it laxer than wanted? `have`: its value. A kernel without it is not. */
+static int is_lax(const struct doctor *d, size_t i, char have[64])
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", sysctls[i].key);
+	return !first_line(d, path, have, 64) && !strcmp(have, "0") != (sysctls[i].want[0] == '0');
+}
+
+static void check_sysctls(struct doctor *d)
+{
+	char have[64], remedy[160];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sysctls); i++) {
+		if (!is_lax(d, i, have))
+			continue;
+		snprintf(remedy, sizeof(remedy), "crmfence doctor --fix writes %s = %s",
+			 sysctls[i].key, sysctls[i].want);
+		say(d, sysctls[i].key, sysctls[i].what, remedy);
+	}
+}
+
+/* A module that is on the disk, and that nobody keeps from being loaded. */
+static int loadable(const struct doctor *d, const char *module)
+{
+	char dep[256], file[64];
+
+	snprintf(dep, sizeof(dep), "/lib/modules/%s/modules.dep", d->kernel.release);
+	snprintf(file, sizeof(file), "%s.ko", module);
+	return (file_has(d, dep, file) || file_has(d, dep, module)) &&
+	       !file_has(d, MODPROBE_FILE, module);
+}
+
+static void check_modules(struct doctor *d)
+{
+	char list[512] = "";
+	size_t i, n = 0;
+
+	if (tier_a(d))
+		return;
+	for (i = 0; i < ARRAY_SIZE(modules); i++)
+		if (loadable(d, modules[i]))
+			n += (size_t)snprintf(list + n, sizeof(list) - n, " %s", modules[i]);
+	if (n)
+		say(d, "address families",
+		    "modules that a session's socket(2) would load; IP over them is refused, their "
+		    "own families only by `crmfence exec`",
+		    "crmfence doctor --fix keeps them from being loaded");
+	if (n && !d->json)
+		printf("          modules:%s\n", list);
+}
+
+static int cannot(const struct doctor *d, const char *path)
+{
+	fprintf(stderr,
+		"crmfence: %s%s: %s; run as root, and crmfence doctor --undo takes back what was "
+		"written\n",
+		d->root, path, strerror(errno));
+	return 2;
+}
+
+static int set(const struct doctor *d, const char *key, const char *value)
+{
+	char path[128];
+	FILE *f;
+	int bad;
+
+	snprintf(path, sizeof(path), "/proc/sys/%s", key);
+	f = open_at(d, path, "we");
+	if (!f)
+		return cannot(d, path);
+	bad = fprintf(f, "%s\n", value) < 0;
+	return fclose(f) || bad ? cannot(d, path) : 0;
+}
+
+/* Both files, and the sysctls now. What was before stands in the file, for --undo. */
+static int fix(const struct doctor *d)
+{
+	AUTO_FILE FILE *there = open_at(d, SYSCTL_FILE, "re");
+	char have[64];
+	FILE *f;
+	size_t i;
+	int bad = 0;
+
+	if (there) {
+		fprintf(stderr, "crmfence: %s%s is there already; crmfence doctor --undo first\n",
+			d->root, SYSCTL_FILE);
+		return 2;
+	}
+	f = open_at(d, MODPROBE_FILE, "we");
+	if (!f)
+		return cannot(d, MODPROBE_FILE);
+	for (i = 0; i < ARRAY_SIZE(modules); i++)
+		fprintf(f, "install %s /bin/false\n", modules[i]);
+	bad = fclose(f);
+	f = open_at(d, SYSCTL_FILE, "we");
+	if (!f || bad)
+		return cannot(d, SYSCTL_FILE);
+	for (i = 0; i < ARRAY_SIZE(sysctls); i++) {
+		if (!is_lax(d, i, have))
+			continue;
+		fprintf(f, "# was %s %s\n%s = %s\n", sysctls[i].key, have, sysctls[i].key,
+			sysctls[i].want);
+		bad |= set(d, sysctls[i].key, sysctls[i].want);
+	}
+	if (fclose(f) || bad)
+		return cannot(d, SYSCTL_FILE);
+	printf("wrote %s%s and %s%s; modules that are loaded stay until the next boot\n", d->root,
+	       SYSCTL_FILE, d->root, MODPROBE_FILE);
+	return 0;
+}
+
+/* Remove a file that fix() wrote. 1: it was there, 0: it was not, negative: it cannot be removed.
+ */
+static int take_away(const struct doctor *d, const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", d->root, path);
+	if (!unlink(full))
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+static int undo(const struct doctor *d)
+{
+	AUTO_FILE FILE *f = open_at(d, SYSCTL_FILE, "re");
+	char line[256], key[64], was[64];
+	int bad = 0, one, two;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "# was %63s %63s", key, was) == 2)
+			bad |= set(d, key, was); /* some go one way only until the next boot */
+	one = take_away(d, SYSCTL_FILE);
+	two = take_away(d, MODPROBE_FILE);
+	if (one < 0 || two < 0)
+		return cannot(d, one < 0 ? SYSCTL_FILE : MODPROBE_FILE);
+	if (!one && !two) {
+		fprintf(stderr, "crmfence: no %s%s: nothing to undo\n", d->root, SYSCTL_FILE);
+		return 2;
+	}
+	printf("removed %s%s and %s%s%s\n", d->root, SYSCTL_FILE, d->root, MODPROBE_FILE,
+	       bad ? "; what could not be set back now will be at the next boot" : "");
+	return 0;
+}
+
+/* The running agent's tier: it made the call that has to be refused. */
+static void ask_tier(struct doctor *d, const char *control)
+{
+	static char text[FENCE_CONTROL_REPLY], tier[8];
+	cJSON *s;
+
+	d->tier = "?";
+	if (fence_control_ask(control, FENCE_OP_STATUS, NULL, text, sizeof(text)) < 0)
+		return;
+	s = cJSON_Parse(text);
+	snprintf(tier, sizeof(tier), "%s", cli_str(s, "tier"));
+	cJSON_Delete(s);
+	d->tier = tier[0] ? tier : "?";
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "json", 0, NULL, 'j' }, { "fix", 0, NULL, 'f' },     { "undo", 0, NULL, 'u' },
+		{ "root", 1, NULL, 'r' }, { "control", 1, NULL, 'c' }, { NULL, 0, NULL, 0 }
+	};
+	struct doctor d = { .root = "" };
+	const char *control = FENCE_CONTROL_PATH;
+	int c, change = 0;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'j')
+			d.json = 1;
+		else if (c == 'f' || c == 'u')
+			change = c;
+		else if (c == 'r')
+			d.root = optarg;
+		else if (c == 'c')
+			control = optarg;
+		else
+			return 2;
+	}
+	if (change)
+		return change == 'f' ? fix(&d) : undo(&d);
+	uname(&d.kernel);
+	ask_tier(&d, control);
+	if (!d.json)
+		printf("tier      %s\nkernel    %s\n", d.tier, d.kernel.release);
+	check_tier(&d);
+	check_kernel(&d);
+	check_sysctls(&d);
+	check_modules(&d);
+	return d.open ? 1 : 0;
+}
