@@ -86,6 +86,13 @@ $(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
 
+FUZZ := policy record dns hello control log
+FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c)
+$(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
+	@mkdir -p $(@D); echo "  FUZZ    $*"
+	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \
+		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -o $@
+
 # ---- what people call ----
 
 help:
@@ -118,6 +125,10 @@ bench: deps-test
 evasion: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade
 	$(Q)python3 tests/evasion/run.py
+
+#: make fuzz     libFuzzer on all that strangers may hand us, SECONDS each (600); findings stay in build/fuzz
+fuzz: deps-test $(FUZZ:%=$(B)/fuzz/%)
+	$(Q)tests/fuzz/run $(or $(SECONDS),600)
 
 #: make trials   a thousand times killed, stopped, restarted, replaced, reloaded, under load (root)
 trials: deps-test
@@ -158,4 +169,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench evasion trials vm debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench evasion fuzz trials vm debug clang format install clean deps deps-test

@@ -335,6 +335,31 @@ static void make_log(const char *path, int rows)
 	fence_log_close(log);
 }
 
+/* A page that is no page any more: the rows behind it do not count as never written. */
+static void test_log_corrupt(void **state)
+{
+	const char *path = "/tmp/crmfence-unit.db";
+	struct fence_verify v;
+	struct fence_diag d = { 0 };
+	char rubbish[4096];
+	FILE *f;
+
+	(void)state;
+	make_log(path, 3000);
+	sql(path, "PRAGMA journal_mode=DELETE; VACUUM");
+	assert_int_equal(fence_log_verify(path, &v, &d), 0);
+	assert_int_equal(v.rows, 3000);
+	memset(rubbish, 0xa5, sizeof(rubbish));
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	fseek(f, -(long)sizeof(rubbish) * 4, SEEK_END);
+	assert_int_equal(fwrite(rubbish, sizeof(rubbish), 1, f), 1);
+	fclose(f);
+	assert_int_equal(fence_log_verify(path, &v, &d), 0);
+	assert_true(v.bad_seq > 0 && v.bad_seq <= v.rows + 1);
+	unlink(path);
+}
+
 static void test_log_chain(void **state)
 {
 	static const char *const changes[] = {
@@ -378,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),
 		cmocka_unit_test(test_log_chain),
+		cmocka_unit_test(test_log_corrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,7 +111,7 @@ struct fence_policy {
 
 /*
  * Read, check and compile `file`. 0: *ret is owned by the caller. Negative errno: *ret untouched,
- * `d` says why.
+ * `d` says why. `text` is terminated: text[len] is NUL.
  */
 int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_diag *d);
 int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret,

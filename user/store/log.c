@@ -232,6 +232,14 @@ static int open_reader(const char *path, sqlite3 **db, struct fence_diag *d)
 	return -EIO;
 }
 
+/* A log that somebody changed may have nothing there. */
+static const char *column(sqlite3_stmt *s, int i)
+{
+	const char *text = (const char *)sqlite3_column_text(s, i);
+
+	return text ? text : "";
+}
+
 int fence_log_read(const char *path, const struct fence_query_log *q,
 		   int (*each)(void *ctx, const struct fence_row *row), void *ctx,
 		   struct fence_diag *d)
@@ -259,10 +267,10 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 	while (rc == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW) {
 		struct fence_row row = {
 			.seq = sqlite3_column_int64(s, 0),
-			.boot = (const char *)sqlite3_column_text(s, 1),
+			.boot = column(s, 1),
 			.ts = sqlite3_column_int64(s, 2),
-			.kind = (const char *)sqlite3_column_text(s, 3),
-			.body = (const char *)sqlite3_column_text(s, 4),
+			.kind = column(s, 3),
+			.body = column(s, 4),
 		};
 
 		if (each(ctx, &row))
@@ -277,7 +285,10 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct fence_verify *v,
 		      int64_t *next)
 {
-	int64_t seq = sqlite3_column_int64(s, 0);
+	int64_t seq = sqlite3_column_int64(s, 0), ts = sqlite3_column_int64(s, 2);
+	const char *boot = (const char *)sqlite3_column_text(s, 1),
+		   *kind = (const char *)sqlite3_column_text(s, 3),
+		   *body = (const char *)sqlite3_column_text(s, 4);
 	uint8_t hash[HASH];
 	char head[160];
 	size_t n;
@@ -287,11 +298,9 @@ static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct
 		v->bad_seq = *next;
 		return -1;
 	}
-	n = head_text(head, sizeof(head), seq, (const char *)sqlite3_column_text(s, 1),
-		      sqlite3_column_int64(s, 2), (const char *)sqlite3_column_text(s, 3));
+	n = boot && kind && body ? head_text(head, sizeof(head), seq, boot, ts, kind) : 0;
 	if (!n ||
-	    chain(md, sha, v->head, head, n, (const char *)sqlite3_column_text(s, 4),
-		  (size_t)sqlite3_column_bytes(s, 4), hash) ||
+	    chain(md, sha, v->head, head, n, body, (size_t)sqlite3_column_bytes(s, 4), hash) ||
 	    sqlite3_column_bytes(s, 5) != HASH || memcmp(hash, sqlite3_column_blob(s, 5), HASH)) {
 		snprintf(v->why, sizeof(v->why),
 			 "row %lld does not fit the hash of the rows before it", (long long)seq);
@@ -304,22 +313,36 @@ static int verify_row(sqlite3_stmt *s, EVP_MD_CTX *md, const EVP_MD *sha, struct
 	return 0;
 }
 
+/* Every row; one that cannot be read is no end of the log. */
+static void verify_rows(sqlite3 *db, EVP_MD_CTX *md, const EVP_MD *sha, struct fence_verify *v)
+{
+	sqlite3_stmt *s = NULL;
+	int64_t next = 1;
+	int rc = sqlite3_prepare_v2(
+		db, "SELECT seq, boot, ts, kind, body, hash FROM log ORDER BY seq", -1, &s, NULL);
+
+	if (rc == SQLITE_OK)
+		while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+			if (verify_row(s, md, sha, v, &next))
+				break;
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW) {
+		snprintf(v->why, sizeof(v->why), "row %lld cannot be read: %.80s", (long long)next,
+			 sqlite3_errmsg(db));
+		v->bad_seq = next;
+	}
+	sqlite3_finalize(s);
+}
+
 int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	EVP_MD *sha = EVP_MD_fetch(NULL, "SHA256", NULL);
-	sqlite3_stmt *s = NULL;
 	sqlite3 *db = NULL;
-	int64_t next = 1;
 	int err = open_reader(path, &db, d);
 
 	memset(v, 0, sizeof(*v));
-	if (!err &&
-	    sqlite3_prepare_v2(db, "SELECT seq, boot, ts, kind, body, hash FROM log ORDER BY seq",
-			       -1, &s, NULL) == SQLITE_OK)
-		while (sqlite3_step(s) == SQLITE_ROW && !verify_row(s, md, sha, v, &next))
-			;
-	sqlite3_finalize(s);
+	if (!err)
+		verify_rows(db, md, sha, v);
 	sqlite3_close(db);
 	EVP_MD_CTX_free(md);
 	EVP_MD_free(sha);

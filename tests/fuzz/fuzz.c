@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What strangers may hand us, one libFuzzer target each; -DFUZZ_TARGET=name chooses. Besides not
+ * crashing, each holds its reader to what its header promises.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../bpf/lib/dns.h"
+#include "../../bpf/lib/walk.h"
+#include "base/diag.h"
+#include "ipc/control.h"
+#include "kernel/kernel.h"
+#include "policy/policy.h"
+#include "store/log.h"
+#include "wire/dns.h"
+
+#define MUST(x) \
+	do { \
+		if (!(x)) { \
+			fprintf(stderr, "does not hold: %s\n", #x); \
+			abort(); \
+		} \
+	} while (0)
+
+/* A refused policy says why; one that is taken can be decided by. */
+static void fuzz_policy(const uint8_t *data, size_t len)
+{
+	struct fence_policy *p = NULL;
+	struct fence_diag d = { 0 };
+	char *text = calloc(len + 1, 1);
+	int err;
+
+	if (!text)
+		return;
+	memcpy(text, data, len);
+	err = fence_policy_parse(text, len, "fuzz", &p, &d);
+	free(text);
+	if (err < 0) {
+		MUST(!p && d.text[0]);
+		return;
+	}
+	MUST(p->ntools > 0);
+	fence_policy_find(p, 1, "acme.my.salesforce.com");
+	fence_policy_free(p);
+}
+
+/* What passes the check has its tail inside. */
+static void fuzz_record(const uint8_t *data, size_t len)
+{
+	const struct fence_rec *r = (const void *)data;
+	uint8_t *copy = malloc(len ? len : 1);
+	size_t i, sum = 0;
+
+	if (!copy)
+		return;
+	memcpy(copy, data, len);
+	r = (const void *)copy;
+	if (!fence_record_check(copy, len)) {
+		MUST(r->len <= len && r->kind < FENCE_K_MAX);
+		if (r->kind == FENCE_K_NAME || r->kind == FENCE_K_DENY)
+			for (i = 0; i < ((const struct fence_rec_flow *)copy)->name_len; i++)
+				sum += (uint8_t)((const struct fence_rec_flow *)copy)->name[i];
+		if (r->kind == FENCE_K_DNS)
+			for (i = 0; i < ((const struct fence_rec_dns *)copy)->msg_len; i++)
+				sum += ((const struct fence_rec_dns *)copy)->msg[i];
+		if (r->kind == FENCE_K_EXEC)
+			for (i = 0; i < ((const struct fence_rec_exec *)copy)->path_len; i++)
+				sum += (uint8_t)((const struct fence_rec_exec *)copy)->path[i];
+	}
+	MUST(sum != (size_t)-1);
+	free(copy);
+}
+
+/* Both readers of DNS. */
+static void fuzz_dns(const uint8_t *data, size_t len)
+{
+	static uint8_t buf[FENCE_DNS_BUF];
+	static struct fence_dns d;
+	struct fence_dns_message m;
+	uint8_t *copy;
+
+	if (len > FENCE_DNS_BUF)
+		len = FENCE_DNS_BUF;
+	copy = malloc(len ? len : 1);
+	if (!copy)
+		return;
+	memcpy(copy, data, len);
+	memcpy(buf, data, len);
+	fence_dns_ask(buf, (__u32)len, &d);
+	MUST(d.bad || d.name.len <= FENCE_NAME_MAX);
+	fence_dns_answer(buf, (__u32)len, &d);
+	MUST(d.count <= FENCE_DNS_ADDRS && (!d.bad || !d.count));
+	if (!fence_wire_dns(copy, len, &m))
+		MUST(m.count <= FENCE_WIRE_ADDRS && memchr(m.name, 0, sizeof(m.name)));
+	free(copy);
+}
+
+static void walk(struct fence_walk *w, const uint8_t *data, size_t len, int proxy, int jump)
+{
+	size_t at = 0;
+	__u32 n;
+
+	fence_walk_init(w, proxy);
+	while (at < len && w->state == FENCE_WALK_MORE) {
+		n = jump ? fence_walk_jump(w, (__u32)(len - at)) : 0;
+		MUST(n <= len - at);
+		if (n)
+			at += n;
+		else
+			fence_walk_feed(w, data[at++]);
+	}
+}
+
+/* However the stream is cut, the walk ends alike. */
+static void fuzz_hello(const uint8_t *data, size_t len)
+{
+	struct fence_walk whole, cut;
+	int proxy;
+	size_t at;
+
+	for (proxy = 0; proxy < 2; proxy++) {
+		walk(&whole, data, len, proxy, 1);
+		fence_walk_init(&cut, proxy);
+		for (at = 0; at < len && cut.state == FENCE_WALK_MORE; at++)
+			if (!fence_walk_jump(&cut, 1))
+				fence_walk_feed(&cut, data[at]);
+		MUST(whole.state == cut.state && whole.port == cut.port);
+		MUST(whole.name.hash == cut.name.hash && whole.name.len == cut.name.len);
+	}
+}
+
+static void fuzz_control(const uint8_t *data, size_t len)
+{
+	struct fence_control_request r;
+	struct fence_peer peer;
+	int s[2];
+
+	if (len > 4096 || socketpair(AF_UNIX, SOCK_STREAM, 0, s))
+		return;
+	if (send(s[0], data, len, MSG_NOSIGNAL) == (ssize_t)len) {
+		shutdown(s[0], SHUT_WR);
+		if (!fence_control_receive(s[1], &r, &peer))
+			MUST(len >= sizeof(r) && strlen(r.tool) < sizeof(r.tool));
+	}
+	close(s[0]);
+	close(s[1]);
+}
+
+static int row(void *ctx, const struct fence_row *r)
+{
+	(void)ctx;
+	MUST(strlen(r->boot) + strlen(r->kind) + strlen(r->body) + 1);
+	return 0;
+}
+
+/* A log that somebody else wrote. */
+static void fuzz_log(const uint8_t *data, size_t len)
+{
+	static char path[64];
+	struct fence_verify v;
+	struct fence_query_log q = { 0 };
+	struct fence_diag d = { 0 };
+	FILE *f;
+
+	if (!path[0])
+		snprintf(path, sizeof(path), "/dev/shm/crmfence-fuzz-%d", getpid());
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	fwrite(data, 1, len, f);
+	fclose(f);
+	if (fence_log_verify(path, &v, &d) < 0)
+		MUST(d.text[0]);
+	else
+		MUST(!v.bad_seq == !v.why[0]);
+	fence_log_read(path, &q, row, NULL, &d);
+	unlink(path);
+}
+
+#define CALL_(name) fuzz_##name
+#define CALL(name) CALL_(name)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static void (*const targets[])(const uint8_t *, size_t) = {
+		fuzz_policy, fuzz_record, fuzz_dns, fuzz_hello, fuzz_control, fuzz_log,
+	};
+
+	(void)targets; /* each is built in each */
+	CALL(FUZZ_TARGET)(data, len);
+	return 0;
+}
