@@ -343,6 +343,10 @@ def doctor(w):
     want = laid | {"files"} | ({"address families", "other processes"} if tier == "B" else set())
     bad += [] if want <= ways else ["not said: %s" % (want - ways)]
     bad += [] if "kernel/unprivileged_bpf_disabled" not in ways else ["1 is strict enough for unprivileged_bpf_disabled"]
+    os.rename(root + "/sys/kernel/security/lsm", root + "/lsm")
+    said = ask()[1]
+    os.rename(root + "/lsm", root + "/sys/kernel/security/lsm")
+    bad += [] if "other processes" in said or tier != "B" else ["without securityfs, tier B is not said: %r" % said]
     rc, text = ask("--fix")
     bad += [] if rc == 0 else ["--fix: %r" % text]
     ways = {json.loads(line)["way"] for line in ask("--json")[1].splitlines()}

@@ -117,13 +117,15 @@ static void check_tier(struct doctor *d)
 	if (d->tier[0] == '?')
 		say(d, "tier", "no agent answers, so none has tried what this kernel refuses",
 		    "sudo crmfence run");
-	if (tier_a(d) || first_line(d, "/sys/kernel/security/lsm", lsm, sizeof(lsm)))
+	if (tier_a(d))
 		return;
+	if (first_line(d, "/sys/kernel/security/lsm", lsm, sizeof(lsm)))
+		snprintf(lsm, sizeof(lsm), "(what /sys/kernel/security/lsm says)");
 	if (!file_has(d, "/sys/kernel/security/lsm", "bpf")) {
 		snprintf(remedy, sizeof(remedy), "boot with lsm=%s,bpf", lsm);
 		say(d, "other processes",
-		    "BPF LSM is not among the kernel's security modules (tier B): message queues, "
-		    "shared memory, ptrace, FIFOs and rare address families stay open to a "
+		    "BPF LSM is not seen among the kernel's security modules (tier B): message "
+		    "queues, shared memory, ptrace, FIFOs and rare address families stay open to a "
 		    "recognised session; `crmfence exec` closes them at launch",
 		    remedy);
 	} else if (d->tier[0] == 'B') {
