@@ -34,15 +34,16 @@ struct doctor {
 /* What a session could use in tier B and a laptop does without. */
 static const struct {
 	const char *key, *want, *what;
+	int guarded; /* tier A refuses it itself */
 } sysctls[] = {
 	{ "kernel/io_uring_disabled", "2",
-	  "a recognised session may use an io_uring that it inherited" },
+	  "a recognised session may use an io_uring that it inherited", 0 },
 	{ "kernel/yama/ptrace_scope", "1",
-	  "a recognised session may write into processes of its user" },
+	  "a recognised session may write into processes of its user", 1 },
 	{ "dev/tty/legacy_tiocsti", "0",
-	  "a recognised session may type into the terminal it was started from" },
-	{ "kernel/unprivileged_bpf_disabled", "2",
-	  "processes without rights may load BPF programs" },
+	  "a recognised session may type into the terminal it was started from", 0 },
+	{ "kernel/unprivileged_bpf_disabled", "2", "processes without rights may load BPF programs",
+	  0 },
 };
 
 /* Address families by their modules; Bluetooth stays: people use it, and `exec` refuses it. */
@@ -176,7 +177,7 @@ static void check_sysctls(struct doctor *d)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(sysctls); i++) {
-		if (!is_lax(d, i, have))
+		if ((sysctls[i].guarded && tier_a(d)) || !is_lax(d, i, have))
 			continue;
 		snprintf(remedy, sizeof(remedy), "crmfence doctor --fix writes %s = %s",
 			 sysctls[i].key, sysctls[i].want);
