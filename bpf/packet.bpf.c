@@ -473,6 +473,8 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 		if (f.addr == FENCE_ADDR_RESOLVER)
 			return question_enforce(skb, st, w);
 		datagram_count(skb, st, w, &f, t.v);
+		if (t.v.action == FENCE_ALLOW && f.addr == FENCE_ADDR_LISTED)
+			st->listed = listed_word(w->addr, w->port, now);
 		return 1;
 	}
 	__builtin_memcpy(st->addr, w->addr, 16);
@@ -484,6 +486,15 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	if (f.flags & FENCE_F_PLAIN_OK)
 		st->flags |= FENCE_SK_PLAIN;
 	return 1;
+}
+
+/* The next datagram to where the last one was let pass, and its flow is known. */
+static __always_inline int datagram_again(struct __sk_buff *skb, const struct fence_sock *st,
+					  const struct wire *w)
+{
+	return st->listed && st->flags & FENCE_SK_FLOW && skb->ifindex != LOOPBACK_IFINDEX &&
+	       st->port == w->port && addr_equal(st->addr, w->addr) &&
+	       st->listed == listed_word(w->addr, w->port, generation()) && !agent_silent();
 }
 
 /*
@@ -517,8 +528,14 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 	struct wire w = {};
 	int r = wire_read(skb, &w, 1);
 
-	if (r || w.odd || w.proto == FENCE_IPPROTO_UDP)
+	if (r || w.odd)
 		return packet_enforce(skb, st, &w, !r);
+	if (w.proto == FENCE_IPPROTO_UDP) {
+		if (!datagram_again(skb, st, &w))
+			return packet_enforce(skb, st, &w, 1);
+		st->tx += w.len;
+		return 1;
+	}
 	if (st->phase == FENCE_PH_NEW || w.port != st->port || !addr_equal(w.addr, st->addr) ||
 	    (skb->ifindex == LOOPBACK_IFINDEX && st->kind > FENCE_ADDR_PROXY)) {
 		if (st->flags & FENCE_SK_TOLD && st->phase != FENCE_PH_NEW)

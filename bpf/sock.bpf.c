@@ -48,14 +48,22 @@ int sock_create(struct bpf_sock *sk)
 	return 1;
 }
 
+/* A session's next datagram to where its last one went, by an address of the policy's own. */
+static __always_inline int datagram_listed(const struct fence_sock *st, const struct subject *s,
+					   const __u8 *addr, __u16 port)
+{
+	return st->listed && !s->overflow && s->proc && s->proc->exec == st->exec &&
+	       st->listed == listed_word(addr, port, generation()) && !agent_silent();
+}
+
 /* A destination: connect, or a datagram's address. `addr` is on the caller's stack. */
 static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *addr, __u8 at)
 {
 	struct fence_facts f = { .at = at, .proto = (__u8)ctx->protocol };
-	struct told t = { .cookie = bpf_get_socket_cookie(ctx) };
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	struct bpf_sock *sk = ctx->sk;
 	struct fence_sock *st;
+	struct told t = {};
 	struct subject s;
 	__u32 now = generation(); /* before the decision: what it takes of a newer one is judged
 				     again */
@@ -70,9 +78,9 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		return !subject_confined(&s, 0);
 	}
 	confined = subject_confined(&s, st);
-	if (at == FENCE_AT_SENDMSG && !confined &&
-	    st->exec) /* a known socket's next datagram: egress counts it */
-		return 1;
+	if (at == FENCE_AT_SENDMSG && (confined ? datagram_listed(st, &s, addr, port) : !!st->exec))
+		return 1; /* a known socket's next datagram: egress counts it */
+	t.cookie = bpf_get_socket_cookie(ctx);
 	owner_set(st, &s);
 	st->proto = f.proto;
 	st->family = (__u8)ctx->family;

@@ -201,6 +201,8 @@ struct fence_sock {
 	__u64 name; /* hash: the server name, or what CONNECT asked for; 0: none */
 	__u64 tx; /* UDP only; TCP has its own */
 	__u64 rx;
+	__u64 listed; /* UDP: the last destination that a rule's own address let pass; listed_word
+		       */
 	__u8 addr[16];
 	__u32 next_seq;
 	__u32 rule;

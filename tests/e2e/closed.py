@@ -220,6 +220,66 @@ def reload(w):
     return bad
 
 
+DATAGRAMS = """
+import socket, sys, threading
+host, good, evil, late = sys.argv[1:]
+def to(s, port, what, n):
+    for i in range(n):
+        try:
+            s.sendto(what.encode(), (host, port))
+        except PermissionError:
+            pass
+open_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ts = [threading.Thread(target=to, args=(open_socket, *a, 20000)) for a in ((9999, good), (9998, evil), (9999, good))]
+[t.start() for t in ts]
+[t.join() for t in ts]
+tied = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+tied.connect((host, 9999))
+tied.send(good.encode())
+print("ready", flush=True)
+sys.stdin.readline()
+for send in (lambda: open_socket.sendto(late.encode(), (host, 9999)), lambda: tied.send(late.encode())):
+    try:
+        send()
+        print("sent", flush=True)
+    except OSError as e:
+        print("error", e.errno, flush=True)
+"""
+
+
+def datagrams(w):
+    """Datagrams to an address of the policy's own pass without another look: not those of another thread to another port of it on the same
+    socket, and not after a reload that takes the address out."""
+    lists = lambda *more: [{"name": "voice-assistant", "allow": ["crm.own", *more]}]  # noqa: E731
+    path = w.dir + "/datagrams.py"
+    with open(path, "w") as f:
+        f.write(DATAGRAMS)
+    good, evil, late, twin = token(), token(), token(), token()
+    w.run("python3", "-c", "import socket;s=socket.socket(2,2);s.sendto(b'%s',('%s',9998))" % (twin, AI), confined=False)
+    bad = [] if w.arrived(twin) else ["does not leak without crmfence"]
+    w.start("--quiet", tools=lists({"cidr": AI + "/32", "ports": [9999], "why": "test"}))
+    r, wr = os.pipe()
+    p = w.popen("python3", path, AI, good, evil, late, stdin_fd=r)
+    os.close(r)
+    bad += [] if p.stdout.readline() == "ready\n" else ["the client did not come up: %r" % p.communicate(timeout=10)[0]]
+    change = json.load(open(w.dir + "/policy.json"))
+    change["tools"][0]["allow"] = ["crm.own"]
+    with open(w.dir + "/policy.json", "w") as f:
+        json.dump(change, f)
+    W.sh(W.BUILD + "/crmfence", "reload", "--control", w.control)
+    os.write(wr, b"\n")
+    os.close(wr)
+    out = p.communicate(timeout=30)[0]
+    bad += [] if out.split() == ["error", "1"] * 2 else ["after the reload: %r" % out]
+    bad += [] if w.arrived(good) else ["what the policy lists did not arrive"]
+    bad += ["LEAKED: " + what for what, tok in (("another port", evil), ("after the reload", late)) if w.arrived(tok)]
+    time.sleep(2)  # the counts of what was refused again
+    refused = sum(d["count"] for d in w.rows("deny") if d["port"] == 9998)
+    bad += [] if refused == 20000 else ["%d of 20000 denials" % refused]
+    w.stop()
+    return bad
+
+
 def tamper(w):
     """Root detaches a link, puts a program behind ours, takes a pin away, changes a rule: noticed in under a second, mended, in the log; and
     a session that tries without pause gets nothing out meanwhile."""
@@ -359,6 +419,6 @@ def doctor(w):
     return bad
 
 
-ALONE = [doctor, verifier, resolvers_change, tamper, reload, heartbeat, denial_flood, ring_full]
+ALONE = [doctor, verifier, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")
