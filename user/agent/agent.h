@@ -101,7 +101,6 @@ struct agent {
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
 	uint64_t digest; /* of the policy in the maps */
-	uint64_t digested; /* boot time of the last look at the policy's maps */
 	uint64_t watched; /* boot time of the last look for tampering */
 	char exe[256]; /* the agent's own file */
 	uint64_t exe_ino;

@@ -10,8 +10,7 @@
 
 #include "agent/agent.h"
 
-#define WATCH_NS 500000000ULL
-#define DIGEST_NS 900000000ULL /* the policy's maps: a system call a key */
+#define WATCH_NS 800000000ULL
 
 static void told(void *ctx, const char *what, const char *name, int err)
 {
@@ -73,10 +72,7 @@ void agent_watch_turn(struct agent *a)
 		return;
 	a->watched = a->now;
 	fence_kernel_watch(a->kernel, told, a);
-	if (a->now - a->digested >= DIGEST_NS) {
-		a->digested = a->now;
-		watch_config(a);
-	}
+	watch_config(a);
 	watch_binary(a);
 	agent_resolvers_turn(a);
 }

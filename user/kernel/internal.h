@@ -4,6 +4,8 @@
 #define FENCE_KERNEL_INTERNAL_H
 
 #include <bpf/libbpf.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "kernel/kernel.h"
 
@@ -19,6 +21,9 @@ struct fence_kernel {
 	struct bpf_program *programs[FENCE_LINKS_MAX]; /* borrowed: of each link */
 	uint64_t pins[FENCE_LINKS_MAX]; /* inode of each link's pin */
 	uint64_t map_pins[FENCE_MAP_COUNT_];
+	ino_t dir_ino; /* pin_dir as it was looked through last, */
+	struct timespec dir_changed; /* and when it had changed; */
+	int dir_again; /* once more, since that clock is coarse */
 	size_t nlinks;
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];

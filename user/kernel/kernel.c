@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -491,6 +492,24 @@ const char *fence_tier_name(enum fence_tier tier)
 	return tier == FENCE_TIER_A1 ? "A1" : tier == FENCE_TIER_A2 ? "A2" : "B";
 }
 
+/*
+ * Loading needed the kernel's types, ten megabytes of them, and the objects' bytes, which are pages
+ * of our own file: both go back.
+ */
+static void memory_back(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from, to;
+	size_t i, size;
+
+	malloc_trim(0);
+	for (i = 0; i < SENSORS; i++) {
+		from = ((uintptr_t)sensors[i].elf(&size) + page - 1) & ~(page - 1);
+		to = ((uintptr_t)sensors[i].elf(&size) + size) & ~(page - 1);
+		if (to > from)
+			madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+}
+
 int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 {
 	size_t i;
@@ -499,7 +518,7 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 	for (i = 0; err >= 0 && i < SENSORS;
 	     i++) /* mandatory ones come first: now it is enforced */
 		err = sensors[i].optional ? attach_optional(k, i, d) : attach_sensor(k, i, d);
-	malloc_trim(0); /* loading needed the kernel's types, ten megabytes of them */
+	memory_back();
 	return err < 0 ? err : 0;
 }
 

@@ -52,12 +52,16 @@ static int overtaken(const struct fence_kernel *k, size_t i, uint32_t prog)
 static int attach_anew(struct fence_kernel *k, size_t i, const char *path)
 {
 	struct bpf_link *link = bpf_program__attach_cgroup(k->programs[i], k->cgroup_fd);
+	char fresh[280];
 	int err;
 
 	if (!link)
 		return -errno;
-	unlink(path);
-	err = bpf_link__pin(link, path);
+	snprintf(fresh, sizeof(fresh), "%s_new", path);
+	unlink(fresh);
+	err = bpf_obj_pin(bpf_link__fd(link), fresh);
+	if (!err && rename(fresh, path)) /* at no moment without a pin */
+		err = -errno;
 	bpf_link__disconnect(k->links[i]); /* its pin is the new one's now */
 	bpf_link__destroy(k->links[i]);
 	k->links[i] = link;
@@ -65,7 +69,30 @@ static int attach_anew(struct fence_kernel *k, size_t i, const char *path)
 	return err;
 }
 
-static void watch_link(struct fence_kernel *k, size_t i, fence_tampered *each, void *ctx)
+/*
+ * Might a pin be gone? One stat(2) of their directory instead of one each: it says when a name in
+ * it came or went, in the clock's coarse steps, so what is seen changed is looked through once
+ * more.
+ */
+static int pins_moved(struct fence_kernel *k)
+{
+	struct stat st;
+
+	if (stat(k->pin_dir, &st)) {
+		mkdir(k->pin_dir, 0700);
+		return 1;
+	}
+	if (st.st_ino == k->dir_ino && st.st_ctim.tv_sec == k->dir_changed.tv_sec &&
+	    st.st_ctim.tv_nsec == k->dir_changed.tv_nsec)
+		return k->dir_again && k->dir_again--;
+	k->dir_ino = st.st_ino;
+	k->dir_changed = st.st_ctim;
+	k->dir_again = 1;
+	return 1;
+}
+
+/* A link of another kind than a cgroup's cannot be detached, only unpinned and let go. */
+static void watch_link(struct fence_kernel *k, size_t i, int pins, fence_tampered *each, void *ctx)
 {
 	const char *name = bpf_program__name(k->programs[i]);
 	enum bpf_prog_type type = bpf_program__type(k->programs[i]);
@@ -73,15 +100,16 @@ static void watch_link(struct fence_kernel *k, size_t i, fence_tampered *each, v
 	uint64_t cgroup = 1;
 	uint32_t prog = 0;
 	char path[256];
+	int err = is_cgroup ? link_ids(k->links[i], &prog, &cgroup) : 0;
 
 	snprintf(path, sizeof(path), "%s/link_%s", k->pin_dir, name);
-	if (link_ids(k->links[i], &prog, &cgroup))
-		return;
-	if (is_cgroup && !cgroup)
+	if (err)
+		each(ctx, "unreadable", name, err);
+	else if (is_cgroup && !cgroup)
 		each(ctx, "detached", name, attach_anew(k, i, path));
 	else if (is_cgroup && overtaken(k, i, prog))
 		each(ctx, "foreign program behind", name, attach_anew(k, i, path));
-	else if (fence_inode_of(path) != k->pins[i]) {
+	else if (pins && fence_inode_of(path) != k->pins[i]) {
 		unlink(path);
 		each(ctx, "unpinned", name, bpf_obj_pin(bpf_link__fd(k->links[i]), path));
 		k->pins[i] = fence_inode_of(path);
@@ -90,14 +118,13 @@ static void watch_link(struct fence_kernel *k, size_t i, fence_tampered *each, v
 
 void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
 {
+	int pins = pins_moved(k);
 	char path[256];
 	size_t i;
 
-	if (!fence_inode_of(k->pin_dir))
-		mkdir(k->pin_dir, 0700);
 	for (i = 0; i < k->nlinks; i++)
-		watch_link(k, i, each, ctx);
-	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
+		watch_link(k, i, pins, each, ctx);
+	for (i = 0; pins && i < FENCE_MAP_COUNT_; i++) {
 		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, fence_map_names[i]);
 		if (fence_inode_of(path) == k->map_pins[i])
 			continue;
