@@ -434,10 +434,8 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 			count(FENCE_C_ANSWER_FULL);
 		datagram_count(skb, st, w, &f, t.v);
 	} else {
-		__builtin_memcpy(st->addr, w->addr, 16);
-		st->port = w->port;
 		t.detail = s->dns.qtype;
-		deny_emit(st, &f, &s->dns.name, &t);
+		deny_datagram(st, w->addr, w->port, &f, &s->dns.name, &t);
 	}
 	scratch_give(s);
 	return t.v.action != FENCE_DENY;
@@ -461,11 +459,12 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	st->kind = f.addr;
 	t.v = judge(&f);
 	if (t.v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
-		__builtin_memcpy(st->addr, w->addr, 16);
-		st->port = w->port;
-		deny_emit(st, &f, 0, &t);
-		if (w->proto == FENCE_IPPROTO_TCP)
+		deny_datagram(st, w->addr, w->port, &f, 0, &t);
+		if (w->proto == FENCE_IPPROTO_TCP) {
+			__builtin_memcpy(st->addr, w->addr, 16);
+			st->port = w->port;
 			st->flags |= FENCE_SK_TOLD;
+		}
 	}
 	if (t.v.action == FENCE_DENY)
 		return 0;

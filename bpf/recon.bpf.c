@@ -4,7 +4,8 @@
  *
  * iter/task      -> every process gets its entry in procs, unless fork or exec made one meanwhile;
  * one line a process for the agent. iter/task_file -> every inet socket is tagged with its process;
- * those of a session are checked from their next packet on.
+ * those of a session are checked from their next packet on, and told to the agent. It runs again
+ * when a running process joins a session.
  */
 #include "lib/fence.h"
 
@@ -42,6 +43,69 @@ int recon_task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/* The address of a connected socket's other side. */
+static __always_inline void other_side(struct sock *sk, __u8 *addr)
+{
+	if (sk->__sk_common.skc_family == AF_INET)
+		addr_from4(addr, sk->__sk_common.skc_daddr);
+	else
+		bpf_probe_read_kernel(addr, 16, &sk->__sk_common.skc_v6_daddr);
+}
+
+/*
+ * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
+ * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
+ */
+static __always_inline void confine(struct bpf_iter__task_file *ctx, struct sock *sk,
+				    struct fence_sock *st, const struct fence_proc *p, __u32 tgid)
+{
+	struct fence_recon_socket r = { .session = p->session,
+					.tgid = tgid,
+					.tool = p->tool,
+					.family = (__u8)sk->__sk_common.skc_family,
+					.proto = (__u8)sk->sk_protocol,
+					.port = bpf_ntohs(sk->__sk_common.skc_dport) };
+
+	st->generation = NO_GENERATION;
+	st->phase = FENCE_PH_NEW;
+	st->listed = 0;
+	st->tool = p->tool;
+	__sync_lock_test_and_set(&st->session, p->session);
+	r.cookie = bpf_get_socket_cookie(sk);
+	if (r.port)
+		other_side(sk, r.addr);
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+}
+
+/* A socket that was there before the agent. */
+static __always_inline void meet(struct sock *sk, struct fence_sock *st, const struct fence_proc *p,
+				 __u32 tgid)
+{
+	struct fence_facts f = { .at = FENCE_AT_NONE, .proto = FENCE_IPPROTO_TCP };
+	struct told t = {};
+
+	st->exec = p->exec;
+	st->start = p->start;
+	st->tgid = tgid;
+	st->uid = NO_UID;
+	st->rule = NO_RULE;
+	st->proto = (__u8)sk->sk_protocol;
+	st->family = (__u8)sk->__sk_common.skc_family;
+	st->flags = FENCE_SK_EXISTING;
+	if (st->proto != FENCE_IPPROTO_TCP)
+		return;
+	st->phase = FENCE_PH_OPEN;
+	if (!sk->__sk_common.skc_dport)
+		return;
+	st->opened = bpf_ktime_get_boot_ns();
+	st->port = bpf_ntohs(sk->__sk_common.skc_dport);
+	other_side(sk, st->addr);
+	st->flags |= FENCE_SK_FLOW;
+	t.cookie = bpf_get_socket_cookie(sk);
+	t.v = fence_decide(&f);
+	flow_emit(st, &f, &t);
+}
+
 SEC("iter/task_file")
 int recon_socket(struct bpf_iter__task_file *ctx)
 {
@@ -70,40 +134,11 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 	if (!p)
 		return 0;
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!st || st->exec) {
-		if (st && p->session && !st->session) {
-			st->session = p->session;
-			st->tool = p->tool;
-			st->phase = FENCE_PH_NEW;
-		}
+	if (!st)
 		return 0;
-	}
-	st->exec = p->exec;
-	st->start = p->start;
-	st->session = p->session;
-	st->tool = p->tool;
-	st->tgid = tgid;
-	st->uid = NO_UID;
-	st->rule = NO_RULE;
-	st->proto = (__u8)sk->sk_protocol;
-	st->family = (__u8)family;
-	st->flags = FENCE_SK_EXISTING;
-	st->phase = st->session || st->proto != FENCE_IPPROTO_TCP ? FENCE_PH_NEW : FENCE_PH_OPEN;
-	if (st->proto == FENCE_IPPROTO_TCP && sk->__sk_common.skc_dport) {
-		st->opened = bpf_ktime_get_boot_ns();
-		st->port = bpf_ntohs(sk->__sk_common.skc_dport);
-		if (family == AF_INET)
-			addr_from4(st->addr, sk->__sk_common.skc_daddr);
-		else
-			BPF_CORE_READ_INTO(&st->addr, sk, __sk_common.skc_v6_daddr);
-		st->flags |= FENCE_SK_FLOW;
-		{
-			struct fence_facts f = { .at = FENCE_AT_NONE, .proto = FENCE_IPPROTO_TCP };
-			struct told t = { .cookie = bpf_get_socket_cookie(sk),
-					  .v = fence_decide(&f) };
-
-			flow_emit(st, &f, &t);
-		}
-	}
+	if (!st->exec)
+		meet(sk, st, p, tgid);
+	if (p->session && !st->session)
+		confine(ctx, sk, st, p, tgid);
 	return 0;
 }

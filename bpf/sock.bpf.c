@@ -94,13 +94,14 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		st->kind = f.addr;
 	}
 	t.v = judge(&f);
-	if (f.proto == FENCE_IPPROTO_TCP || t.v.action != FENCE_ALLOW) {
+	if (f.proto == FENCE_IPPROTO_TCP) {
 		__builtin_memcpy(st->addr, addr, 16);
 		st->port = port;
-		t.netns = bpf_get_netns_cookie(ctx);
 	}
+	if (f.proto == FENCE_IPPROTO_TCP || t.v.action != FENCE_ALLOW)
+		t.netns = bpf_get_netns_cookie(ctx);
 	if (t.v.action != FENCE_ALLOW) {
-		deny_emit(st, &f, 0, &t);
+		deny_datagram(st, addr, port, &f, 0, &t);
 		st->flags |= FENCE_SK_TOLD;
 		if (!pass(t.v))
 			return 0;

@@ -134,6 +134,21 @@ __weak __noinline int deny_emit(const struct fence_sock *st, const struct fence_
 	return err;
 }
 
+/*
+ * Of a datagram to `addr`: the socket's own fields may be another thread's, which sends elsewhere
+ * on it at this moment.
+ */
+static __always_inline int deny_datagram(const struct fence_sock *st, const __u8 *addr, __u16 port,
+					 const struct fence_facts *f, const struct fence_name *name,
+					 const struct told *t)
+{
+	struct fence_sock own = *st;
+
+	__builtin_memcpy(own.addr, addr, 16);
+	own.port = port;
+	return deny_emit(&own, f, name, t);
+}
+
 /* Counted before, but the ring was full: tell the agent now that the socket has to go. */
 static __always_inline int deny_socket(const struct fence_sock *st, const struct fence_facts *f,
 				       const struct told *t)

@@ -11,6 +11,7 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define NO_RULE 0xffffffffu
+#define NO_GENERATION 0xffffffffu /* no policy's: what it let pass is judged again */
 #define NO_UID 0xffffffffu
 
 /*

@@ -180,6 +180,19 @@ struct fence_recon_task {
 	__u32 spare;
 };
 
+/* One per socket that became a session's while it was open; not a ring record. */
+struct fence_recon_socket {
+	__u64 cookie;
+	__u64 session;
+	__u8 addr[16]; /* the other side, when it is connected */
+	__u32 tgid;
+	__u16 port; /* 0: not connected */
+	__u8 tool;
+	__u8 family;
+	__u8 proto;
+	__u8 spare[7];
+};
+
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct fence_rec) == 16, "record header");

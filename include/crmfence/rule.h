@@ -114,6 +114,7 @@ enum fence_match {
 	FENCE_MATCH_UID, /* key: uid */
 	FENCE_MATCH_NATIVE, /* key: FNV-1a of the 32 letters of the extension id */
 	FENCE_MATCH_EXEC, /* crmfence exec */
+	FENCE_MATCH_JOIN, /* crmfence join: it ran already */
 	FENCE_MATCH_MAX,
 };
 

@@ -137,8 +137,28 @@ void agent_resolvers_turn(
 void agent_watch_init(struct agent *a);
 void agent_watch_turn(struct agent *a);
 
-/* confine.c */
+/* recon.c */
 int agent_reconcile(struct agent *a);
+int agent_sockets_join(struct agent *a); /* those that sessions' processes have open */
+
+/* A running process and its descendants become a session; `out`: what was done. */
+int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_buf *out,
+	       struct fence_diag *d);
+
+/* confine.c */
+int agent_session_tool(struct agent *a, const char *tool, uint8_t *id, struct fence_diag *d);
+
+/* Mark a process: `how` is an enum fence_match. -EALREADY, -ESRCH: agent_session_refused. */
+int agent_session_begin(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule,
+			struct agent_session **out);
+int agent_session_refused(int err, struct fence_diag *d); /* why, in words */
+int agent_session_cgroup(struct agent *a, struct agent_session *s); /* make it */
+int agent_session_write(const struct agent_session *s, const char *file, uint32_t value);
+
+/* The path of a process's v2 cgroup; is `path` the cgroup `want` or below it? */
+int agent_proc_cgroup(uint32_t tgid, char *out, size_t size);
+int agent_cgroup_below(const char *path, const char *want);
+int agent_refuted(const struct fence_policy_match *m, uint32_t tgid);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
 int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
 		  struct fence_diag *d);
@@ -169,6 +189,7 @@ void agent_flows_judge(
 	struct agent *a,
 	int settle); /* by a->policy: destroy what it forbids; settle: take its rules */
 struct agent_flow *agent_flow_find(struct agent *a, uint64_t cookie);
+int agent_flow_joins(struct agent *a, const struct fence_recon_socket *s); /* 1: it has to end */
 void agent_flow_fill(struct agent_flow *f, const struct fence_rec_flow *r);
 void agent_flow_host(struct agent *a, struct agent_flow *f); /* its name by DNS: f->dns, owned */
 void agent_identify(struct agent *a, uint64_t exec); /* its row, when it has none */

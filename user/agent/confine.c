@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Processes into sessions. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "agent/agent.h"
-#include "base/addr.h"
 #include "base/cleanup.h"
 
 struct agent_session *agent_session_find(struct agent *a, uint64_t id)
@@ -100,7 +97,7 @@ void agent_sessions_turn(struct agent *a, int final)
 }
 
 /* The path of a process's v2 cgroup. */
-static int proc_cgroup(uint32_t tgid, char *out, size_t size)
+int agent_proc_cgroup(uint32_t tgid, char *out, size_t size)
 {
 	AUTO_FILE FILE *f = NULL;
 	char path[64], line[1024];
@@ -116,7 +113,7 @@ static int proc_cgroup(uint32_t tgid, char *out, size_t size)
 }
 
 /* Is `path` the cgroup `want` or below it? */
-static int cgroup_below(const char *path, const char *want)
+int agent_cgroup_below(const char *path, const char *want)
 {
 	size_t n = strlen(want);
 
@@ -127,14 +124,15 @@ static int cgroup_below(const char *path, const char *want)
  * What the kernel could not prove alone. Refuted only when it is certain; a process that is gone
  * stays what it was.
  */
-static int refuted(const struct fence_policy_match *m, uint32_t tgid)
+int agent_refuted(const struct fence_policy_match *m, uint32_t tgid)
 {
 	char path[600];
 	uint8_t sha[32];
 	uint64_t size;
 
 	if (m->kind == FENCE_MATCH_CGROUP)
-		return !proc_cgroup(tgid, path, sizeof(path)) && !cgroup_below(path, m->text);
+		return !agent_proc_cgroup(tgid, path, sizeof(path)) &&
+		       !agent_cgroup_below(path, m->text);
 	if (!m->has_sha)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
@@ -151,7 +149,7 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	    r->rule >= a->policy->tools[r->tool - 1].nmatch)
 		return;
 	m = &a->policy->tools[r->tool - 1].match[r->rule];
-	if (!refuted(m, r->tgid) ||
+	if (!agent_refuted(m, r->tgid) ||
 	    fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s))
 		return;
 	s.cleared = 1;
@@ -162,13 +160,6 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	agent_show_note(a, "pid %u is not %s after all: %s", r->tgid,
 			fence_policy_tool_name(a->policy, r->tool),
 			m->has_sha ? "its file has another SHA-256" : "it is in another cgroup");
-}
-
-static int write_text(const char *path, const char *text)
-{
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
 }
 
 static int slice_path(const struct agent *a, char *out, size_t size)
@@ -199,10 +190,10 @@ void agent_cgroups_done(struct agent *a)
  * A root-owned cgroup of its own, which an unprivileged process cannot leave; its sockets are the
  * session's, whoever made them.
  */
-static int session_cgroup(struct agent *a, struct agent_session *s, const char *tool)
+int agent_session_cgroup(struct agent *a, struct agent_session *s)
 {
-	char base[240], path[340], pid[16];
 	struct fence_config c;
+	char base[240];
 	uint32_t zero = 0;
 	struct stat st;
 	uint64_t id;
@@ -211,7 +202,8 @@ static int session_cgroup(struct agent *a, struct agent_session *s, const char *
 		return -ENOENT;
 	if (mkdir(base, 0755) && errno != EEXIST)
 		return -errno;
-	snprintf(s->cgroup, sizeof(s->cgroup), "%s/%s-%u", base, tool, s->tgid);
+	snprintf(s->cgroup, sizeof(s->cgroup), "%s/%s-%u", base,
+		 fence_policy_tool_name(a->policy, s->tool), s->tgid);
 	if ((mkdir(s->cgroup, 0755) && errno != EEXIST) || stat(s->cgroup, &st))
 		return -errno;
 	id = st.st_ino;
@@ -219,11 +211,18 @@ static int session_cgroup(struct agent *a, struct agent_session *s, const char *
 	    fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &c))
 		return -EIO;
 	c.flags |= FENCE_CFG_CGROUPS;
-	if (fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c))
-		return -EIO;
-	snprintf(path, sizeof(path), "%s/cgroup.procs", s->cgroup);
-	snprintf(pid, sizeof(pid), "%u", s->tgid);
-	return write_text(path, pid);
+	return fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c) ? -EIO : 0;
+}
+
+int agent_session_write(const struct agent_session *s, const char *file, uint32_t value)
+{
+	char path[340], text[16];
+	AUTO_FD int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", s->cgroup, file);
+	snprintf(text, sizeof(text), "%u", value);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
 }
 
 static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule,
@@ -253,219 +252,65 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 	return 0;
 }
 
-/* The row and the line of a session that the kernel did not begin itself. */
-static struct agent_session *session_told(struct agent *a, uint64_t id, uint32_t tgid, uint8_t tool,
-					  uint8_t how, uint8_t rule)
+int agent_session_begin(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_t rule,
+			struct agent_session **out)
 {
 	struct fence_rec_session r = {
-		.h = { .kind = FENCE_K_SESSION, .len = sizeof(r), .version = 1, .time = id },
-		.session = id,
+		.h = { .kind = FENCE_K_SESSION, .len = sizeof(r), .version = 1 },
 		.total = 1,
-		.start = id,
 		.tgid = tgid,
 		.rule = rule,
 		.tool = tool,
 		.match = how,
 		.change = FENCE_SESSION_START
 	};
+	uint64_t id;
+	int err = tag(a, tgid, tool, how, rule, &id);
 
-	agent_record(a, &r.h);
-	return agent_session_find(a, id);
+	*out = NULL;
+	if (err < 0)
+		return err;
+	r.session = r.start = r.h.time = id;
+	agent_record(a, &r.h); /* its row and its line */
+	*out = agent_session_find(a, id);
+	return *out ? 0 : -ENOMEM;
+}
+
+int agent_session_tool(struct agent *a, const char *tool, uint8_t *id, struct fence_diag *d)
+{
+	*id = fence_policy_tool(a->policy, tool);
+	return *id ? 0
+		   : fence_diag_set(d, -ENOENT, NULL, "the policy \"%s\" has no tool \"%s\"",
+				    a->policy->name, tool);
+}
+
+int agent_session_refused(int err, struct fence_diag *d)
+{
+	if (err == -EALREADY)
+		return fence_diag_set(d, err, NULL,
+				      "this process belongs to a session already, and stays in it");
+	if (err == -ESRCH)
+		return fence_diag_set(d, err, NULL, "there is no such process");
+	return fence_diag_set(d, err, NULL, "the session cannot be begun: %s", strerror(-err));
 }
 
 int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
 		  struct fence_diag *d)
 {
-	uint8_t id = fence_policy_tool(a->policy, tool);
 	struct agent_session *s;
-	int err;
+	uint8_t id;
+	int err = agent_session_tool(a, tool, &id, d);
 
-	if (!id)
-		return fence_diag_set(d, -ENOENT, NULL, "the policy \"%s\" has no tool \"%s\"",
-				      a->policy->name, tool);
-	err = tag(a, tgid, id, FENCE_MATCH_EXEC, 0, session);
-	if (err == -EALREADY)
-		return fence_diag_set(d, err, NULL,
-				      "this process belongs to a session already, and stays in it");
 	if (err < 0)
-		return fence_diag_set(d, err, NULL, "the session cannot be begun: %s",
-				      strerror(-err));
-	s = session_told(a, *session, tgid, id, FENCE_MATCH_EXEC, 0);
-	err = s ? session_cgroup(a, s, tool) : -ENOMEM;
+		return err;
+	err = agent_session_begin(a, tgid, id, FENCE_MATCH_EXEC, 0, &s);
+	if (err < 0)
+		return agent_session_refused(err, d);
+	*session = s->id;
+	err = agent_session_cgroup(a, s);
+	if (!err)
+		err = agent_session_write(s, "cgroup.procs", tgid);
 	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s",
 					strerror(-err))
 		       : 0;
-}
-
-/* ---- what was there before ---- */
-
-struct recon {
-	struct agent *a;
-	int matched;
-};
-
-static int read_link(uint32_t tgid, char *out, size_t size)
-{
-	char path[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
-	n = readlink(path, out, size - 1);
-	if (n < 0)
-		return -errno;
-	out[n] = 0;
-	return 0;
-}
-
-/* argv[1] or argv[2] is the extension's origin. */
-static int argv_has(uint32_t tgid, const char *extension)
-{
-	AUTO_BUF struct fence_buf b = { 0 };
-	char path[64], want[64];
-	const char *arg;
-	int i;
-
-	snprintf(path, sizeof(path), "/proc/%u/cmdline", tgid);
-	snprintf(want, sizeof(want), "chrome-extension://%s", extension);
-	if (fence_buf_read_file(&b, path, 1u << 17) || !b.len)
-		return 0;
-	arg = b.data;
-	for (i = 0; i < 3 && arg < b.data + b.len; i++, arg += strlen(arg) + 1)
-		if (i && !strncmp(arg, want, strlen(want)))
-			return 1;
-	return 0;
-}
-
-static int unit_in(const char *path, const char *unit)
-{
-	size_t n = strlen(unit);
-	const char *s = path;
-
-	while ((s = strstr(s, unit))) {
-		if (s > path && s[-1] == '/' && (!s[n] || s[n] == '/'))
-			return 1;
-		s += n;
-	}
-	return 0;
-}
-
-static int matches(const struct fence_policy_match *m, uint32_t tgid, const char *exe, uint32_t uid,
-		   const char *cgroup)
-{
-	switch (m->kind) {
-	case FENCE_MATCH_EXE:
-		return !strcmp(exe, m->text) && !refuted(m, tgid);
-	case FENCE_MATCH_UID:
-		return uid == m->uid;
-	case FENCE_MATCH_CGROUP:
-		return m->text[0] == '/' ? cgroup_below(cgroup, m->text) : unit_in(cgroup, m->text);
-	case FENCE_MATCH_NATIVE:
-		return argv_has(tgid, m->text);
-	default:
-		return 0;
-	}
-}
-
-/*
- * A running process that is a tool's becomes a session; one whose parent is in a session joins it.
- */
-static void join(struct recon *r, const struct fence_recon_task *t, const char *exe, uint32_t uid,
-		 const char *cgroup)
-{
-	const struct fence_policy *p = r->a->policy;
-	struct fence_proc own, parent;
-	struct fence_session s;
-	uint64_t session;
-	size_t i, j;
-
-	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) || own.session)
-		return;
-	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) &&
-	    parent.session) {
-		own.session = parent.session;
-		own.tool = parent.tool;
-		if (!fence_kernel_get(r->a->kernel, FENCE_MAP_SESSIONS, &own.session, &s)) {
-			s.procs++;
-			s.total++;
-			fence_kernel_put(r->a->kernel, FENCE_MAP_SESSIONS, &own.session, &s);
-		}
-		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own);
-		return;
-	}
-	for (i = 0; i < p->ntools; i++)
-		for (j = 0; j < p->tools[i].nmatch; j++)
-			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup) &&
-			    !tag(r->a, t->tgid, (uint8_t)(i + 1), p->tools[i].match[j].kind,
-				 (uint8_t)j, &session)) {
-				session_told(r->a, session, t->tgid, (uint8_t)(i + 1),
-					     p->tools[i].match[j].kind, (uint8_t)j);
-				r->matched++;
-				return;
-			}
-}
-
-static void on_task(void *ctx, const struct fence_recon_task *t);
-
-/*
- * A parent that the iterator has not given, or does not give: on 6.18 it begins behind process 1.
- */
-static void on_parent(struct recon *r, const struct fence_recon_task *child)
-{
-	struct fence_recon_task t = { .exec = child->parent_exec,
-				      .start = child->parent_exec - child->parent,
-				      .tgid = child->parent,
-				      .kernel = child->parent == 2 };
-	struct fence_proc p = { .exec = t.exec, .start = t.start };
-
-	if (!child->parent || child->parent == child->tgid ||
-	    agent_exec_find(r->a, child->parent_exec))
-		return;
-	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
-		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
-	if (child->parent == 1)
-		on_task(r, &t);
-}
-
-static void on_task(void *ctx, const struct fence_recon_task *t)
-{
-	char room[sizeof(struct fence_rec_exec) + FENCE_PATH_MAX]
-		__attribute__((aligned(8))) = { 0 };
-	struct fence_rec_exec *e = (void *)room;
-	char exe[FENCE_PATH_MAX] = "", cgroup[512] = "", path[64];
-	struct recon *r = ctx;
-	struct stat st = { 0 };
-
-	on_parent(r, t);
-	snprintf(path, sizeof(path), "/proc/%u", t->tgid);
-	if (!stat(path, &st))
-		e->uid = st.st_uid;
-	e->exec = t->exec;
-	e->start = t->start;
-	e->parent_exec = t->tgid == t->parent || !t->parent ? 0 : t->parent_exec;
-	e->tgid = t->tgid;
-	e->parent = t->parent;
-	if (!t->kernel && !read_link(t->tgid, exe, sizeof(exe))) {
-		snprintf(path, sizeof(path), "/proc/%u/exe", t->tgid);
-		if (!stat(path, &st)) {
-			e->ino = st.st_ino;
-			e->dev = (uint32_t)(major(st.st_dev) << 20 | minor(st.st_dev));
-		}
-	}
-	e->path_len = (uint16_t)strlen(exe);
-	memcpy(e->path, exe, e->path_len);
-	agent_exec_add(r->a, e, 1);
-	if (t->kernel)
-		return;
-	proc_cgroup(t->tgid, cgroup, sizeof(cgroup));
-	join(r, t, exe, e->uid, cgroup);
-}
-
-int agent_reconcile(struct agent *a)
-{
-	struct recon r = { .a = a };
-	int err = fence_kernel_tasks(a->kernel, on_task, &r);
-
-	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
-		err = fence_kernel_tasks(a->kernel, on_task, &r);
-	return err < 0 ? err : fence_kernel_sockets(a->kernel);
 }

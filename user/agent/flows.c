@@ -334,3 +334,22 @@ void agent_flows_judge(struct agent *a, int settle)
 			f->rule = rule;
 	}
 }
+
+/* By its address alone: a name that was given before the session began was given unjudged. */
+int agent_flow_joins(struct agent *a, const struct fence_recon_socket *s)
+{
+	struct agent_flow *f = agent_flow_find(a, s->cookie);
+	struct fence_query q = { .tool = s->tool, .port = s->port, .proto = s->proto };
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_answer_to to;
+
+	if (f) {
+		f->session = s->session;
+		f->tool = s->tool;
+	}
+	if (!s->port) /* it listens */
+		return !a->policy->monitor;
+	q.host = fence_addr_text(s->addr, addr);
+	fence_policy_decide(a->policy, &q, &to);
+	return to.verdict.action == FENCE_DENY;
+}

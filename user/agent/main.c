@@ -223,7 +223,7 @@ static void on_control(struct agent *a, int listener)
 			fence_buf_str(&out, d.text);
 		else
 			fence_buf_printf(&out, "%llx%s", (unsigned long long)session,
-					 a->policy->monitor ? " monitor" : "");
+					 a->policy->monitor ? FENCE_CONTROL_MONITOR : "");
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		return;
 	case FENCE_OP_RELOAD:
@@ -231,6 +231,13 @@ static void on_control(struct agent *a, int listener)
 			       : reload(a, &d);
 		fence_buf_str(&out,
 			      err < 0 ? fence_diag_line(&d, line, sizeof(line)) : a->policy->name);
+		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
+		return;
+	case FENCE_OP_JOIN:
+		err = peer.uid ? fence_diag_set(&d, -EPERM, NULL, "needs root; use sudo")
+			       : agent_join(a, r.pid, r.tool, &out, &d);
+		if (err < 0)
+			fence_buf_str(&out, d.text);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		return;
 	default:

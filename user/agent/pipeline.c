@@ -46,7 +46,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 		return;
 	}
 	if (r->change == FENCE_SESSION_HELD) {
-		fence_kernel_sockets(a->kernel);
+		agent_sockets_join(a);
 		kill((pid_t)r->tgid, SIGCONT);
 	}
 	if (s->told)

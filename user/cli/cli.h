@@ -32,6 +32,7 @@ int cmd_tail(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_join(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 

@@ -316,7 +316,7 @@ static void ask_tier(struct doctor *d, const char *control)
 	cJSON *s;
 
 	d->tier = "?";
-	if (fence_control_ask(control, FENCE_OP_STATUS, NULL, text, sizeof(text)) < 0)
+	if (fence_control_ask(control, FENCE_OP_STATUS, NULL, 0, text, sizeof(text)) < 0)
 		return;
 	s = cJSON_Parse(text);
 	snprintf(tier, sizeof(tier), "%s", cli_str(s, "tier"));

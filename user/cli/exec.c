@@ -36,7 +36,7 @@ int cmd_exec(int argc, char **argv)
 				"[ARGUMENT...]\n");
 		return 2;
 	}
-	err = fence_control_ask(control, FENCE_OP_CONFINE, tool, text, sizeof(text));
+	err = fence_control_ask(control, FENCE_OP_CONFINE, tool, 0, text, sizeof(text));
 	if (!*text && (err == -ECONNREFUSED || err == -ENOENT))
 		snprintf(text, sizeof(text),
 			 "no agent answers at %s; start one with `sudo crmfence run`. Nothing was "
@@ -46,7 +46,7 @@ int cmd_exec(int argc, char **argv)
 		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
 		return 2;
 	}
-	if (!strstr(text, "monitor") && cli_close_session() < 0)
+	if (!strstr(text, FENCE_CONTROL_MONITOR) && cli_close_session() < 0)
 		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;

@@ -19,6 +19,7 @@ static const struct {
 	{ "run", cmd_run,
 	  "the agent in the foreground, with a live table; takes crmfenced's options" },
 	{ "exec", cmd_exec, "start a command as a confined session of a tool" },
+	{ "join", cmd_join, "make a running process and its descendants a session of a tool" },
 	{ "status", cmd_status, "is an agent running, with which policy, how is it doing" },
 	{ "sessions", cmd_sessions, "sessions of the policy's tools" },
 	{ "flows", cmd_flows, "who sent what where" },
@@ -74,7 +75,7 @@ int cmd_status(int argc, char **argv)
 		else
 			return 2;
 	}
-	err = fence_control_ask(control, FENCE_OP_STATUS, NULL, text, sizeof(text));
+	err = fence_control_ask(control, FENCE_OP_STATUS, NULL, 0, text, sizeof(text));
 	if (err < 0) {
 		fprintf(stderr,
 			"crmfence: no agent answers at %s (%s); start one with `sudo crmfence "
@@ -118,13 +119,48 @@ int cmd_reload(int argc, char **argv)
 			return 2;
 		control = optarg;
 	}
-	err = fence_control_ask(control, FENCE_OP_RELOAD, NULL, text, sizeof(text));
+	err = fence_control_ask(control, FENCE_OP_RELOAD, NULL, 0, text, sizeof(text));
 	if (err < 0) {
 		fprintf(stderr, "crmfence: the policy in force stays: %s\n",
 			*text ? text : strerror(-err));
 		return 2;
 	}
 	printf("policy \"%s\" is in force\n", text);
+	return 0;
+}
+
+int cmd_join(int argc, char **argv)
+{
+	static const struct option longs[] = { { "tool", 1, NULL, 't' },
+					       { "control", 1, NULL, 'c' },
+					       { NULL, 0, NULL, 0 } };
+	const char *tool = NULL, *control = FENCE_CONTROL_PATH;
+	static char text[FENCE_CONTROL_REPLY];
+	unsigned long pid = 0;
+	char *end = NULL;
+	int c, err;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 't')
+			tool = optarg;
+		else if (c == 'c')
+			control = optarg;
+		else
+			return 2;
+	}
+	if (optind + 1 == argc)
+		pid = strtoul(argv[optind], &end, 10);
+	if (!tool || !pid || pid > INT_MAX || *end) {
+		fprintf(stderr, "usage: crmfence join --tool T [--control PATH] PID\n");
+		return 2;
+	}
+	err = fence_control_ask(control, FENCE_OP_JOIN, tool, (uint32_t)pid, text, sizeof(text));
+	if (err < 0) {
+		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
+		return 2;
+	}
+	puts(text);
 	return 0;
 }
 

@@ -71,7 +71,7 @@ int fence_control_receive(int fd, struct fence_control_request *r, struct fence_
 	err = read_all(fd, r, sizeof(*r));
 	if (err < 0)
 		return err;
-	if (r->magic != FENCE_CONTROL_MAGIC || r->version != 1 ||
+	if (r->magic != FENCE_CONTROL_MAGIC || r->version != FENCE_CONTROL_VERSION ||
 	    !memchr(r->tool, 0, sizeof(r->tool)))
 		return -EBADMSG;
 	return 0;
@@ -88,10 +88,13 @@ int fence_control_reply(int fd, int status, const char *text, uint32_t len)
 	return len && send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ? -EIO : 0;
 }
 
-int fence_control_ask(const char *path, uint16_t op, const char *tool, char *out, uint32_t size)
+int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
+		      uint32_t size)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct fence_control_request q = { .magic = FENCE_CONTROL_MAGIC, .version = 1, .op = op };
+	struct fence_control_request q = {
+		.magic = FENCE_CONTROL_MAGIC, .version = FENCE_CONTROL_VERSION, .op = op, .pid = pid
+	};
 	struct fence_control_reply r;
 	struct sockaddr_un a;
 	int err = address(path, &a);

@@ -17,6 +17,8 @@
 
 #define FENCE_CONTROL_PATH "/run/crmfence/control.sock"
 #define FENCE_CONTROL_MAGIC 0x46435243u
+#define FENCE_CONTROL_VERSION 2
+#define FENCE_CONTROL_MONITOR " monitor" /* ends a reply to FENCE_OP_CONFINE */
 #define FENCE_CONTROL_REPLY 65536 /* bytes of a reply's text */
 
 enum fence_control_op {
@@ -24,12 +26,15 @@ enum fence_control_op {
 	FENCE_OP_CONFINE, /* the asking process becomes a session of `tool`; reply: the session's id
 			     in hex, " monitor" behind it when nothing is blocked */
 	FENCE_OP_RELOAD, /* root: read the policy again; reply: its name, or why not */
+	FENCE_OP_JOIN, /* root: running process `pid` and its descendants become a session of
+			  `tool`; reply: a sentence on what was done, or why not */
 };
 
 struct fence_control_request {
 	uint32_t magic;
-	uint16_t version; /* 1 */
+	uint16_t version; /* FENCE_CONTROL_VERSION */
 	uint16_t op;
+	uint32_t pid; /* FENCE_OP_JOIN */
 	char tool[FENCE_TOOL_NAME_MAX];
 };
 
@@ -58,6 +63,7 @@ int fence_control_reply(int fd, int status, const char *text, uint32_t len);
  * Command line: ask. The status of the reply, its text in `out` (terminated); -ECONNREFUSED or
  * -ENOENT when no agent runs.
  */
-int fence_control_ask(const char *path, uint16_t op, const char *tool, char *out, uint32_t size);
+int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
+		      uint32_t size);
 
 #endif

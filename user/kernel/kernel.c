@@ -642,24 +642,25 @@ static struct bpf_program *find_program(struct fence_kernel *k, const char *name
 	return p;
 }
 
-/* Run one iterator; its output in lumps of `size` bytes to `each`. */
-static int iterate(struct fence_kernel *k, const char *name,
-		   void (*each)(void *, const struct fence_recon_task *), void *ctx)
+/* Run one iterator; its output, `size` octets an entry, to `each`. */
+static int iterate(struct fence_kernel *k, const char *name, size_t size,
+		   void (*each)(void *ctx, const void *entry), void *ctx)
 {
 	struct bpf_link *link = bpf_program__attach_iter(find_program(k, name), NULL);
-	struct fence_recon_task t[64];
-	ssize_t n = 0, have = 0;
-	int fd, i;
+	char room[4096] __attribute__((aligned(8)));
+	size_t have = 0, at;
+	ssize_t n = 0;
+	int fd;
 
 	if (!link)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
-	while (fd >= 0 && (n = read(fd, (char *)t + have, sizeof(t) - (size_t)have)) > 0) {
-		have += n;
-		for (i = 0; (size_t)have >= sizeof(t[0]); i++, have -= (ssize_t)sizeof(t[0]))
-			if (each)
-				each(ctx, &t[i]);
-		memmove(t, (char *)t + (size_t)i * sizeof(t[0]), (size_t)have);
+	while (fd >= 0 && (n = read(fd, room + have, sizeof(room) - have)) > 0) {
+		have += (size_t)n;
+		for (at = 0; have - at >= size; at += size)
+			each(ctx, room + at);
+		have -= at;
+		memmove(room, room + at, have);
 	}
 	if (fd < 0 || n < 0)
 		n = -errno;
@@ -669,13 +670,13 @@ static int iterate(struct fence_kernel *k, const char *name,
 	return (int)n;
 }
 
-int fence_kernel_tasks(struct fence_kernel *k,
-		       void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx)
+int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const void *task), void *ctx)
 {
-	return iterate(k, "recon_task", each, ctx);
+	return iterate(k, "recon_task", sizeof(struct fence_recon_task), each, ctx);
 }
 
-int fence_kernel_sockets(struct fence_kernel *k)
+int fence_kernel_sockets(struct fence_kernel *k, void (*each)(void *ctx, const void *socket),
+			 void *ctx)
 {
-	return iterate(k, "recon_socket", NULL, NULL);
+	return iterate(k, "recon_socket", sizeof(struct fence_recon_socket), each, ctx);
 }

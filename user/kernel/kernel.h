@@ -124,13 +124,16 @@ int fence_kernel_drain(struct fence_kernel *k, void (*each)(void *ctx, const str
 /* Length, kind and version of a record in `size` bytes at `data`: 0, or -EINVAL. Pure. */
 int fence_record_check(const void *data, uint64_t size);
 
+/* Run the iterator over processes: each (struct fence_recon_task) has its entry in procs then. */
+int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const void *task),
+		       void *ctx);
+
 /*
- * Run the iterators: every process to `each`, with its entry in procs made; then every inet socket
- * is tagged.
+ * Run the iterator over open inet sockets: each is tagged; those that became a session's by it are
+ * given (struct fence_recon_socket).
  */
-int fence_kernel_tasks(struct fence_kernel *k,
-		       void (*each)(void *ctx, const struct fence_recon_task *t), void *ctx);
-int fence_kernel_sockets(struct fence_kernel *k);
+int fence_kernel_sockets(struct fence_kernel *k, void (*each)(void *ctx, const void *socket),
+			 void *ctx);
 
 /* Sensors, for status: name by index, NULL behind the last. */
 const char *fence_kernel_sensor(unsigned int index);

@@ -77,4 +77,5 @@ NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", 
       "stream", "accept", "local", "unix")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")
 NAMED(fence_namefact_name, "none", "pending", "allowed", "refused", "absent", "malformed")
-NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec")
+NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec",
+      "crmfence join")

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Processes that ran before: those that the agent finds at its start, and one that is told to join
+ * a session. Marked first, so that whatever it starts to do is judged; then its open sockets.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+
+#define FREEZE_MS 1000 /* most that a join waits for its processes to stand still */
+
+struct recon {
+	struct agent *a;
+	struct agent_session *session; /* that is joined */
+	int matched;
+	int kin; /* descendants in it */
+	int ended; /* connections */
+};
+
+static int read_link(uint32_t tgid, char *out, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
+	n = readlink(path, out, size - 1);
+	if (n < 0)
+		return -errno;
+	out[n] = 0;
+	return 0;
+}
+
+/* argv[1] or argv[2] is the extension's origin. */
+static int argv_has(uint32_t tgid, const char *extension)
+{
+	AUTO_BUF struct fence_buf b = { 0 };
+	char path[64], want[64];
+	const char *arg;
+	int i;
+
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", tgid);
+	snprintf(want, sizeof(want), "chrome-extension://%s", extension);
+	if (fence_buf_read_file(&b, path, 1u << 17) || !b.len)
+		return 0;
+	arg = b.data;
+	for (i = 0; i < 3 && arg < b.data + b.len; i++, arg += strlen(arg) + 1)
+		if (i && !strncmp(arg, want, strlen(want)))
+			return 1;
+	return 0;
+}
+
+static int unit_in(const char *path, const char *unit)
+{
+	size_t n = strlen(unit);
+	const char *s = path;
+
+	while ((s = strstr(s, unit))) {
+		if (s > path && s[-1] == '/' && (!s[n] || s[n] == '/'))
+			return 1;
+		s += n;
+	}
+	return 0;
+}
+
+static int matches(const struct fence_policy_match *m, uint32_t tgid, const char *exe, uint32_t uid,
+		   const char *cgroup)
+{
+	switch (m->kind) {
+	case FENCE_MATCH_EXE:
+		return !strcmp(exe, m->text) && !agent_refuted(m, tgid);
+	case FENCE_MATCH_UID:
+		return uid == m->uid;
+	case FENCE_MATCH_CGROUP:
+		return m->text[0] == '/' ? agent_cgroup_below(cgroup, m->text)
+					 : unit_in(cgroup, m->text);
+	case FENCE_MATCH_NATIVE:
+		return argv_has(tgid, m->text);
+	default:
+		return 0;
+	}
+}
+
+/* Is its parent in a session? Then so is it from now on. */
+static int inherit(struct agent *a, const struct fence_recon_task *t, struct fence_proc *own)
+{
+	struct fence_proc parent;
+	struct fence_session s;
+
+	if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) || !parent.session)
+		return 0;
+	own->session = parent.session;
+	own->tool = parent.tool;
+	if (!fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &own->session, &s)) {
+		s.procs++;
+		s.total++;
+		fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &own->session, &s);
+	}
+	fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &t->tgid, own);
+	return 1;
+}
+
+/*
+ * A running process that is a tool's becomes a session; one whose parent is in a session joins it.
+ */
+static void join(struct recon *r, const struct fence_recon_task *t, const char *exe, uint32_t uid,
+		 const char *cgroup)
+{
+	const struct fence_policy *p = r->a->policy;
+	struct agent_session *s;
+	struct fence_proc own;
+	size_t i, j;
+
+	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) || own.session)
+		return;
+	if (inherit(r->a, t, &own))
+		return;
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++)
+			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup) &&
+			    !agent_session_begin(r->a, t->tgid, (uint8_t)(i + 1),
+						 p->tools[i].match[j].kind, (uint8_t)j, &s)) {
+				r->matched++;
+				return;
+			}
+}
+
+static void on_task(void *ctx, const void *task);
+
+/*
+ * A parent that the iterator has not given, or does not give: on 6.18 it begins behind process 1.
+ */
+static void on_parent(struct recon *r, const struct fence_recon_task *child)
+{
+	struct fence_recon_task t = { .exec = child->parent_exec,
+				      .start = child->parent_exec - child->parent,
+				      .tgid = child->parent,
+				      .kernel = child->parent == 2 };
+	struct fence_proc p = { .exec = t.exec, .start = t.start };
+
+	if (!child->parent || child->parent == child->tgid ||
+	    agent_exec_find(r->a, child->parent_exec))
+		return;
+	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
+		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
+	if (child->parent == 1)
+		on_task(r, &t);
+}
+
+static void on_task(void *ctx, const void *task)
+{
+	const struct fence_recon_task *t = task;
+	char room[sizeof(struct fence_rec_exec) + FENCE_PATH_MAX]
+		__attribute__((aligned(8))) = { 0 };
+	struct fence_rec_exec *e = (void *)room;
+	char exe[FENCE_PATH_MAX] = "", cgroup[512] = "", path[64];
+	struct recon *r = ctx;
+	struct stat st = { 0 };
+
+	on_parent(r, t);
+	snprintf(path, sizeof(path), "/proc/%u", t->tgid);
+	if (!stat(path, &st))
+		e->uid = st.st_uid;
+	e->exec = t->exec;
+	e->start = t->start;
+	e->parent_exec = t->tgid == t->parent || !t->parent ? 0 : t->parent_exec;
+	e->tgid = t->tgid;
+	e->parent = t->parent;
+	if (!t->kernel && !read_link(t->tgid, exe, sizeof(exe))) {
+		snprintf(path, sizeof(path), "/proc/%u/exe", t->tgid);
+		if (!stat(path, &st)) {
+			e->ino = st.st_ino;
+			e->dev = (uint32_t)(major(st.st_dev) << 20 | minor(st.st_dev));
+		}
+	}
+	e->path_len = (uint16_t)strlen(exe);
+	memcpy(e->path, exe, e->path_len);
+	agent_exec_add(r->a, e, 1);
+	if (t->kernel)
+		return;
+	agent_proc_cgroup(t->tgid, cgroup, sizeof(cgroup));
+	join(r, t, exe, e->uid, cgroup);
+}
+
+/*
+ * A socket became a session's while it was open. A stream whose address the policy does not list
+ * itself cannot be proved any more: it ends. A datagram is judged when it is sent.
+ */
+static void on_socket(void *ctx, const void *socket)
+{
+	const struct fence_recon_socket *s = socket;
+	struct recon *r = ctx;
+
+	if (s->proto == IPPROTO_TCP && agent_flow_joins(r->a, s) &&
+	    !fence_socket_destroy(s->cookie, s->family, s->port, s->tgid))
+		r->ended++;
+}
+
+int agent_sockets_join(struct agent *a)
+{
+	struct recon r = { .a = a };
+
+	return fence_kernel_sockets(a->kernel, on_socket, &r);
+}
+
+int agent_reconcile(struct agent *a)
+{
+	struct recon r = { .a = a };
+	int err = fence_kernel_tasks(a->kernel, on_task, &r);
+
+	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
+		err = fence_kernel_tasks(a->kernel, on_task, &r);
+	return err < 0 ? err : fence_kernel_sockets(a->kernel, on_socket, &r);
+}
+
+/* ---- crmfence join ---- */
+
+/* A process of the session, found by its parent: marked, and into the frozen cgroup. */
+static void on_kin(void *ctx, const void *task)
+{
+	const struct fence_recon_task *t = task;
+	struct recon *r = ctx;
+	struct fence_proc own;
+
+	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) ||
+	    (own.session != r->session->id &&
+	     (own.session || !inherit(r->a, t, &own) || own.session != r->session->id)))
+		return;
+	if (t->tgid != r->session->tgid && own.session)
+		r->kin++;
+	agent_session_write(r->session, "cgroup.procs", t->tgid);
+}
+
+/* Every descendant: one that a process not yet frozen forks is found in the next round. */
+static int gather(struct recon *r)
+{
+	int before, err;
+
+	do {
+		before = r->kin;
+		r->kin = 0;
+		err = fence_kernel_tasks(r->a->kernel, on_kin, r);
+	} while (err >= 0 && r->kin > before);
+	return err;
+}
+
+static int frozen(const struct agent_session *s)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	AUTO_BUF struct fence_buf b = { 0 };
+	char path[340];
+	int i;
+
+	snprintf(path, sizeof(path), "%s/cgroup.events", s->cgroup);
+	for (i = 0; i < FREEZE_MS; i++) {
+		b.len = 0;
+		if (!fence_buf_read_file(&b, path, 4096) && strstr(fence_buf_text(&b), "frozen 1"))
+			return 1;
+		nanosleep(&ms, NULL);
+	}
+	return 0;
+}
+
+int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_buf *out,
+	       struct fence_diag *d)
+{
+	struct recon r = { .a = a };
+	char exe[FENCE_PATH_MAX];
+	int err, held;
+	uint8_t id;
+
+	err = agent_session_tool(a, tool, &id, d);
+	if (err < 0)
+		return err;
+	if (tgid < 2 || tgid == (uint32_t)getpid())
+		return fence_diag_set(d, -EINVAL, NULL,
+				      "neither process 1 nor the agent joins a session");
+	if (read_link(tgid, exe, sizeof(exe)))
+		return fence_diag_set(d, -ESRCH, NULL, "there is no process %u with a program",
+				      tgid);
+	err = agent_session_begin(a, tgid, id, FENCE_MATCH_JOIN, 0, &r.session);
+	if (err < 0)
+		return agent_session_refused(err, d);
+	err = agent_session_cgroup(a,
+				   r.session); /* marked now: what fails from here on stays shut */
+	if (!err)
+		err = agent_session_write(r.session, "cgroup.freeze", 1);
+	if (!err)
+		err = agent_session_write(r.session, "cgroup.procs", tgid);
+	if (err >= 0)
+		err = gather(&r);
+	held = frozen(r.session);
+	if (err >= 0)
+		err = fence_kernel_sockets(a->kernel, on_socket, &r);
+	agent_session_write(r.session, "cgroup.freeze", 0);
+	if (err < 0)
+		return fence_diag_set(d, err, NULL,
+				      "pid %u is confined, but what it had open or had started may "
+				      "not be: %s; end it and start it again",
+				      tgid, strerror(-err));
+	fence_buf_printf(out,
+			 "pid %u is confined as %s, with %d descendants; %d open connections "
+			 "ended%s",
+			 tgid, tool, r.kin, r.ended,
+			 held ? "" : "; it could not be held still meanwhile");
+	return 0;
+}
