@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that fight back, and processes that ran before they were sessions. Cases for run.py; each starts its own agent."""
+import ctypes
+import errno
+import json
 import os
 import random
 import re
 import signal
+import struct
 import sys
 import time
 
@@ -133,6 +137,219 @@ def join(w):
     return bad
 
 
-ALONE = [join]
+# ---- every map full ----
+
+class BpfMap:
+    """A pinned map by bpf(2), to fill it as a flood would, faster."""
+    NR = 321  # x86_64
+    GET, UPDATE, DELETE, NEXT = 7, 2, 3, 4
+
+    def __init__(self, path, key, value):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.key, self.value = key, value
+        name = ctypes.create_string_buffer(path.encode())
+        self.fd = self.call(self.GET, struct.pack("QII", ctypes.addressof(name), 0, 0))
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), path)
+
+    def call(self, cmd, attr):
+        buf = ctypes.create_string_buffer(attr, 128)
+        return self.libc.syscall(self.NR, cmd, buf, 128)
+
+    def fill(self):
+        """Entries until it is full, spread by their first octets; their keys."""
+        keys, value = [], ctypes.create_string_buffer(self.value)
+        for i in range(1 << 17):
+            key = ctypes.create_string_buffer(struct.pack("<I", 0x40000000 + i).ljust(self.key, b"\xee"), self.key)
+            if self.call(self.UPDATE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0)):
+                if ctypes.get_errno() not in (errno.E2BIG, errno.ENOMEM):
+                    raise OSError(ctypes.get_errno(), "filling a map")
+                return keys
+            keys.append(key)
+        raise RuntimeError("the map is never full")
+
+    def empty(self, keys):
+        for key in keys:
+            self.call(self.DELETE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key), 0, 0))
+        os.close(self.fd)
+
+
+TRY = """
+import os, socket, sys
+def go():
+    for kind, port in ((socket.SOCK_DGRAM, 9999), (socket.SOCK_STREAM, 80)):
+        try:
+            s = socket.socket(socket.AF_INET, kind)
+            s.connect((sys.argv[1], port))
+            s.send(sys.argv[2].encode())
+            print("SENT", flush=True)
+        except OSError as e:
+            print("error", e.errno, flush=True)
+print("ready", flush=True)
+sys.stdin.readline()
+go()
+if not os.fork():
+    go()
+    os._exit(0)
+os.wait()
+"""
+
+
+def sizes(w, name):
+    m = [x for x in json.loads(W.sh("bpftool", "-j", "map", "show").stdout) if w.pins + "/" + name in x.get("pinned", [])] or \
+        [json.loads(W.sh("bpftool", "-j", "map", "show", "pinned", w.pins + "/" + name).stdout)]
+    return m[0]["bytes_key"], m[0]["bytes_value"]
+
+
+def maps_full(w):
+    """Each map that a session's acts can fill is full: a session's process gets nothing out, nor does a child of it or a tool that starts then;
+    when there is room again the agent goes on."""
+    bad, started = [], script(w, "try.py", TRY)
+    twin = token()
+    w.run("sh", "-c", "echo | python3 %s %s %s" % (started, AI, twin), confined=False)
+    bad += [] if w.arrived(twin) else ["does not leak without crmfence"]
+    for name in ("procs", "sessions", "cgroups", "denied"):
+        w.start("--quiet")
+        tok, tok2 = token(), token()
+        r, wr = os.pipe()
+        p = w.popen("python3", started, AI, tok, stdin_fd=r)
+        os.close(r)
+        if p.stdout.readline() != "ready\n":
+            bad.append("%s: the client did not come up" % name)
+        m = BpfMap(w.pins + "/" + name, *sizes(w, name))
+        keys = m.fill()
+        try:
+            os.write(wr, b"\n")
+            os.close(wr)
+            out = p.communicate(timeout=20)[0]
+            code, later = w.run("sh", "-c", "echo | python3 %s %s %s" % (started, AI, tok2))  # a session that begins now, if it can
+        finally:
+            m.empty(keys)
+        time.sleep(1.5)
+        for what, t, said in (("a session that was there", tok, out), ("one that began then", tok2, later)):
+            bad += ["%s full: LEAKED from %s: %r" % (name, what, said)] if w.arrived(t) else []
+        bad += ["%s full: sent: %r" % (name, out)] if "SENT" in out or out.count("error") < 2 else []
+        bad += ["%s: the agent ended" % name] if w.agent.poll() is not None else []
+        w.stop()
+    return bad
+
+
+def many_denials(w):
+    """More distinct denials in a second than have room to be counted: each is in the log, or in a gap with its number."""
+    w.start("--quiet")
+    n = 20000
+    text = ("import socket\ns=socket.socket(2,2)\nfor i in range(%d):\n"
+            " try: s.sendto(b'x',('10.98.%%d.%%d'%%(i>>8&255,i&255),9000+(i>>16)))\n except PermissionError: pass\n" % n)
+    code, out = w.run("python3", script(w, "many.py", text), timeout=60)
+    bad = ["the client failed: %r" % out] if code else []
+    time.sleep(4)
+    seen = {}
+    for d in w.rows("deny"):
+        seen[d["addr"], d["port"]] = seen.get((d["addr"], d["port"]), 0) + d["count"]
+    lost = sum(g["count"] for g in w.rows("gap") if g["what"] == "ring_denials")
+    if sum(seen.values()) + lost != n or (not lost and len(seen) != n):
+        bad.append("%d kinds, %d denials, %d in gaps of %d" % (len(seen), sum(seen.values()), lost, n))
+    rss = [int(x.split()[1]) for x in open("/proc/%d/status" % w.agent.pid) if x.startswith("VmRSS")][0]
+    bad += ["the agent has %d kB" % rss] if rss > 40960 else []
+    w.stop()
+    return bad
+
+
+def name_flood(w):
+    """Questions for 4,000 foreign names, and 4,000 that the policy allows, beside a session that works: all of the first are refused, and the
+    second lose nobody his own answers for longer than a question."""
+    text = """
+import random, socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.0)
+def ask(i, name):
+    q = struct.pack("!6H", i & 65535, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\\0\\0\\1\\0\\1"
+    try:
+        s.sendto(q, ("%s", 53))
+    except OSError:
+        return 1
+    return 0
+foreign = sum(ask(i, "x%%d.evil.example" %% i) for i in range(4000))
+own = sum(ask(i, "acme--x%%d.sandbox.my.salesforce.com" %% i) for i in range(4000))
+print(foreign, own)
+socket.create_connection((socket.gethostbyname("plain.acme.example"), 80), 3).close()
+print("works")
+""".replace("\\\\", "\\") % W.DNS
+    w.start("--quiet")
+    code, out = w.run("python3", script(w, "names.py", text), timeout=60)
+    bad = [] if code == 0 and out.split()[0] == "4000" and "works" in out else ["%d %r" % (code, out)]
+    time.sleep(3)
+    asked = open(w.dir + "/dns.log").read().count("evil.example from")
+    bad += ["%d foreign questions reached the resolver" % asked] if asked else []
+    told = {d["name"] for d in w.rows("deny") if d.get("name", "").endswith(".evil.example")}
+    lost = sum(g["count"] for g in w.rows("gap") if g["what"] == "ring_denials")
+    bad += [] if len(told) + lost >= 4000 else ["%d names in the log, %d lost" % (len(told), lost)]
+    w.stop()
+    return bad
+
+
+# ---- storms ----
+
+def storms(w):
+    """3,000 forks that each try once, and 100,000 sockets held open at once: nothing leaves, the count is right, the next call is answered."""
+    w.start("--quiet")
+    tok = token()
+    forks = ("import os,socket,sys\n"
+             "def one():\n try:\n  s=socket.socket(2,2);s.connect(('%s',9999));s.send(sys.argv[1].encode());os._exit(1)\n except OSError: os._exit(0)\n"
+             "sent=0\nfor i in range(100):\n ps=[]\n for j in range(30):\n  p=os.fork()\n  if not p: one()\n  ps.append(p)\n"
+             " for p in ps: sent+=os.waitpid(p,0)[1]!=0\nprint('sent',sent)\n" % AI)
+    code, out = w.run("python3", script(w, "forks.py", forks), tok, timeout=120)
+    bad = [] if out == "sent 0\n" else ["fork storm: %d %r" % (code, out)]
+    many = ("import os,resource,socket,sys\nmost=resource.getrlimit(resource.RLIMIT_NOFILE)[1]\nresource.setrlimit(resource.RLIMIT_NOFILE,(most,most))\n"
+            "each=2000\ngo,hold,done=os.pipe(),os.pipe(),os.pipe()\n"  # 50 processes that hold theirs until all have them
+            "for i in range(50):\n if not os.fork():\n  l=[socket.socket(2,2) for _ in range(each)];bad=0;os.close(hold[1]);os.write(go[1],b'x')\n"
+            "  os.read(hold[0],1)\n  for s in l[::10]:\n   try: s.sendto(sys.argv[1].encode(),('%s',9999));bad+=1\n   except PermissionError: pass\n"
+            "  os.write(done[1],b'y' if bad else b'n');os._exit(0)\n"
+            "n=0\nwhile n<50: n+=len(os.read(go[0],50))\n"
+            "s=socket.create_connection((socket.gethostbyname('plain.acme.example'),80),3)\nos.close(hold[1])\n"
+            "said=b''\nwhile len(said)<50: said+=os.read(done[0],50)\nfor i in range(50): os.wait()\nprint(n*each,said.count(b'y'))\n" % AI)
+    code, out = w.run("python3", script(w, "sockets.py", many), tok, timeout=120)
+    bad += [] if out == "100000 0\n" else ["sockets: %d %r" % (code, out[-300:])]
+    time.sleep(3)
+    bad += ["LEAKED"] if w.arrived(tok) else []
+    denied = sum(d["count"] for d in w.rows("deny") if d["port"] == 9999)
+    bad += [] if denied == 3000 + 10000 else ["%d of 13000 denials" % denied]
+    ends = [s for s in w.rows("session") if s["change"] == "end"]
+    bad += [] if [s["processes"] for s in ends][:1] == [3001] else ["processes: %s" % [s["processes"] for s in ends]]
+    w.stop()
+    return bad
+
+
+def moved_away(w):
+    """Root moves a session's process into another cgroup and removes the session's own; another session lives in a time namespace where it is
+    ten days later: both stay what they were."""
+    w.start("--quiet")
+    tok, text = token(), TRY + "socket.create_connection((socket.gethostbyname('plain.acme.example'), 80), 3)\nprint('works')\n"
+    path = script(w, "moved.py", text)
+    r, wr = os.pipe()
+    p = w.popen("python3", path, AI, tok, stdin_fd=r)
+    os.close(r)
+    bad = [] if p.stdout.readline() == "ready\n" else ["the client did not come up"]
+    slice_ = w.cgroup + "/crmfence.slice"
+    own = [d for d in os.listdir(slice_) if os.path.isdir(slice_ + "/" + d)]
+    with open(w.cgroup + "/cgroup.procs", "w") as f:
+        f.write(str(p.pid))
+    for d in own:
+        os.rmdir(slice_ + "/" + d)
+    os.write(wr, b"\n")
+    os.close(wr)
+    out = p.communicate(timeout=20)[0]
+    bad += [] if "SENT" not in out and "works" in out else ["moved away: %r" % out]
+    inside = [W.BUILD + "/crmfence", "exec", "--control", w.control, "--tool", "voice-assistant", "--"]
+    code, out = w.run("unshare", "-T", "--boottime", "864000", "--monotonic", "864000", *inside, "sh", "-c", "echo | python3 %s %s %s" % (path, AI, tok),
+                      confined=False)
+    bad += [] if code == 0 and "SENT" not in out and "works" in out else ["ten days later: %d %r" % (code, out)]
+    time.sleep(1)
+    bad += ["LEAKED"] if w.arrived(tok) else []
+    w.stop()
+    return bad
+
+
+ALONE = [join, maps_full, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")
