@@ -153,10 +153,13 @@ clang:
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-#: make install  programs, policy example and unit below DESTDIR
+#: make install  programs, manuals and policy example below DESTDIR
 install: all
 	install -D -m 755 $(B)/crmfence $(DESTDIR)/usr/bin/crmfence
 	install -D -m 755 $(B)/crmfenced $(DESTDIR)/usr/bin/crmfenced
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man1 docs/man/crmfence.1
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man5 docs/man/crmfence-policy.5
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 docs/man/crmfenced.8
 	install -D -m 600 policies/salesforce-voice-assistant.json $(DESTDIR)/etc/crmfence/policy.json.example
 
 clean:

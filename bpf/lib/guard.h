@@ -122,6 +122,31 @@ static __always_inline int guard_unix(struct sock *other)
 	return guard_other(FENCE_G_UNIX, BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr));
 }
 
+/*
+ * A descriptor from outside (SCM_RIGHTS, pidfd_getfd): no socket that somebody else made. Unix
+ * sockets have their own hook when they are connected.
+ */
+static __always_inline int guard_receive(struct file *file)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct fence_sock *st;
+	struct subject who;
+	struct sock *sk;
+
+	if (!socket)
+		return 0;
+	subject_get(&who);
+	if (!subject_confined(&who, 0))
+		return 0;
+	sk = socket->sk;
+	if (!sk || sk->__sk_common.skc_family == AF_UNIX)
+		return 0;
+	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (st && who.proc && st->session == who.proc->session)
+		return 0;
+	return guard_refuse(&who, FENCE_G_RECEIVE);
+}
+
 /* Message queues and FIFOs that have a name; pipes have none. */
 static __always_inline int guard_file(struct file *file)
 {

@@ -53,6 +53,13 @@ GUARD(file_open, struct file *file)
 	return guard_file(file);
 }
 
+#ifndef GUARD_WITHOUT_STORAGE
+GUARD(file_receive, struct file *file)
+{
+	return guard_receive(file);
+}
+#endif
+
 GUARD(tun_dev_create)
 {
 	return guard(FENCE_G_TUN);

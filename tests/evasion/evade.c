@@ -97,6 +97,12 @@ int main(int argc, char **argv)
 		execv(argv[2], argv + 2);
 		lost(errno);
 	}
+	if (argc >= 4 &&
+	    !strcmp(argv[1], "with-mail")) { /* a connected socket in the mail on fd 9 */
+		mail();
+		execv(argv[2], argv + 2);
+		lost(errno);
+	}
 	w = argc == 4 ? find(argv[1]) : NULL;
 	if (!w)
 		return 2;

@@ -297,6 +297,62 @@ static void inherited(void)
 	post(9);
 }
 
+/*
+ * A process outside connects when it is asked to, and sends the socket over the pair that the
+ * session's process has inherited.
+ */
+void mail(void)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
+		       .cmsg_level = SOL_SOCKET,
+		       .cmsg_type = SCM_RIGHTS } };
+	struct iovec v = { .iov_base = (char[]){ "F" }, .iov_len = 1 };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
+	};
+	int pair[2], fd;
+	char asked;
+
+	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	if (must(fork())) {
+		must(dup2(pair[0], 9));
+		close(pair[0]);
+		close(pair[1]);
+		return;
+	}
+	close(pair[0]);
+	alarm(8);
+	if (read(pair[1], &asked, 1) == 1) {
+		fd = dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
+		memcpy(CMSG_DATA(&c.h), &fd, sizeof(int));
+		sendmsg(pair[1], &m, 0);
+		sleep(2);
+	}
+	_exit(0);
+}
+
+static void received(void)
+{
+	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))), byte;
+	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
+	struct cmsghdr *h;
+	int fd;
+
+	must(write(9, "?", 1));
+	must(recvmsg(9, &m, 0));
+	h = CMSG_FIRSTHDR(&m);
+	if (!h || h->cmsg_type != SCM_RIGHTS) /* the kernel leaves out what may not be received */
+		lost(EPERM);
+	memcpy(&fd, CMSG_DATA(h), sizeof(int));
+	post(fd);
+}
+
 /* ---- datagrams ---- */
 
 enum {
@@ -512,6 +568,7 @@ const struct way net_ways[] = {
 	{ "tcp-memfd-renamed", tcp_memfd, 0, 'w', 'u' },
 	{ "tcp-repair", tcp_repair, 0, 'w', 'r' },
 	{ "inherited-socket", inherited, 0, 'w', 'u' },
+	{ "received-socket", received, 0, 'w', 'u' },
 	{ "udp4", udp4, PLAIN, 'w', 'u' },
 	{ "udp-connected", udp4, CONNECTED, 'w', 'u' },
 	{ "udp-sendmmsg", udp4, MMSG, 'w', 'u' },

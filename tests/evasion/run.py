@@ -25,9 +25,10 @@ only = sys.argv[1:]
 FILES = "a file is not the network: closed by a tier with file hooks, where the policy says so"
 LAUNCH = "only `crmfence exec` closes it on a kernel without BPF LSM: relaunch the tool with it"
 # what stays open in a flavour on this tier, and why; anything else that leaks is a failure
+HANDED = "a socket that another process connected and hands in: only tier A1 sees it (lsm/file_receive, with socket storage)"
 OPEN = {
     "exec": {"fifo": FILES, "file": FILES, "file-in-dev-shm": FILES},
-    "match": dict({n: FILES for n in ("fifo", "file", "file-in-dev-shm", "fifo-made")}, **{n: LAUNCH for n in (
+    "match": dict({"received-socket": HANDED}, **{n: FILES for n in ("fifo", "file", "file-in-dev-shm", "fifo-made")}, **{n: LAUNCH for n in (
         "sysv-message", "sysv-shared-memory", "posix-message-queue", "ptrace", "process-vm-writev", "proc-mem", "proc-fd-pipe", "pidfd-getfd",
         "queued-signal", "key-ring", "netlink-usersock", "netlink-userspace", "netlink-high-bits", "vsock-high-bits", "rxrpc", "smc", "vsock", "tipc", "kcm", "can", "bluetooth", "qrtr",
         "xdp", "key", "alg", "pppox", "llc", "appletalk", "x25", "ax25", "ieee802154", "phonet", "caif", "nfc", "mctp", "packet-raw",
@@ -35,7 +36,7 @@ OPEN = {
 }
 # errors other than EPERM: the call succeeds and the packet goes nowhere, or another part of the kernel is asked first
 ERRORS = {
-    "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
+    "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "received-socket": {"EBADF"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
     "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"}, "fifo-made": {"EACCES"},
     "udp-multicast": {"EPERM"}, "tun": {"EPERM", "EACCES", "ENOENT"}, "tcp-old-netns-socket": {"EPERM"},
@@ -74,6 +75,8 @@ class Suite:
             prefix = [W.BUILD + "/crmfence", "exec", "--control", self.w.control, "--tool", "voice-assistant", "--"]
         if name == "inherited-socket":
             prefix = [self.evade, "with-socket"] + prefix
+        if name == "received-socket":
+            prefix = [self.evade, "with-mail"] + prefix
         _, out = self.w.run(*prefix, *cmd, confined=False, uid=NOBODY if who == "u" else 0, timeout=15)
         return token, out.strip().split("\n")[-1]
 
@@ -107,7 +110,7 @@ TIER_A = {"file": FILES, "file-in-dev-shm": FILES}
 def open_why(name, flavour, release, tier):
     """Why this may stay open here; None: it may not."""
     if tier != "B":
-        return TIER_A.get(name)
+        return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else TIER_A.get(name)
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])
     if version < (6, 7) and name.startswith("unix-"):
         return OLD

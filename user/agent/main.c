@@ -33,7 +33,8 @@ static const char usage[] =
 	"  --quiet         no line a flow\n"
 	"  --for TIME      end after 60s, 5m, 1h\n"
 	"  --keep          leave enforcement in the kernel when ending (a service wants this)\n"
-	"  --unpin         remove what an agent that is gone left in the kernel, and end\n";
+	"  --unpin         remove what an agent that is gone left in the kernel, and end\n"
+	"  --help          this\n";
 
 static int parse_time(const char *text, long *seconds)
 {
@@ -52,7 +53,7 @@ static int parse_time(const char *text, long *seconds)
 	return 0;
 }
 
-/* 0 go on, 1 unpin, negative: usage */
+/* 0 go on, 1 unpin, 2 help, negative: usage */
 static int options(int argc, char **argv, struct agent_options *o)
 {
 	static const struct option longs[] = {
@@ -61,7 +62,7 @@ static int options(int argc, char **argv, struct agent_options *o)
 		{ "pin-dir", 1, NULL, 'n' }, { "table", 0, NULL, 't' },
 		{ "quiet", 0, NULL, 'q' },   { "for", 1, NULL, 'f' },
 		{ "keep", 0, NULL, 'k' },    { "unpin", 0, NULL, 'u' },
-		{ NULL, 0, NULL, 0 },
+		{ "help", 0, NULL, 'h' },    { NULL, 0, NULL, 0 },
 	};
 	int c, unpin = 0;
 
@@ -98,6 +99,8 @@ static int options(int argc, char **argv, struct agent_options *o)
 		case 'u':
 			unpin = 1;
 			break;
+		case 'h':
+			return 2;
 		default:
 			return -EINVAL;
 		}
@@ -376,6 +379,10 @@ int main(int argc, char **argv)
 	if (err < 0) {
 		fputs(usage, stderr);
 		return 2;
+	}
+	if (err == 2) {
+		fputs(usage, stdout);
+		return 0;
 	}
 	if (err)
 		return unpin(&a.opt);
