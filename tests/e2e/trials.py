@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent killed, stopped, restarted, replaced by another build, given its policy again, under eight processes of a session that try
+"""The agent killed, stopped, restarted, replaced by another build, given its policy again, killed for memory, under eight processes of a session that try
 forbidden and allowed hosts without pause. Not one token at the sniffer, not one allowed call refused.
 
 usage: trials.py [N]; ends with "N passed, N failed, N skipped".
@@ -65,12 +65,25 @@ while True:
 """
 
 
+def memory_controller():
+    """Where memory cgroups are made, and their limit's file; v1 or v2. None: this machine has neither."""
+    for line in open("/proc/self/mountinfo"):
+        left, right = line.split(" - ")
+        at, kind, options = left.split()[4], right.split()[0], right.split()[2]
+        if kind == "cgroup" and "memory" in options.split(","):
+            return at, "memory.limit_in_bytes"
+        if kind == "cgroup2" and "memory" in open(at + "/cgroup.controllers").read().split():
+            return at, "memory.max"
+    return None, None
+
+
 class Trials:
     def __init__(self, w):
         self.w = w
         self.builds = [b for b in (W.BUILD + "/crmfenced", W.BUILD + "/clang/crmfenced") if os.path.exists(b)]
         w.start("--quiet", "--keep")
         self.db = w.db
+        self.memory, self.limit = memory_controller()
 
     def begin(self, build=None):
         w = self.w
@@ -90,6 +103,23 @@ class Trials:
     def kill(self):
         self.end(signal.SIGKILL)
         time.sleep(random.random() * 0.3)
+        self.begin()
+
+    def oom(self):
+        """The kernel's own OOM killer: the agent in a memory cgroup that has no room for its next page."""
+        agent, group = self.w.agent, self.memory + "/" + self.w.id
+        os.makedirs(group, exist_ok=True)
+        try:
+            for name, value in (("cgroup.procs", agent.pid), (self.limit, 4096)):
+                with open(group + "/" + name, "w") as f:
+                    f.write(str(value))
+            W.sh(W.BUILD + "/crmfence", "status", "--control", self.w.control, check=False)  # something to do
+            agent.wait(20)
+        finally:
+            with open(group + "/" + self.limit, "w") as f:
+                f.write("1000000000")
+        if agent.returncode != -signal.SIGKILL:
+            raise RuntimeError("the OOM killer did not come: %s" % agent.returncode)
         self.begin()
 
     def stop(self):
@@ -129,7 +159,7 @@ def main():
         for p, log in zip(clients, logs):
             threading.Thread(target=lambda p=p, log=log: [log.write(x) for x in p.stdout], daemon=True).start()
         time.sleep(1.5)
-        kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload]
+        kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload] + ([t.oom] if t.memory else [])
         done = {}
         for i in range(TRIALS):
             act = random.choice(kinds)
@@ -160,6 +190,9 @@ def main():
         w.stop()
     finally:
         w.close()
+        for group in [x + "/" + w.id for x in (memory_controller()[0],) if x]:
+            if os.path.isdir(group):
+                os.rmdir(group)
     print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % count)
     sys.exit(1 if count["failed"] else 0)
 
