@@ -52,29 +52,34 @@ static __always_inline void other_side(struct sock *sk, __u8 *addr)
 		bpf_probe_read_kernel(addr, 16, &sk->__sk_common.skc_v6_daddr);
 }
 
-/*
- * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
- * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
- */
-static __always_inline void confine(struct bpf_iter__task_file *ctx, struct sock *sk,
-				    struct fence_sock *st, const struct fence_proc *p, __u32 tgid)
+/* Tell the agent of a socket that is a session's now. */
+static __always_inline void tell(struct bpf_iter__task_file *ctx, struct sock *sk,
+				 const struct fence_proc *p, __u32 tgid)
 {
-	struct fence_recon_socket r = { .session = p->session,
+	struct fence_recon_socket r = { .cookie = bpf_get_socket_cookie(sk),
+					.session = p->session,
 					.tgid = tgid,
 					.tool = p->tool,
 					.family = (__u8)sk->__sk_common.skc_family,
 					.proto = (__u8)sk->sk_protocol,
 					.port = bpf_ntohs(sk->__sk_common.skc_dport) };
 
+	if (r.port)
+		other_side(sk, r.addr);
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+}
+
+/*
+ * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
+ * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
+ */
+static __always_inline void confine(struct fence_sock *st, const struct fence_proc *p)
+{
 	st->generation = NO_GENERATION;
 	st->phase = FENCE_PH_NEW;
 	st->listed = 0;
 	st->tool = p->tool;
 	__sync_lock_test_and_set(&st->session, p->session);
-	r.cookie = bpf_get_socket_cookie(sk);
-	if (r.port)
-		other_side(sk, r.addr);
-	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 }
 
 /* A socket that was there before the agent. */
@@ -134,11 +139,12 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 	if (!p)
 		return 0;
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!st)
-		return 0;
-	if (!st->exec)
+	if (st && !st->exec)
 		meet(sk, st, p, tgid);
-	if (p->session && !st->session)
-		confine(ctx, sk, st, p, tgid);
+	if (!p->session || (st && st->session))
+		return 0;
+	if (st)
+		confine(st, p);
+	tell(ctx, sk, p, tgid);
 	return 0;
 }

@@ -342,6 +342,26 @@ def tamper(w):
     return bad
 
 
+def binary_replaced(w):
+    """Another program is put where the running agent's stands: in the log within a second, and not called mended."""
+    own = W.sh("cp", W.BUILD + "/crmfenced", w.dir + "/crmfenced") and w.dir + "/crmfenced"
+    w.start("--quiet", prefix=(own,))
+    time.sleep(1)
+    bad = ["tampering before there was any: %s" % w.rows("tamper")] if w.rows("tamper") else []
+    W.sh("cp", "/bin/true", own + ".new")
+    began = time.time()
+    os.rename(own + ".new", own)
+    while time.time() - began < 3 and not w.rows("tamper"):
+        time.sleep(0.02)
+    took, rows = time.time() - began, w.rows("tamper")
+    bad += [] if [(r["what"], r["name"], r["mended"]) for r in rows] == [("replaced binary", own, False)] else ["in the log: %s" % rows]
+    bad += [] if took < 1.2 else ["it took %.1f s" % took]
+    w.stop()
+    stops = w.rows("stop")
+    bad += [] if len(stops) == 1 and not stops[0]["enforcing"] else ["that the agent was stopped, and with it enforcement: %s" % stops]
+    return bad
+
+
 def verifier(w):
     """What the verifier walks stays within a tenth of what it was."""
     w.start()
@@ -419,6 +439,6 @@ def doctor(w):
     return bad
 
 
-ALONE = [doctor, verifier, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+ALONE = [doctor, verifier, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")
