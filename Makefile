@@ -18,7 +18,7 @@ B := build/debug
 endif
 CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/skel
 LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lm
-$(B)/crmfence: LDLIBS += -lseccomp -lcap-ng
+$(B)/crmfence $(B)/crmfenced: LDLIBS += -lseccomp -lcap-ng
 
 # What every kernel has is one object: libbpf reads the kernel's types once for each.
 CORE := proc sock packet answer close recon

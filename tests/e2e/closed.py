@@ -342,6 +342,21 @@ def tamper(w):
     return bad
 
 
+def rights(w):
+    """The agent that stands has given up what it does not need: programs, network sockets, core dumps, most capabilities."""
+    w.start("--quiet")
+    time.sleep(0.3)
+    with open("/proc/%d/status" % w.agent.pid) as f:
+        s = dict(line.split(":\t") for line in f.read().split("\n") if ":\t" in line)
+    kept = sum(1 << c for c in (1, 2, 5, 12, 19, 21, 38, 39))  # capabilities(7), by number
+    bad = [] if int(s["CapEff"], 16) & ~kept == 0 and int(s["CapPrm"], 16) & ~kept == 0 and int(s["CapBnd"], 16) == 0 else [
+        "capabilities: %s %s %s" % (s["CapEff"], s["CapPrm"], s["CapBnd"])]
+    bad += [] if s["NoNewPrivs"] == "1" and s["Seccomp"] == "2" else ["no_new_privs %s, seccomp %s" % (s["NoNewPrivs"], s["Seccomp"])]
+    bad += [] if "Max core file size        0                    0" in open("/proc/%d/limits" % w.agent.pid).read() else ["core dumps"]
+    w.stop()
+    return bad
+
+
 def binary_replaced(w):
     """Another program is put where the running agent's stands: in the log within a second, and not called mended."""
     own = W.sh("cp", W.BUILD + "/crmfenced", w.dir + "/crmfenced") and w.dir + "/crmfenced"
@@ -439,6 +454,6 @@ def doctor(w):
     return bad
 
 
-ALONE = [doctor, verifier, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+ALONE = [doctor, verifier, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

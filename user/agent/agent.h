@@ -133,6 +133,9 @@ int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy ag
 void agent_resolvers_turn(
 	struct agent *a); /* a laptop that changed its network has other resolvers */
 
+/* rights.c */
+int agent_rights_narrow(struct fence_diag *d);
+
 /* watch.c */
 void agent_watch_init(struct agent *a);
 void agent_watch_turn(struct agent *a);

@@ -183,7 +183,7 @@ static int start(struct agent *a, struct fence_diag *d)
 	err = agent_reconcile(a);
 	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
 					strerror(-err))
-		       : 0;
+		       : agent_rights_narrow(d);
 }
 
 static int reload(struct agent *a, struct fence_diag *d)
