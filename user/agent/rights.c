@@ -78,10 +78,10 @@ static int calls(void)
 		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
 	if (!err) /* families in order: 1 is AF_UNIX, 16 AF_NETLINK */
 		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
+				       SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
 	for (i = AF_UNIX + 1; !err && i < AF_NETLINK; i++)
 		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-				       SCMP_A0(SCMP_CMP_EQ, i));
+				       SCMP_A0(SCMP_CMP_EQ, i, 0));
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);
