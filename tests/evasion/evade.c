@@ -80,6 +80,23 @@ int way_arg(void)
 	return arg;
 }
 
+long hand_over(int unix_socket, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
+		       .cmsg_level = SOL_SOCKET,
+		       .cmsg_type = SCM_RIGHTS } };
+	struct iovec v = { .iov_base = (char[]){ "F" }, .iov_len = 1 };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
+	};
+
+	memcpy(CMSG_DATA(&c.h), &fd, sizeof(int));
+	return sendmsg(unix_socket, &m, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct way *w;

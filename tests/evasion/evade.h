@@ -33,6 +33,7 @@ extern const char *token, *dir; /* dir: where the helper lives */
 void lost(int err) __attribute__((noreturn));
 int must(long result); /* result, or lost(errno) */
 int dial4(const char *addr, uint16_t port, int type, int proto);
+long hand_over(int unix_socket, int fd); /* SCM_RIGHTS; as sendmsg(2) */
 void mail(void); /* fork somebody who sends a socket to fd 9, of a pair */
 void post(int fd); /* one HTTP request with the token */
 void helper(void) __attribute__((noreturn));

@@ -100,16 +100,6 @@ static void unix_dgram(void)
 /* A descriptor in the mail: the read end of a pipe that holds the token. */
 static void unix_rights(void)
 {
-	union {
-		struct cmsghdr h;
-		char room[CMSG_SPACE(sizeof(int))];
-	} c = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
-		       .cmsg_level = SOL_SOCKET,
-		       .cmsg_type = SCM_RIGHTS } };
-	struct iovec v = { .iov_base = (char[]){ "F" }, .iov_len = 1 };
-	struct msghdr m = {
-		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
-	};
 	struct sockaddr_un a;
 	socklen_t len = unix_name(&a, "stream", 0);
 	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0)), p[2];
@@ -117,8 +107,7 @@ static void unix_rights(void)
 	must(connect(fd, (void *)&a, len));
 	must(pipe(p));
 	must(write(p[1], token, strlen(token)));
-	memcpy(CMSG_DATA(&c.h), &p[0], sizeof(int));
-	must(sendmsg(fd, &m, 0));
+	must(hand_over(fd, p[0]));
 }
 
 static void loopback(void)

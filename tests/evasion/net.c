@@ -303,16 +303,6 @@ static void inherited(void)
  */
 void mail(void)
 {
-	union {
-		struct cmsghdr h;
-		char room[CMSG_SPACE(sizeof(int))];
-	} c = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
-		       .cmsg_level = SOL_SOCKET,
-		       .cmsg_type = SCM_RIGHTS } };
-	struct iovec v = { .iov_base = (char[]){ "F" }, .iov_len = 1 };
-	struct msghdr m = {
-		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
-	};
 	int pair[2], fd;
 	char asked;
 
@@ -327,8 +317,7 @@ void mail(void)
 	alarm(8);
 	if (read(pair[1], &asked, 1) == 1) {
 		fd = dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
-		memcpy(CMSG_DATA(&c.h), &fd, sizeof(int));
-		sendmsg(pair[1], &m, 0);
+		hand_over(pair[1], fd);
 		sleep(2);
 	}
 	_exit(0);
