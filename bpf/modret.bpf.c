@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Tier A2: fmod_ret on the functions that call the security hooks. */
-/* These may not look into socket storage. */
+/*
+ * Tier A2: fmod_ret on the functions that call the security hooks. Such a program may not look into
+ * socket storage.
+ */
 #define GUARD_WITHOUT_STORAGE
 #define GUARD(hook, ...) \
 	SEC("fmod_ret/security_" #hook) \

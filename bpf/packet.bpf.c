@@ -435,7 +435,7 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
 		datagram_count(skb, st, w, &f, t.v);
 	} else {
 		t.detail = s->dns.qtype;
-		deny_datagram(st, w->addr, w->port, &f, &s->dns.name, &t);
+		deny_to(st, w->addr, w->port, &f, &s->dns.name, &t);
 	}
 	scratch_give(s);
 	return t.v.action != FENCE_DENY;
@@ -459,7 +459,7 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	st->kind = f.addr;
 	t.v = judge(&f);
 	if (t.v.action != FENCE_ALLOW && !(st->flags & FENCE_SK_TOLD)) {
-		deny_datagram(st, w->addr, w->port, &f, 0, &t);
+		deny_to(st, w->addr, w->port, &f, 0, &t);
 		if (w->proto == FENCE_IPPROTO_TCP) {
 			__builtin_memcpy(st->addr, w->addr, 16);
 			st->port = w->port;

@@ -135,12 +135,12 @@ __weak __noinline int deny_emit(const struct fence_sock *st, const struct fence_
 }
 
 /*
- * Of a datagram to `addr`: the socket's own fields may be another thread's, which sends elsewhere
- * on it at this moment.
+ * Of what goes to `addr`: the socket's own fields may be another thread's, which sends a datagram
+ * elsewhere on it at this moment.
  */
-static __always_inline int deny_datagram(const struct fence_sock *st, const __u8 *addr, __u16 port,
-					 const struct fence_facts *f, const struct fence_name *name,
-					 const struct told *t)
+static __always_inline int deny_to(const struct fence_sock *st, const __u8 *addr, __u16 port,
+				   const struct fence_facts *f, const struct fence_name *name,
+				   const struct told *t)
 {
 	struct fence_sock own = *st;
 

@@ -221,13 +221,15 @@ __weak __noinline __u32 facts_addr(struct fence_facts *f, __u8 tool, const struc
 /*
  * An IPv4 destination under the policy in force, in one word: threads may send on one datagram
  * socket side by side, so what lets a datagram pass unasked must not be put together from two
- * writes. 0: not IPv4. The generation's low half is enough: a socket would have to sleep through
- * 65,536 policies.
+ * writes. 0: not remembered. The generation's low half is enough: a socket would have to sleep
+ * through 65,536 policies.
  */
 static __always_inline __u64 listed_word(const __u8 *addr, __u16 port, __u32 generation)
 {
 	const __u32 *w = (const __u32 *)addr;
 
+	if (port == 53) /* who is a resolver changes with the network, not with the policy */
+		return 0;
 	return addr_is4(addr) ? (__u64)w[3] << 32 | (__u32)port << 16 | (__u16)generation : 0;
 }
 

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that fight back, and processes that ran before they were sessions. Cases for run.py; each starts its own agent."""
-import ctypes
-import errno
-import json
 import os
 import random
 import re
 import signal
-import struct
 import sys
 import time
 
 import world as W
+from bpfmap import BpfMap
 from world import AI
 
 
@@ -114,6 +111,8 @@ def join(w):
     bad += [] if no.returncode == 2 and "process 1" in no.stdout else ["process 1: %r" % no.stdout]
     no = W.sh(*cli, "--tool", "voice-assistant", "99999999", check=False)
     bad += [] if no.returncode == 2 and "no process" in no.stdout else ["a process that is not there: %r" % no.stdout]
+    no = W.sh(*cli, "--tool", "voice-assistant", str(os.getpid()), check=False)
+    bad += [] if no.returncode == 2 and "started the agent" in no.stdout else ["what started the agent: %r" % no.stdout]
     done = W.sh(*cli, "--tool", "voice-assistant", str(pid), check=False)
     if done.returncode or not re.search("with 1 descendants; [45] open connections ended$", done.stdout.strip()):
         bad.append("join: %d %r" % (done.returncode, done.stdout))
@@ -139,41 +138,6 @@ def join(w):
 
 # ---- every map full ----
 
-class BpfMap:
-    """A pinned map by bpf(2), to fill it as a flood would, faster."""
-    NR = 321  # x86_64
-    GET, UPDATE, DELETE, NEXT = 7, 2, 3, 4
-
-    def __init__(self, path, key, value):
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        self.key, self.value = key, value
-        name = ctypes.create_string_buffer(path.encode())
-        self.fd = self.call(self.GET, struct.pack("QII", ctypes.addressof(name), 0, 0))
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), path)
-
-    def call(self, cmd, attr):
-        buf = ctypes.create_string_buffer(attr, 128)
-        return self.libc.syscall(self.NR, cmd, buf, 128)
-
-    def fill(self):
-        """Entries until it is full, spread by their first octets; their keys."""
-        keys, value = [], ctypes.create_string_buffer(self.value)
-        for i in range(1 << 17):
-            key = ctypes.create_string_buffer(struct.pack("<I", 0x40000000 + i).ljust(self.key, b"\xee"), self.key)
-            if self.call(self.UPDATE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0)):
-                if ctypes.get_errno() not in (errno.E2BIG, errno.ENOMEM):
-                    raise OSError(ctypes.get_errno(), "filling a map")
-                return keys
-            keys.append(key)
-        raise RuntimeError("the map is never full")
-
-    def empty(self, keys):
-        for key in keys:
-            self.call(self.DELETE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key), 0, 0))
-        os.close(self.fd)
-
-
 TRY = """
 import os, socket, sys
 def go():
@@ -195,12 +159,6 @@ os.wait()
 """
 
 
-def sizes(w, name):
-    m = [x for x in json.loads(W.sh("bpftool", "-j", "map", "show").stdout) if w.pins + "/" + name in x.get("pinned", [])] or \
-        [json.loads(W.sh("bpftool", "-j", "map", "show", "pinned", w.pins + "/" + name).stdout)]
-    return m[0]["bytes_key"], m[0]["bytes_value"]
-
-
 def maps_full(w):
     """Each map that a session's acts can fill is full: a session's process gets nothing out, nor does a child of it or a tool that starts then;
     when there is room again the agent goes on."""
@@ -216,7 +174,7 @@ def maps_full(w):
         os.close(r)
         if p.stdout.readline() != "ready\n":
             bad.append("%s: the client did not come up" % name)
-        m = BpfMap(w.pins + "/" + name, *sizes(w, name))
+        m = BpfMap(w.pins + "/" + name)
         keys = m.fill()
         try:
             os.write(wr, b"\n")
@@ -270,14 +228,14 @@ def ask(i, name):
         return 1
     return 0
 foreign = sum(ask(i, "x%%d.evil.example" %% i) for i in range(4000))
-own = sum(ask(i, "acme--x%%d.sandbox.my.salesforce.com" %% i) for i in range(4000))
+own = sum(ask(i, "acme--x%%d.vf.force.com" %% i) for i in range(4000))
 print(foreign, own)
 socket.create_connection((socket.gethostbyname("plain.acme.example"), 80), 3).close()
 print("works")
 """.replace("\\\\", "\\") % W.DNS
     w.start("--quiet")
     code, out = w.run("python3", script(w, "names.py", text), timeout=60)
-    bad = [] if code == 0 and out.split()[0] == "4000" and "works" in out else ["%d %r" % (code, out)]
+    bad = [] if code == 0 and out == "4000 0\nworks\n" else ["%d %r" % (code, out)]
     time.sleep(3)
     asked = open(w.dir + "/dns.log").read().count("evil.example from")
     bad += ["%d foreign questions reached the resolver" % asked] if asked else []
@@ -350,6 +308,60 @@ def moved_away(w):
     return bad
 
 
-ALONE = [join, maps_full, many_denials, name_flood, storms, moved_away]
+def thawed(w):
+    """An agent that is killed in the middle of a join leaves its processes frozen; the next one thaws them, and they are the session's."""
+    w.start("--quiet")
+    path = script(w, "thaw.py", "import sys\nprint('ready',flush=True)\nsys.stdin.readline()\nprint('goes on',flush=True)\n")
+    r, wr = os.pipe()
+    p = w.popen("python3", path, confined=False, stdin_fd=r)
+    os.close(r)
+    p.stdout.readline()
+    W.sh(W.BUILD + "/crmfence", "join", "--control", w.control, "--tool", "voice-assistant", str(p.pid))
+    slice_ = w.cgroup + "/crmfence.slice"
+    freeze = ["%s/%s/cgroup.freeze" % (slice_, d) for d in os.listdir(slice_) if os.path.isdir(slice_ + "/" + d)]
+    for name in freeze:
+        with open(name, "w") as f:
+            f.write("1")
+    w.agent.kill()
+    w.agent.wait()
+    os.write(wr, b"\n")
+    os.close(wr)
+    time.sleep(0.5)
+    state = open("/proc/%d/wchan" % p.pid).read() if freeze else "none frozen"
+    os.unlink(w.control)
+    w.start("--quiet")
+    out = p.communicate(timeout=10)[0]
+    bad = [] if freeze and out == "goes on\n" else ["%s: %r" % (state, out)]
+    w.stop()
+    return bad
+
+
+def changed_rules(w):
+    """Root changes one octet of a rule in each of the policy's maps, or adds a service: noticed, mended, in the log."""
+    w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": [
+        "crm.own", {"cidr": "10.99.3.0/24", "ports": [443], "why": "test"}]}])
+    time.sleep(1)
+    bad = ["tampering before there was any"] if w.rows("tamper") else []
+    for name in ("names", "nets", "services", "matches"):
+        m, before = BpfMap(w.pins + "/" + name), len(w.rows("tamper"))
+        key = m.first()
+        was = m.get(key)
+        changed = bytes([was[0] ^ 1]) + was[1:]
+        if name == "services":  # its value is but a stamp
+            key, was = bytes(b ^ 0x55 for b in key[:16]) + key[16:], None
+        m.put(key, changed)
+        began = time.time()
+        while time.time() - began < 3 and len(w.rows("tamper")) == before:
+            pass
+        took, rows = time.time() - began, w.rows("tamper")[before:]
+        bad += [] if [(r["what"], r["mended"]) for r in rows] == [("changed map", True)] and took < 1.4 else ["%s: %.1f s, %s" % (name, took, rows)]
+        values = m.values()
+        bad += [] if changed not in values and was in values + [None] else ["%s is not as it was" % name]
+        m.close()
+    w.stop()
+    return bad
+
+
+ALONE = [changed_rules, join, thawed, maps_full, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

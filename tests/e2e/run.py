@@ -719,11 +719,12 @@ def run_case(w, f):
         found = f(w)
     except Exception as e:  # a case that breaks has failed; the others still run
         found = ["%s: %s" % (type(e).__name__, e)]
-    if isinstance(found, str):
-        results["skipped"] += 1
-        print("skip %s: %s" % (name, found), flush=True)
-    else:
-        result(name, found)
+    for part, problems in (found if isinstance(found, dict) else {name: found}).items():
+        if isinstance(problems, str):
+            results["skipped"] += 1
+            print("skip %s: %s" % (part, problems), flush=True)
+        else:
+            result(part, problems)
 
 
 def main():

@@ -85,34 +85,38 @@ def go(w, command, confined):
 
 
 def tunnels(w):
-    bad, absent, commands = [], [], prepare(w)
+    """{name: problems, or why it cannot be shown here}"""
+    commands = prepare(w)
+    out = {"tunnel: " + name: [] for name in commands}
     for name, (command, at) in commands.items():
         before = payload(w, at)
-        out = go(w, command, False)
-        if payload(w, at) == before:
-            if name in MODULES and not os.path.exists("/sys/module/" + MODULES[name]):
-                absent.append(name)
-            else:
-                bad.append("%s gets nothing out without crmfence: the case proves nothing (%r)" % (name, out))
-    w.start("--quiet")
-    told = {}
-    for name, (command, at) in commands.items():
-        before = payload(w, at)
-        told[name] = go(w, command, True)
+        said = go(w, command, False)
         if payload(w, at) != before:
-            bad.append("%s LEAKED from a session: %r" % (name, told[name]))
-    quiet = {at: payload(w, at) for _, at in commands.values()}
-    time.sleep(2)  # retransmits
-    bad += ["LEAKED later: %s" % at for at, n in quiet.items() if payload(w, at) != n]
+            continue
+        if name in MODULES and not os.path.exists("/sys/module/" + MODULES[name]):
+            out["tunnel: " + name] = "this kernel has no " + MODULES[name]
+        else:
+            out["tunnel: " + name].append("gets nothing out without crmfence: the case proves nothing (%r)" % said)
+    w.start("--quiet")
+    begun = {at: payload(w, at) for _, at in commands.values()}
     for name, (command, at) in commands.items():
         before = payload(w, at)
-        out = go(w, command, False)
-        if payload(w, at) == before and name not in absent:
-            bad.append("%s was harmed outside a session: %r" % (name, out))
+        said = go(w, command, True)
+        if payload(w, at) != before:
+            out["tunnel: " + name] = ["LEAKED from a session: %r" % said]
+    time.sleep(2)  # retransmits
+    late = [at for at, n in begun.items() if payload(w, at) != n]
+    for name, (command, at) in commands.items():
+        before = payload(w, at)
+        said = go(w, command, False)
+        if isinstance(out["tunnel: " + name], str):
+            continue
+        if at in late and not out["tunnel: " + name]:
+            out["tunnel: " + name].append("something left to where it sends (%s) while sessions tried" % at)
+        if payload(w, at) == before:
+            out["tunnel: " + name].append("was harmed outside a session: %r" % said)
     w.stop()
-    for name in absent:
-        print("note tunnels: %s cannot be shown, the kernel has no %s" % (name, MODULES[name]), flush=True)
-    return bad
+    return out
 
 
 ALONE = [tunnels]

@@ -128,7 +128,8 @@ int agent_policy_install(struct agent *a, struct fence_diag *d);
 int agent_policy_reload(struct agent *a,
 			struct fence_diag *d); /* read the file again; on error the old one stays */
 
-uint64_t agent_policy_digest(struct agent *a); /* over the policy's keys in force */
+uint64_t
+agent_policy_digest(struct agent *a); /* over the policy's keys in force; 0: they cannot be read */
 int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
 void agent_resolvers_turn(
 	struct agent *a); /* a laptop that changed its network has other resolvers */
@@ -171,6 +172,7 @@ struct agent_session *agent_session_get(struct agent *a,
 void agent_beat(struct agent *a); /* tell the programs that the agent is there */
 struct agent_session *agent_session_add(struct agent *a, uint64_t id);
 void agent_sessions_turn(struct agent *a, int final);
+void agent_cgroups_thaw(struct agent *a);
 void agent_cgroups_done(struct agent *a); /* remove what is empty of the sessions' cgroups */
 
 /* names.c */

@@ -2,6 +2,7 @@
 /* Processes into sessions. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,25 @@ static int slice_path(const struct agent *a, char *out, size_t size)
 		return -ENOENT;
 	snprintf(out, size, "%s/crmfence.slice", base);
 	return 0;
+}
+
+void agent_cgroups_thaw(struct agent *a)
+{
+	char path[240];
+	glob_t g = { 0 };
+	size_t i;
+	FILE *f;
+
+	if (slice_path(a, path, sizeof(path) - sizeof("/*/cgroup.freeze")))
+		return;
+	strcat(path, "/*/cgroup.freeze");
+	if (!glob(path, 0, NULL, &g))
+		for (i = 0; i < g.gl_pathc; i++) {
+			f = fopen(g.gl_pathv[i], "we");
+			if (f && ((fputs("0", f) < 0) | (fclose(f) != 0)))
+				agent_show_note(a, "%s cannot be written", g.gl_pathv[i]);
+		}
+	globfree(&g);
 }
 
 void agent_cgroups_done(struct agent *a)

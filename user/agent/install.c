@@ -327,14 +327,26 @@ static int put_config(struct agent *a, uint32_t kept)
 
 uint64_t agent_policy_digest(struct agent *a)
 {
-	return fence_kernel_digest(a->kernel, FENCE_MAP_NAMES, sizeof(struct fence_rule), bank_of,
-				   a->bank) +
-	       fence_kernel_digest(a->kernel, FENCE_MAP_NETS, sizeof(struct fence_answer), bank_of,
-				   a->bank) +
-	       fence_kernel_digest(a->kernel, FENCE_MAP_SERVICES, sizeof(uint32_t), bank_of,
-				   a->bank) +
-	       fence_kernel_digest(a->kernel, FENCE_MAP_MATCHES, sizeof(struct fence_match_rule),
-				   bank_of, a->bank);
+	static const struct {
+		enum fence_map map;
+		uint32_t value;
+	} parts[] = {
+		{ FENCE_MAP_NAMES, sizeof(struct fence_rule) },
+		{ FENCE_MAP_NETS, sizeof(struct fence_answer) },
+		{ FENCE_MAP_SERVICES, sizeof(uint32_t) },
+		{ FENCE_MAP_MATCHES, sizeof(struct fence_match_rule) },
+	};
+	uint64_t sum = 0, part;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		part = fence_kernel_digest(a->kernel, parts[i].map, parts[i].value, bank_of,
+					   a->bank);
+		if (!part)
+			return 0;
+		sum += part;
+	}
+	return sum;
 }
 
 /* A policy on its way into force. */

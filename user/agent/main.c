@@ -183,7 +183,7 @@ static int start(struct agent *a, struct fence_diag *d)
 	err = agent_reconcile(a);
 	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
 					strerror(-err))
-		       : agent_rights_narrow(d);
+		       : 0;
 }
 
 static int reload(struct agent *a, struct fence_diag *d)
@@ -393,6 +393,10 @@ int main(int argc, char **argv)
 	if (err >= 0 && control < 0)
 		err = fence_diag_set(&d, control, NULL, "%s cannot be listened on: %s",
 				     a.opt.control, strerror(-control));
+	if (err >= 0)
+		err = agent_rights_narrow(&d);
+	if (err < 0 && control >= 0)
+		unlink(a.opt.control);
 	if (err < 0) {
 		fprintf(stderr, "crmfenced: %s\n", fence_diag_line(&d, line, sizeof(line)));
 		done(&a, a.kernel && fence_kernel_adopted(a.kernel));

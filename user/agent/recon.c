@@ -15,6 +15,7 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
+#define FOREBEARS 64
 #define FREEZE_MS 1000 /* most that a join waits for its processes to stand still */
 
 struct recon {
@@ -217,7 +218,10 @@ int agent_reconcile(struct agent *a)
 
 	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
 		err = fence_kernel_tasks(a->kernel, on_task, &r);
-	return err < 0 ? err : fence_kernel_sockets(a->kernel, on_socket, &r);
+	if (err >= 0)
+		err = fence_kernel_sockets(a->kernel, on_socket, &r);
+	agent_cgroups_thaw(a); /* what an agent that ended in the middle of a join had frozen */
+	return err;
 }
 
 /* ---- crmfence join ---- */
@@ -268,6 +272,21 @@ static int frozen(const struct agent_session *s)
 	return 0;
 }
 
+/* Is `tgid` the agent, or one whose descendant the agent is? It would be frozen with it. */
+static int is_forebear(struct agent *a, uint32_t tgid)
+{
+	uint32_t at = (uint32_t)getpid();
+	struct fence_proc p;
+	int i;
+
+	for (i = 0; i < FOREBEARS && at > 1; i++, at = p.parent)
+		if (at == tgid)
+			return 1;
+		else if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &at, &p))
+			return 0;
+	return i == FOREBEARS;
+}
+
 int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_buf *out,
 	       struct fence_diag *d)
 {
@@ -279,9 +298,10 @@ int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_bu
 	err = agent_session_tool(a, tool, &id, d);
 	if (err < 0)
 		return err;
-	if (tgid < 2 || tgid == (uint32_t)getpid())
+	if (tgid < 2 || is_forebear(a, tgid))
 		return fence_diag_set(d, -EINVAL, NULL,
-				      "neither process 1 nor the agent joins a session");
+				      "neither process 1 nor the agent joins a session, nor what "
+				      "started the agent: start the agent from elsewhere");
 	if (read_link(tgid, exe, sizeof(exe)))
 		return fence_diag_set(d, -ESRCH, NULL, "there is no process %u with a program",
 				      tgid);

@@ -32,11 +32,13 @@ static void watch_config(struct agent *a)
 	struct fence_config c;
 	struct fence_diag d = { 0 };
 	uint32_t zero = 0;
+	uint64_t sum;
 
 	if (fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &c))
 		return;
 	c.flags &= ~(uint32_t)FENCE_CFG_CGROUPS;
-	if (!memcmp(&c, &a->config, sizeof(c)) && agent_policy_digest(a) == a->digest)
+	sum = agent_policy_digest(a);
+	if (sum && sum == a->digest && !memcmp(&c, &a->config, sizeof(c)))
 		return;
 	told(a, "changed map", "policy", agent_policy_restore(a, &d));
 	if (d.text[0])

@@ -3,53 +3,95 @@
  * exec --tool T -- CMD ARGS: this very process becomes the session's first and then the program, so
  * that terminal, signals and exit status are the program's own. What it gives up
  * on the way stands in closure.c.
+ *
+ * join --tool T PID: a process that runs already; the agent does it.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "ipc/control.h"
 
-int cmd_exec(int argc, char **argv)
+/* What exec and join both take. 0, or -EINVAL. */
+static int options(int argc, char **argv, const char *shorts, const char **tool,
+		   const char **control)
 {
 	static const struct option longs[] = { { "tool", 1, NULL, 't' },
 					       { "control", 1, NULL, 'c' },
 					       { NULL, 0, NULL, 0 } };
-	const char *tool = NULL, *control = FENCE_CONTROL_PATH;
-	static char text[FENCE_CONTROL_REPLY];
-	int c, err;
+	int c;
 
+	*tool = NULL;
+	*control = FENCE_CONTROL_PATH;
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "+", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (c == 't')
-			tool = optarg;
+			*tool = optarg;
 		else if (c == 'c')
-			control = optarg;
+			*control = optarg;
 		else
-			return 2;
+			return -EINVAL;
 	}
-	if (!tool || optind >= argc) {
+	return *tool ? 0 : -EINVAL;
+}
+
+/* Ask the agent; on a refusal its reason stands in `text`, or there is none and it says so here. */
+static int ask(const char *control, uint16_t op, const char *tool, uint32_t pid, char *text,
+	       const char *consequence)
+{
+	int err = fence_control_ask(control, op, tool, pid, text, FENCE_CONTROL_REPLY);
+
+	if (!*text && (err == -ECONNREFUSED || err == -ENOENT))
+		snprintf(text, FENCE_CONTROL_REPLY,
+			 "no agent answers at %s; start one with `sudo crmfence run`. %s", control,
+			 consequence);
+	if (err < 0)
+		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
+	return err;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+	static char text[FENCE_CONTROL_REPLY];
+	const char *tool, *control;
+	int err;
+
+	if (options(argc, argv, "+", &tool, &control) || optind >= argc) {
 		fprintf(stderr, "usage: crmfence exec --tool T [--control PATH] -- COMMAND "
 				"[ARGUMENT...]\n");
 		return 2;
 	}
-	err = fence_control_ask(control, FENCE_OP_CONFINE, tool, 0, text, sizeof(text));
-	if (!*text && (err == -ECONNREFUSED || err == -ENOENT))
-		snprintf(text, sizeof(text),
-			 "no agent answers at %s; start one with `sudo crmfence run`. Nothing was "
-			 "started",
-			 control);
-	if (err < 0) {
-		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
+	if (ask(control, FENCE_OP_CONFINE, tool, 0, text, "Nothing was started") < 0)
 		return 2;
-	}
 	if (!strstr(text, FENCE_CONTROL_MONITOR) && cli_close_session() < 0)
 		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;
 	fprintf(stderr, "crmfence: %s: %s\n", argv[optind], strerror(err));
 	return err == ENOENT ? 127 : 126;
+}
+
+int cmd_join(int argc, char **argv)
+{
+	static char text[FENCE_CONTROL_REPLY];
+	const char *tool, *control;
+	unsigned long pid = 0;
+	char *end = NULL;
+
+	if (!options(argc, argv, "", &tool, &control) && optind + 1 == argc)
+		pid = strtoul(argv[optind], &end, 10);
+	if (!pid || pid > INT_MAX || *end) {
+		fprintf(stderr, "usage: crmfence join --tool T [--control PATH] PID\n");
+		return 2;
+	}
+	if (ask(control, FENCE_OP_JOIN, tool, (uint32_t)pid, text, "Nothing was confined") < 0)
+		return 2;
+	puts(text);
+	return 0;
 }

@@ -129,41 +129,6 @@ int cmd_reload(int argc, char **argv)
 	return 0;
 }
 
-int cmd_join(int argc, char **argv)
-{
-	static const struct option longs[] = { { "tool", 1, NULL, 't' },
-					       { "control", 1, NULL, 'c' },
-					       { NULL, 0, NULL, 0 } };
-	const char *tool = NULL, *control = FENCE_CONTROL_PATH;
-	static char text[FENCE_CONTROL_REPLY];
-	unsigned long pid = 0;
-	char *end = NULL;
-	int c, err;
-
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 't')
-			tool = optarg;
-		else if (c == 'c')
-			control = optarg;
-		else
-			return 2;
-	}
-	if (optind + 1 == argc)
-		pid = strtoul(argv[optind], &end, 10);
-	if (!tool || !pid || pid > INT_MAX || *end) {
-		fprintf(stderr, "usage: crmfence join --tool T [--control PATH] PID\n");
-		return 2;
-	}
-	err = fence_control_ask(control, FENCE_OP_JOIN, tool, (uint32_t)pid, text, sizeof(text));
-	if (err < 0) {
-		fprintf(stderr, "crmfence: %s\n", *text ? text : strerror(-err));
-		return 2;
-	}
-	puts(text);
-	return 0;
-}
-
 int cmd_verify(int argc, char **argv)
 {
 	struct fence_diag d = { 0 };

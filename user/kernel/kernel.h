@@ -91,7 +91,10 @@ const char *fence_tier_name(enum fence_tier tier);
 typedef void fence_tampered(void *ctx, const char *what, const char *name, int err);
 void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx);
 
-/* A number over all keys and values of a hash or trie map whose key is of `bank`. */
+/*
+ * A number over all keys and values of a hash or trie map whose key is of `bank`; 0: they cannot be
+ * read.
+ */
 uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_t value_size,
 			     uint8_t (*bank_of)(enum fence_map map, const void *key), uint8_t bank);
 

@@ -12,14 +12,15 @@
 #include <unistd.h>
 
 #include <crmfence/name.h>
+#include <crmfence/rule.h>
 
 #include "kernel/internal.h"
 
 #define PROGRAMS 64 /* of one attach point that are looked at */
 
 #define BATCH 64 /* entries of a map in one system call */
-#define KEY_MAX 256
-#define VALUE_MAX 256
+#define KEY_MAX sizeof(struct fence_name_key) /* the longest of the policy's maps */
+#define VALUE_MAX 64
 
 /* The ids of the link's program and cgroup; cgroup 0: detached. */
 static int link_ids(const struct bpf_link *link, uint32_t *prog, uint64_t *cgroup)
@@ -153,7 +154,7 @@ uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_
 {
 	static uint8_t keys[BATCH * KEY_MAX], values[BATCH * VALUE_MAX], at[KEY_MAX];
 	uint32_t key_size = k->key_size[map], i, n;
-	uint64_t sum = 0;
+	uint64_t sum = FENCE_FNV_BASIS;
 	void *from = NULL;
 	int err;
 
