@@ -179,6 +179,7 @@ void agent_cgroups_thaw(struct agent *a)
 {
 	char path[240];
 	glob_t g = { 0 };
+	int bad;
 	size_t i;
 	FILE *f;
 
@@ -188,7 +189,8 @@ void agent_cgroups_thaw(struct agent *a)
 	if (!glob(path, 0, NULL, &g))
 		for (i = 0; i < g.gl_pathc; i++) {
 			f = fopen(g.gl_pathv[i], "we");
-			if (f && ((fputs("0", f) < 0) | (fclose(f) != 0)))
+			bad = f && fputs("0", f) < 0;
+			if (f && (fclose(f) || bad))
 				agent_show_note(a, "%s cannot be written", g.gl_pathv[i]);
 		}
 	globfree(&g);
