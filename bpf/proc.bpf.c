@@ -10,11 +10,10 @@
  * Membership is for ever: nothing here takes a process out of its session, and exec does not match
  * again inside one.
  */
-#include "lib/fence.h"
+#include "lib/path.h"
 
 char _license[] SEC("license") = "GPL";
 
-#define PATH_STEPS 48
 #define CGROUP_STEPS 12
 #define FD_STEPS 4096
 #define S_IFMT 0170000
@@ -22,90 +21,6 @@ char _license[] SEC("license") = "GPL";
 #define SIGKILL 9
 #define SIGSTOP 19
 #define CHROME_ORIGIN "chrome-extension://"
-
-struct path_cursor {
-	struct dentry *dentry;
-	struct vfsmount *mnt;
-	char *buf;
-	__u32 off; /* of the first octet that is written */
-};
-
-/* One component, from the leaf towards the root, written in front of what is there. */
-static long path_step(__u32 i, void *ctx)
-{
-	struct path_cursor *c = ctx;
-	struct dentry *d = c->dentry, *parent = BPF_CORE_READ(d, d_parent);
-	struct vfsmount *mnt = c->mnt;
-	const unsigned char *name;
-	struct mount *m, *up;
-	__u32 len, off;
-
-	if (d == BPF_CORE_READ(mnt, mnt_root) || d == parent) {
-		m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-		up = BPF_CORE_READ(m, mnt_parent);
-		if (up == m || !up)
-			return 1;
-		c->dentry = BPF_CORE_READ(m, mnt_mountpoint);
-		c->mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
-		return 0;
-	}
-	len = BPF_CORE_READ(d, d_name.len) & 255;
-	name = BPF_CORE_READ(d, d_name.name);
-	off = c->off;
-	if (off < len + 1 || off > 2 * FENCE_PATH_MAX)
-		return 1;
-	off -= len + 1;
-	off &= 2 * FENCE_PATH_MAX - 1;
-	bpf_probe_read_kernel(c->buf + off + 1, len, name);
-	c->buf[off] = '/';
-	c->off = off;
-	c->dentry = parent;
-	return 0;
-}
-
-/* The path of a dentry in a mount, at the end of s->path; returns where it begins. */
-__weak __noinline __u32 path_read(__u64 dentry, __u64 mnt, struct fence_scratch *s)
-{
-	struct path_cursor c = { .dentry = (void *)dentry,
-				 .mnt = (void *)mnt,
-				 .off = 2 * FENCE_PATH_MAX };
-
-	if (!s)
-		return c.off;
-	c.buf = s->path;
-	fence_loop(PATH_STEPS, path_step, &c);
-	return c.off;
-}
-
-struct hash_cursor {
-	const char *text;
-	__u64 hash;
-	__u32 off;
-	__u32 end;
-};
-
-static long hash_step(__u32 i, void *ctx)
-{
-	struct hash_cursor *c = ctx;
-	__u32 at = c->off + i;
-
-	if (at >= c->end)
-		return 1;
-	c->hash = fence_fnv(c->hash, c->text[at & (2 * FENCE_PATH_MAX - 1)]);
-	return 0;
-}
-
-/* Of the octets from `off` up to `end` of s->path, or s->arg. */
-__weak __noinline __u64 text_hash(const struct fence_scratch *s, int arg, __u32 off, __u32 end)
-{
-	struct hash_cursor c = { .hash = FENCE_FNV_BASIS, .off = off, .end = end };
-
-	if (!s)
-		return 0;
-	c.text = arg ? s->arg : s->path;
-	fence_loop(FENCE_PATH_MAX, hash_step, &c);
-	return c.hash;
-}
 
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
 {
@@ -184,13 +99,13 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
  * the uid.
  */
 static __always_inline struct fence_match_rule *
-match_task(struct task_struct *task, struct fence_scratch *s, __u32 off, __u32 uid, __u8 *how)
+match_task(struct task_struct *task, struct fence_scratch *s, __u64 program, __u32 uid, __u8 *how)
 {
 	struct fence_config *cfg = config_get();
 	struct fence_match_rule *r;
 
 	*how = FENCE_MATCH_EXE;
-	r = match_find(FENCE_MATCH_EXE, text_hash(s, 0, off, 2 * FENCE_PATH_MAX));
+	r = match_find(FENCE_MATCH_EXE, program);
 	if (r)
 		return r;
 	if (cfg && cfg->flags & FENCE_CFG_NATIVE) {
@@ -384,13 +299,15 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	before = fresh.exec;
 	fresh.exec = bpf_ktime_get_boot_ns();
 	if (!s) { /* cannot match: keep what is known */
+		fresh.program = 0;
 		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY);
 		return 0;
 	}
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
+	fresh.program = text_hash(s, 0, off, 2 * FENCE_PATH_MAX);
 	if (!fresh.session)
-		m = match_task(task, s, off, uid, &how);
+		m = match_task(task, s, fresh.program, uid, &how);
 	if (m) {
 		fresh.session = fresh.exec;
 		fresh.tool = m->tool;

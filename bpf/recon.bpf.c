@@ -7,7 +7,7 @@
  * those of a session are checked from their next packet on, and told to the agent. It runs again
  * when a running process joins a session.
  */
-#include "lib/fence.h"
+#include "lib/path.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -32,6 +32,7 @@ int recon_task(struct bpf_iter__task *ctx)
 	p.start = task->start_boottime;
 	p.exec = p.start + tgid; /* the first processes of a boot share their time */
 	p.parent = BPF_CORE_READ(task, real_parent, tgid);
+	p.program = program_hash(BPF_CORE_READ(task, mm, exe_file));
 	bpf_map_update_elem(&procs, &tgid, &p, BPF_NOEXIST);
 	r.exec = p.exec;
 	r.parent_exec = BPF_CORE_READ(task, real_parent, group_leader, start_boottime) + p.parent;

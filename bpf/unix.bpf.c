@@ -2,15 +2,12 @@
 /*
  * Unix sockets, since 6.7: a helper on the same machine could pass the data on.
  *
- * cgroup/connect_unix, sendmsg_unix -> a session reaches the paths that its tool lists, which only
- * root can have put there; no abstract name.
+ * cgroup/connect_unix, sendmsg_unix -> a session reaches the names that its tool lists, as it says
+ * them itself. Who listens there only a security hook sees (lib/guard.h).
  */
-#include "lib/subject.h"
+#include "lib/unix.h"
 
 char _license[] SEC("license") = "GPL";
-
-#define SUN_PATH 2 /* offset of the path in struct sockaddr_un */
-#define SUN_MAX 108
 
 struct sockaddr;
 
@@ -21,51 +18,10 @@ struct bpf_sock_addr_kern {
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 
-struct path_hash {
-	struct fence_name *name;
-	__u32 len;
-};
-
-static long path_step(__u32 i, void *ctx)
-{
-	struct path_hash *c = ctx;
-	__u8 octet;
-
-	if (i >= c->len)
-		return 1;
-	octet = (__u8)c->name->text[i & 127];
-	if (!octet) {
-		c->name->len = (__u16)i;
-		return 1;
-	}
-	c->name->hash = fence_fnv(c->name->hash, octet);
-	c->name->len = (__u16)(i + 1);
-	return 0;
-}
-
-/* The peer's path into `name`, its hash too; empty for an abstract name. */
-static __always_inline void peer_read(struct bpf_sock_addr *ctx, struct fence_name *name)
-{
-	struct bpf_sock_addr_kern *k = bpf_cast_to_kern_ctx(ctx);
-	struct path_hash c = { .name = name };
-	void *uaddr = BPF_CORE_READ(k, uaddr);
-
-	c.len = BPF_CORE_READ(k, uaddrlen);
-	fence_name_init(name);
-	name->hash = FENCE_FNV_BASIS;
-	name->len = 0;
-	if (c.len <= SUN_PATH || c.len > SUN_PATH + SUN_MAX)
-		return;
-	c.len -= SUN_PATH;
-	if (bpf_probe_read_kernel(name->text, ((c.len - 1) & 127) + 1, uaddr + SUN_PATH))
-		return;
-	fence_loop(SUN_MAX, path_step, &c);
-}
-
 static __always_inline int peer(struct bpf_sock_addr *ctx)
 {
 	struct fence_facts f = { .at = FENCE_AT_UNIX };
-	struct fence_service_key key = { .kind = FENCE_SVC_UNIX };
+	struct bpf_sock_addr_kern *k = bpf_cast_to_kern_ctx(ctx);
 	struct fence_sock none = { .rule = NO_RULE, .family = 1 };
 	struct fence_scratch *s;
 	struct told t = {};
@@ -80,10 +36,9 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 	if (who.overflow || !s)
 		f.flags |= FENCE_F_OVERFLOW;
 	if (s) {
-		peer_read(ctx, &s->dns.name);
-		key.tool = tool_key(none.tool);
-		__builtin_memcpy(key.addr, &s->dns.name.hash, 8);
-		if (s->dns.name.len && bpf_map_lookup_elem(&services, &key))
+		unix_read(&s->dns.name, BPF_CORE_READ(k, uaddr), BPF_CORE_READ(k, uaddrlen));
+		if (unix_listed(&s->dns.name, FENCE_SVC_UNIX, none.tool, 0) ||
+		    unix_listed(&s->dns.name, FENCE_SVC_CLAIM, none.tool, 0))
 			f.flags |= FENCE_F_PORT_OK;
 	}
 	t.v = judge(&f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 6. Tier A: what is no network, at the security hooks. Built twice from this file: as BPF
+ * Layer 7. Tier A: what is no network, at the security hooks. Built twice from this file: as BPF
  * LSM (A1), and as fmod_ret on the functions that call the hooks (A2), for kernels whose `lsm=`
  * lacks bpf. GUARD(hook, arguments) opens a program of either kind.
  *
@@ -9,7 +9,7 @@
 #ifndef FENCE_BPF_GUARD_H
 #define FENCE_BPF_GUARD_H
 
-#include "subject.h"
+#include "unix.h"
 
 #define EPERM 1
 #define SIG_INFO_KERNEL 1UL
@@ -93,33 +93,36 @@ static __always_inline int guard_family(int family, int type, int protocol, int 
 	return guard(FENCE_G_FAMILY);
 }
 
-/* Listed by its path, or of the same session. */
+/* Does a session's tool list the name that the peer bound, and who listens there? */
+static __always_inline int guard_listed(struct unix_address *a, __u32 tgid, __u8 tool)
+{
+	struct fence_proc *owner = bpf_map_lookup_elem(&procs, &tgid);
+	struct fence_scratch *s = a ? scratch_take() : 0;
+	int listed;
+
+	if (!s)
+		return 0;
+	unix_read(&s->dns.name, (void *)a + bpf_core_field_offset(struct unix_address, name),
+		  (__u32)BPF_CORE_READ(a, len));
+	listed = unix_listed(&s->dns.name, FENCE_SVC_UNIX, tool, 0) ||
+		 (owner && owner->program &&
+		  unix_listed(&s->dns.name, FENCE_SVC_OWNED, tool, owner->program));
+	scratch_give(s);
+	return listed;
+}
+
+/* Listed, or of the same session. */
 static __always_inline int guard_unix(struct sock *other)
 {
-	struct fence_service_key key = { .kind = FENCE_SVC_UNIX };
+	__u32 tgid = BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr);
 	struct unix_sock *u = (void *)other;
-	struct unix_address *a;
 	struct subject who;
-	char path[108] = {};
-	__u64 hash = FENCE_FNV_BASIS;
-	__u32 i;
 
 	subject_get(&who);
-	if (!subject_confined(&who, 0))
+	if (!subject_confined(&who, 0) ||
+	    (who.proc && guard_listed(BPF_CORE_READ(u, addr), tgid, who.proc->tool)))
 		return 0;
-	a = BPF_CORE_READ(u, addr);
-	if (a && who.proc) {
-		bpf_probe_read_kernel(path, sizeof(path),
-				      (void *)a + bpf_core_field_offset(struct unix_address, name) +
-					      2);
-		for (i = 0; i < sizeof(path) && path[i]; i++)
-			hash = fence_fnv(hash, (__u8)path[i]);
-		key.tool = tool_key(who.proc->tool);
-		__builtin_memcpy(key.addr, &hash, 8);
-		if (path[0] && bpf_map_lookup_elem(&services, &key))
-			return 0;
-	}
-	return guard_other(FENCE_G_UNIX, BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr));
+	return guard_other(FENCE_G_UNIX, tgid);
 }
 
 /*

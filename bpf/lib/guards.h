@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 7. The programs of tier A, one a hook. The includer says of which kind.
+ * Layer 8. The programs of tier A, one a hook. The includer says of which kind.
  */
 #include "guard.h"
 

@@ -56,7 +56,10 @@ enum fence_service {
 	FENCE_SVC_RESOLVER = 1,
 	FENCE_SVC_PROXY,
 	FENCE_SVC_LOCAL, /* addr is zero: the port on any address of this machine */
-	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of the path */
+	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of a path where none but root can listen */
+	FENCE_SVC_OWNED, /* of any path or, after '@', abstract name; then that of the listener's
+			    program */
+	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };
 
 struct fence_service_key {
@@ -157,6 +160,7 @@ struct fence_proc {
 	__u64 exec; /* id of its last exec, inherited at fork; see fence_rec_exec */
 	__u64 session; /* 0: not confined */
 	__u64 start; /* task start, boot time */
+	__u64 program; /* FNV-1a of its executable's path; 0: not known */
 	__u32 parent; /* tgid of the parent at fork */
 	__u8 tool;
 	__u8 check; /* 1: waits for user space to confirm the match */

@@ -362,6 +362,62 @@ def changed_rules(w):
     return bad
 
 
-ALONE = [changed_rules, join, thawed, maps_full, many_denials, name_flood, storms, moved_away]
+# Names that a policy lists and names that only look like it: what comes of a connection to each.
+CALLS = """
+import os, socket, sys
+def call(name):
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect(name)
+        s.send(b"x")
+        return "works"
+    except OSError as e:
+        return e.strerror
+    finally:
+        s.close()
+os.chdir(sys.argv[1])
+for name in ("%s/listed", "listed", "%s/../%s/listed", "\\0%s/abstract", "\\0%s/abstract\\0", "%s/unlisted"):
+    print(call(name.replace("%s", sys.argv[1], 1).replace("%s", os.path.basename(sys.argv[1]))))
+"""
+
+
+LISTENERS = """
+import os, socket, sys, time
+there, held = sys.argv[1], []
+for name in (there + "/listed", "\\0" + there + "/abstract", "\\0" + there + "/abstract\\0", there + "/unlisted"):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].bind(name)
+    held[-1].listen(16)
+open(there + "/ready", "w")
+time.sleep(60)
+"""
+
+
+def unix_peers(w):
+    """A session reaches the Unix sockets that its tool lists, by the very name; what was refused is told by its name."""
+    there = w.dir + "/peers"
+    os.mkdir(there)
+    listeners = w.popen(sys.executable, script(w, "listeners", LISTENERS), there, confined=False)
+    w.wait(lambda: os.path.exists(there + "/ready"), "the listeners")
+    who = os.path.realpath(sys.executable)
+    calls = script(w, "calls", CALLS)
+    _, bare = w.run(sys.executable, calls, there, confined=False)
+    w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"], "unix": [
+        {"path": there + "/listed", "owner": who}, {"path": "@" + there + "/abstract", "owner": who}, "audio"]}])
+    _, out = w.run(sys.executable, calls, there)
+    _, twin = w.run(sys.executable, calls, there, confined=False)
+    no = "Operation not permitted"
+    bad = [] if bare.split("\n")[:6] == twin.split("\n")[:6] == ["works"] * 6 else ["bare: %s; beside: %s" % (bare, twin)]
+    bad += [] if out.split("\n")[:6] == ["works", no, no, "works", no, no] else ["confined: " + out]
+    told = [r["name"] for r in w.rows("deny") if r["reason"] == "unix-peer"]
+    bad += [] if there + "/unlisted" in told and "listed" in told else ["told: %s" % told]
+    _, shown = w.run(W.BUILD + "/crmfence", "flows", "--db", w.db, confined=False)
+    bad += [] if there[:20] in shown else ["flows does not name the socket: " + shown]
+    listeners.kill()
+    w.stop()
+    return bad
+
+
+ALONE = [changed_rules, unix_peers, join, thawed, maps_full, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -66,7 +66,8 @@ static void helper_is(int *pid, unsigned long *addr, int *fd)
 static void unix_stream(void)
 {
 	struct sockaddr_un a;
-	socklen_t len = unix_name(&a, "stream", way_arg());
+	static const char *const leaf[] = { "stream", "stream", "owned", "", "impostor" };
+	socklen_t len = unix_name(&a, leaf[way_arg()], way_arg() & 1);
 	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
 
 	must(connect(fd, (void *)&a, len));
@@ -285,6 +286,8 @@ static void netlink(void)
 const struct way local_ways[] = {
 	{ "unix-stream", unix_stream, 0, 'l', 'u' },
 	{ "unix-abstract", unix_stream, 1, 'l', 'u' },
+	{ "unix-owned", unix_stream, 2, 'l', 'u' },
+	{ "unix-impostor", unix_stream, 4, 'l', 'u' },
 	{ "unix-seqpacket", unix_seqpacket, 0, 'l', 'u' },
 	{ "unix-dgram", unix_dgram, 0, 'l', 'u' },
 	{ "unix-dgram-abstract", unix_dgram, 1, 'l', 'u' },
@@ -459,7 +462,7 @@ void helper(void)
 	struct mq_attr attr = { .mq_maxmsg = 8, .mq_msgsize = 256 };
 	char shm_path[200], text[256], *about = at("about.new");
 	struct signalfd_siginfo info;
-	struct pollfd p[12];
+	struct pollfd p[13];
 	int i, msg, stolen, pipes[2], nlfd, sig;
 	const char *paths[3];
 	char *shm;
@@ -497,19 +500,21 @@ void helper(void)
 	p[8].fd = pipes[0];
 	p[9].fd = must(open(at("fifo"), O_RDWR));
 	p[10].fd = sig;
+	p[11].fd = unix_listener("owned", SOCK_STREAM, 0); /* the policy lists it, and us */
+	p[12].fd = unix_listener("impostor", SOCK_STREAM, 0); /* and this, of somebody else */
 	f = fopen(about, "w");
 	fprintf(f, "%d %lx %d\n", getpid(), (unsigned long)mailbox, STOLEN);
 	fclose(f);
 	must(rename(about, at("about")));
 	for (;;) {
-		for (i = 0; i < 11; i++)
+		for (i = 0; i < 13; i++)
 			p[i].events = POLLIN;
-		poll(p, 11, 50);
-		for (i = 0; i < 11; i++) {
+		poll(p, 13, 50);
+		for (i = 0; i < 13; i++) {
 			if (!(p[i].revents & POLLIN))
 				continue;
-			if (i < 8)
-				take(p[i].fd, i < 4);
+			if (i < 8 || i > 10)
+				take(p[i].fd, i < 4 || i > 10);
 			else if (i < 10)
 				note("pipe", text, (size_t)read(p[i].fd, text, sizeof(text)));
 			else if (read(sig, &info, sizeof(info)) > 0)

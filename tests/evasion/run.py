@@ -63,7 +63,8 @@ class Suite:
 
     def policy(self):
         return {"tools": [{"name": "voice-assistant", "match": [{"exe": self.matched}], "allow": [
-            "crm.own", {"cidr": "10.99.1.10/32", "ports": [80], "why": "evasion"}, {"cidr": "fd99::10/128", "ports": [80], "why": "evasion"}]}]}
+            "crm.own", {"cidr": "10.99.1.10/32", "ports": [80], "why": "evasion"}, {"cidr": "fd99::10/128", "ports": [80], "why": "evasion"}],
+            "unix": [{"path": self.dir + "/owned", "owner": self.evade}, {"path": self.dir + "/impostor", "owner": "/usr/bin/somebody-else"}]}]}
 
     def one(self, name, who, flavour):
         """Try it; back with the token and what the program said."""
@@ -104,16 +105,22 @@ class Suite:
 OLD = "a kernel before 6.7 has no hook for Unix sockets: tier A, or a mount namespace, closes it"
 
 
+LISTED = "the policy lists this peer, by its path and its program"
+CLAIMED = "listed by its path, listened on by another program than the policy says: who listens is seen in tier A only"
 TIER_A = {"file": FILES, "file-in-dev-shm": FILES}
 
 
 def open_why(name, flavour, release, tier):
     """Why this may stay open here; None: it may not."""
+    if name == "unix-owned":
+        return LISTED
     if tier != "B":
         return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else TIER_A.get(name)
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])
     if version < (6, 7) and name.startswith("unix-"):
         return OLD
+    if name == "unix-impostor":
+        return CLAIMED
     return OPEN[flavour].get(name)
 
 
@@ -125,6 +132,8 @@ def judge(name, flavour, bare, tried, twin, release=os.uname().release, tier="B"
     if leaked:
         why = open_why(name, flavour, release, tier)
         return ("open: " + why, None) if why else ("LEAKED", "it leaked (%s)" % said)
+    if name == "unix-owned":
+        return "held", "the policy lists this peer, and it was refused (%s)" % said
     if not twin[0]:
         return "held", "the unconfined twin was harmed (%s)" % twin[1]
     if flavour == "exec" and said not in ERRORS.get(name, {"EPERM"}):

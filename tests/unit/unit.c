@@ -131,10 +131,34 @@ static const struct {
 	  "$.tools[0].unix[0]", "below /run" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
 	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/../tmp/x\"]}]}",
-	  "$.tools[0].unix[0]", "below /run" },
+	  "$.tools[0].unix[0]", "absolute path" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
 	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/nscd/socket\"]}]}",
 	  "$.tools[0].unix[0]", "resolves any name" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"deskop\"]}]}",
+	  "$.tools[0].unix[0]", "display, audio, session-bus" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"@/tmp/.X11-unix/X0\"]}]}",
+	  "$.tools[0].unix[0]", "say who" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"%t/bus\"]}]}",
+	  "$.tools[0].unix[0]", "say who" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/x\"}]}]}",
+	  "$.tools[0].unix[0].owner", "must be a string" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"x\",\"owner\":"
+	  "\"/usr/bin/x\"}]}]}",
+	  "$.tools[0].unix[0].path", "absolute path" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
+	  "x\",\"owner\":\"x\"}]}]}",
+	  "$.tools[0].unix[0].owner", "absolute path" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/var/run/nscd/"
+	  "socket\",\"owner\":\"/usr/sbin/nscd\"}]}]}",
+	  "$.tools[0].unix[0].path", "resolves any name" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"heartbeat\":0}", "$.heartbeat",
 	  "whole number" },
 	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },

@@ -98,6 +98,7 @@ struct agent {
 	uint64_t generation;
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
+	struct timespec users; /* /run/user likewise */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
 	uint64_t digest; /* of the policy in the maps */
@@ -131,8 +132,8 @@ int agent_policy_reload(struct agent *a,
 uint64_t
 agent_policy_digest(struct agent *a); /* over the policy's keys in force; 0: they cannot be read */
 int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
-void agent_resolvers_turn(
-	struct agent *a); /* a laptop that changed its network has other resolvers */
+void agent_services_turn(struct agent *a); /* another network, another user: other services */
+uint64_t agent_hash(const char *text); /* FNV-1a, as the programs do */
 
 /* rights.c */
 int agent_rights_narrow(struct fence_diag *d);

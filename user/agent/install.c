@@ -5,6 +5,7 @@
  * is carried over where the new one allows it, so that nobody has to ask again.
  */
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +16,16 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 
+#define RUNTIME "/run/user"
 #define RESOLV "/etc/resolv.conf"
 #define CARRIED_NS 60000000000ULL /* what is carried over is good for at least as long */
 
-static uint64_t fnv(const char *s, size_t n)
+uint64_t agent_hash(const char *text)
 {
 	uint64_t h = FENCE_FNV_BASIS;
 
-	while (n--)
-		h = fence_fnv(h, (uint8_t)*s++);
+	while (*text)
+		h = fence_fnv(h, (uint8_t)*text++);
 	return h;
 }
 
@@ -55,6 +57,59 @@ static int system_resolvers(struct agent *a)
 	return err;
 }
 
+struct peers {
+	struct agent *a;
+	uint8_t tool;
+	glob_t users; /* their runtime directories */
+};
+
+static int put_peer(const struct peers *p, const char *path, const char *owner)
+{
+	uint64_t hash[2] = { agent_hash(path), 0 };
+	int err;
+
+	err = put_service(p->a, (uint8_t *)hash, 0, p->tool,
+			  *owner ? FENCE_SVC_CLAIM : FENCE_SVC_UNIX);
+	if (err || !*owner)
+		return err;
+	hash[1] = agent_hash(owner);
+	return put_service(p->a, (uint8_t *)hash, 0, p->tool, FENCE_SVC_OWNED);
+}
+
+static int each_peer(void *ctx, const char *path, const char *owner)
+{
+	const struct peers *p = ctx;
+	char full[sizeof(RUNTIME) + FENCE_UNIX_MAX + 32];
+	size_t i;
+	int err = 0;
+
+	if (strncmp(path, "%t/", 3))
+		return put_peer(p, path, owner);
+	for (i = 0; !err && i < p->users.gl_pathc; i++) {
+		snprintf(full, sizeof(full), "%.32s/%s", p->users.gl_pathv[i], path + 3);
+		err = put_peer(p, full, owner);
+	}
+	return err;
+}
+
+/* The Unix sockets of every tool. */
+static int put_peers(struct agent *a)
+{
+	struct peers p = { .a = a };
+	struct stat st;
+	int err = 0;
+
+	if (!stat(RUNTIME, &st))
+		a->users = st.st_mtim;
+	glob(RUNTIME "/*", 0, NULL, &p.users);
+	while (!err && p.tool < a->policy->ntools) {
+		p.tool++;
+		err = fence_policy_unix_each(&a->policy->tools[p.tool - 1], each_peer, &p);
+	}
+	globfree(&p.users);
+	return err;
+}
+
 static int put_services(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
@@ -73,16 +128,7 @@ static int put_services(struct agent *a)
 		for (j = 0; !err && j < p->tools[i].nlocal; j++)
 			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
 					  FENCE_SVC_LOCAL);
-	for (i = 0; !err && i < p->ntools; i++)
-		for (j = 0; !err && j < p->tools[i].nunix; j++) {
-			const char *path = p->tools[i].unix_paths[j];
-			uint64_t hash = fnv(path, strlen(path));
-			uint8_t addr[16] = { 0 };
-
-			memcpy(addr, &hash, sizeof(hash));
-			err = put_service(a, addr, 0, (uint8_t)(i + 1), FENCE_SVC_UNIX);
-		}
-	return err;
+	return err ? err : put_peers(a);
 }
 
 static int put_match(struct agent *a, uint8_t tool, uint8_t index,
@@ -95,12 +141,9 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 	if (m->kind == FENCE_MATCH_UID)
 		k.value = m->uid;
 	else if (m->kind == FENCE_MATCH_CGROUP && leaf)
-		k.value =
-			fnv(leaf + 1,
-			    strlen(leaf +
-				   1)); /* the kernel sees one name; user space confirms the path */
+		k.value = agent_hash(leaf + 1); /* one name; user space confirms the path */
 	else
-		k.value = fnv(m->text, strlen(m->text));
+		k.value = agent_hash(m->text);
 	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
 		r.flags = FENCE_MATCH_CHECK;
 	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
@@ -413,15 +456,22 @@ static int swap(struct agent *a, int force, struct fence_diag *d)
 	return err < 0 ? err : commit(a, &s, d);
 }
 
-void agent_resolvers_turn(struct agent *a)
+static int is_newer(const char *path, const struct timespec *seen)
 {
 	struct stat st;
 
-	if (!a->policy->resolvers_system || stat(RESOLV, &st) ||
-	    (st.st_mtim.tv_sec == a->resolv.tv_sec && st.st_mtim.tv_nsec == a->resolv.tv_nsec))
+	return !stat(path, &st) &&
+	       (st.st_mtim.tv_sec != seen->tv_sec || st.st_mtim.tv_nsec != seen->tv_nsec);
+}
+
+void agent_services_turn(struct agent *a)
+{
+	if (!(a->policy->resolvers_system && is_newer(RESOLV, &a->resolv)) &&
+	    !is_newer(RUNTIME, &a->users))
 		return;
 	if (put_services(a)) {
-		agent_show_note(a, "the resolvers of " RESOLV " do not fit the kernel's map");
+		agent_show_note(a, "the resolvers of " RESOLV " and the sockets below " RUNTIME
+				   " do not fit the kernel's map");
 		return;
 	}
 	sweep_services(a);

@@ -202,6 +202,26 @@ static int reload(struct agent *a, struct fence_diag *d)
 	return err;
 }
 
+static int is_abstract(void *ctx, const char *path, const char *owner)
+{
+	(void)ctx;
+	(void)owner;
+	return path[0] == '@';
+}
+
+static void tell_session(struct agent *a, const char *tool, uint64_t session, struct fence_buf *out)
+{
+	const struct fence_policy_tool *t =
+		&a->policy->tools[fence_policy_tool(a->policy, tool) - 1];
+
+	fence_buf_printf(out, "%llx%s", (unsigned long long)session,
+			 a->policy->monitor ? FENCE_CONTROL_MONITOR : "");
+	if (!fence_kernel_checks_unix(a->kernel))
+		fence_buf_str(out, FENCE_CONTROL_UNCHECKED);
+	else if (fence_policy_unix_each(t, is_abstract, NULL))
+		fence_buf_str(out, FENCE_CONTROL_ABSTRACT);
+}
+
 static void on_control(struct agent *a, int listener)
 {
 	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -225,8 +245,7 @@ static void on_control(struct agent *a, int listener)
 		if (err < 0)
 			fence_buf_str(&out, d.text);
 		else
-			fence_buf_printf(&out, "%llx%s", (unsigned long long)session,
-					 a->policy->monitor ? FENCE_CONTROL_MONITOR : "");
+			tell_session(a, r.tool, session, &out);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		return;
 	case FENCE_OP_RELOAD:

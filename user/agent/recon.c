@@ -145,10 +145,13 @@ static void on_parent(struct recon *r, const struct fence_recon_task *child)
 				      .tgid = child->parent,
 				      .kernel = child->parent == 2 };
 	struct fence_proc p = { .exec = t.exec, .start = t.start };
+	char exe[FENCE_PATH_MAX];
 
 	if (!child->parent || child->parent == child->tgid ||
 	    agent_exec_find(r->a, child->parent_exec))
 		return;
+	if (!read_link(t.tgid, exe, sizeof(exe)))
+		p.program = agent_hash(exe);
 	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
 		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
 	if (child->parent == 1)

@@ -76,5 +76,5 @@ void agent_watch_turn(struct agent *a)
 	fence_kernel_watch(a->kernel, told, a);
 	watch_config(a);
 	watch_binary(a);
-	agent_resolvers_turn(a);
+	agent_services_turn(a);
 }

@@ -56,9 +56,9 @@ const char *cli_program(const char *exec);
 
 /*
  * closure.c: close what is no network for this process and all that descend from it. 0, or negative
- * after the line was printed.
+ * after the line was printed. `abstract`: abstract Unix sockets are left to the kernel programs.
  */
-int cli_close_session(void);
+int cli_close_session(int abstract);
 
 int cli_colour(void);
 const char *cli_clock(int64_t us,

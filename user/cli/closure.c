@@ -47,7 +47,7 @@ static int fail(const char *what, int err)
 }
 
 /* That a kernel has no Landlock is said by doctor; it is no reason not to start. */
-static int landlock(void)
+static int landlock(int abstract)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset r = { .fs = LANDLOCK_ACCESS_FS_MAKE_FIFO };
@@ -57,7 +57,7 @@ static int landlock(void)
 	if (abi < 1)
 		return 0;
 	if (abi >= SCOPE_ABI) {
-		r.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
+		r.scoped = SCOPE_SIGNAL | (abstract ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET);
 		size = sizeof(r);
 	}
 	fd = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
@@ -208,7 +208,7 @@ static int filter(void)
 	return err ? fail("seccomp", -err) : 0;
 }
 
-int cli_close_session(void)
+int cli_close_session(int abstract)
 {
 	int err;
 
@@ -218,7 +218,7 @@ int cli_close_session(void)
 		return fail("no_new_privs", errno);
 	if (!geteuid() && unshare(CLONE_NEWIPC))
 		return fail("an IPC namespace", errno);
-	err = landlock();
+	err = landlock(abstract);
 	if (!err)
 		err = capabilities();
 	return err ? err : filter();

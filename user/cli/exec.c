@@ -69,7 +69,12 @@ int cmd_exec(int argc, char **argv)
 	}
 	if (ask(control, FENCE_OP_CONFINE, tool, 0, text, "Nothing was started") < 0)
 		return 2;
-	if (!strstr(text, FENCE_CONTROL_MONITOR) && cli_close_session() < 0)
+	if (strstr(text, FENCE_CONTROL_UNCHECKED))
+		fputs("crmfence: this kernel does not check Unix sockets: the session can hand "
+		      "data to any program of this machine; see `crmfence doctor`\n",
+		      stderr);
+	if (!strstr(text, FENCE_CONTROL_MONITOR) &&
+	    cli_close_session(strstr(text, FENCE_CONTROL_ABSTRACT) != NULL) < 0)
 		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;

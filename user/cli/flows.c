@@ -24,12 +24,14 @@ static void flow_line(const struct fence_row *row, const cJSON *b)
 						 : cli_str(b, "addr");
 	const char *action = cli_str(b, "action"), *state = cli_str(b, "state");
 
-	if (!cli_int(b, "port"))
+	if (!strcmp(cli_str(b, "at"), "unix") && *cli_str(b, "name"))
+		snprintf(where, sizeof(where), "%s", cli_str(b, "name"));
+	else if (!cli_int(b, "port"))
 		snprintf(where, sizeof(where), "(%s)", cli_str(b, "at"));
 	else
 		snprintf(where, sizeof(where), "%.34s:%lld", name, (long long)cli_int(b, "port"));
 	if (strcmp(action, "allow"))
-		snprintf(end, sizeof(end), "%s", cli_str(b, "reason"));
+		snprintf(end, sizeof(end), "%-15s", cli_str(b, "reason"));
 	else
 		snprintf(end, sizeof(end), "%7s %7s", cli_amount(cli_int(b, "bytes_out"), out),
 			 cli_amount(cli_int(b, "bytes_in"), in));

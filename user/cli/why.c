@@ -92,6 +92,11 @@ static void session(const struct why *w)
 
 static void witnesses(const cJSON *b)
 {
+	if (!strcmp(cli_str(b, "at"), "unix")) {
+		printf("Witnesses\n  Unix socket  %s\n",
+		       *cli_str(b, "name") ? cli_str(b, "name") : "(no name)");
+		return;
+	}
 	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"),
 	       (long long)cli_int(b, "port"), cli_str(b, "proto"));
 	if (*cli_str(b, "dns"))

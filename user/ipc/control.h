@@ -18,7 +18,10 @@
 #define FENCE_CONTROL_PATH "/run/crmfence/control.sock"
 #define FENCE_CONTROL_MAGIC 0x46435243u
 #define FENCE_CONTROL_VERSION 2
-#define FENCE_CONTROL_MONITOR " monitor" /* ends a reply to FENCE_OP_CONFINE */
+/* What may follow in a reply to FENCE_OP_CONFINE. */
+#define FENCE_CONTROL_MONITOR " monitor" /* nothing is enforced: close nothing either */
+#define FENCE_CONTROL_ABSTRACT " abstract" /* the tool lists an abstract Unix socket */
+#define FENCE_CONTROL_UNCHECKED " unchecked" /* this kernel does not check Unix sockets */
 #define FENCE_CONTROL_REPLY 65536 /* bytes of a reply's text */
 
 enum fence_control_op {

@@ -66,6 +66,16 @@ __attribute__((format(printf, 2, 0))) static int keep_warning(enum libbpf_print_
 	return 0;
 }
 
+int fence_kernel_checks_unix(const struct fence_kernel *k)
+{
+	size_t i;
+
+	for (i = 0; i < SENSORS; i++)
+		if (sensors[i].optional && k->objects[i]) /* each of these does */
+			return 1;
+	return 0;
+}
+
 int fence_kernel_has(const struct fence_kernel *k, unsigned int index)
 {
 	return index < SENSORS && k->objects[index];

@@ -142,6 +142,7 @@ int fence_kernel_sockets(struct fence_kernel *k, void (*each)(void *ctx, const v
 const char *fence_kernel_sensor(unsigned int index);
 
 /* False: this kernel does not know the sensor's hooks. */
+int fence_kernel_checks_unix(const struct fence_kernel *k); /* Unix sockets, in some tier */
 int fence_kernel_has(const struct fence_kernel *k, unsigned int index);
 
 /* The v2 mount point into `out`. 0, or -ENOENT. */

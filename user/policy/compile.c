@@ -282,6 +282,18 @@ static int lint_tools(struct fence_policy *p, struct fence_diag *d)
 	return 0;
 }
 
+static void warn_unix(struct fence_policy *p, size_t tool)
+{
+	const struct fence_unix_group *g;
+	char path[64];
+	size_t i;
+
+	snprintf(path, sizeof(path), "$.tools[%zu].unix", tool);
+	for (i = 0; (g = fence_unix_group(i)); i++)
+		if (p->tools[tool].unix_groups >> i & 1)
+			warn(p, path, g->warning);
+}
+
 int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,
 			 struct fence_diag *d)
 {
@@ -290,6 +302,7 @@ int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allow
 	int err = lint_tools(p, d);
 
 	for (i = 0; err >= 0 && i < p->ntools; i++) {
+		warn_unix(p, i);
 		for (j = 0; err >= 0 && j < allows[i].count; j++)
 			err = compile_allow(&c, &allows[i].list[j]);
 		for (j = 0; err >= 0 && j < p->nproxies; j++)

@@ -43,9 +43,16 @@ static int show_host(void *ctx, const char *pattern)
 	return 0;
 }
 
+static void words(const char *const *w, struct fence_buf *out)
+{
+	for (; *w; w++)
+		fence_buf_printf(out, " %s", *w);
+}
+
 static void explain_tool(const struct fence_policy *p, size_t index, struct fence_buf *out)
 {
 	const struct fence_policy_tool *t = &p->tools[index];
+	const struct fence_unix_group *g;
 	size_t i;
 
 	fence_buf_printf(out, "\n%s\n  Its processes:\n", t->name);
@@ -81,7 +88,18 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		fence_buf_str(out, "\n");
 	}
 	for (i = 0; i < t->nunix; i++)
-		fence_buf_printf(out, "    the Unix socket %s\n", t->unix_paths[i]);
+		fence_buf_printf(out, "    the Unix socket %s%s%s\n", t->unix_peers[i].path,
+				 t->unix_peers[i].owner[0] ? ", if it is listened on by " : "",
+				 t->unix_peers[i].owner);
+	for (i = 0; (g = fence_unix_group(i)); i++) {
+		if (!(t->unix_groups >> i & 1))
+			continue;
+		fence_buf_printf(out, "    %s, %s: the Unix sockets", g->name, g->what);
+		words(g->paths, out);
+		fence_buf_str(out, "\n      if they are listened on by");
+		words(g->owners, out);
+		fence_buf_str(out, "\n");
+	}
 }
 
 void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)

@@ -25,6 +25,7 @@
 #define FENCE_POLICY_ALLOWS 256 /* allow entries of one tool */
 #define FENCE_POLICY_UNIX 8
 #define FENCE_UNIX_MAX 108 /* sun_path of unix(7), with its NUL */
+#define FENCE_UNIX_OWNER 128
 #define FENCE_POLICY_LOCAL 16 /* loopback ports of one tool */
 #define FENCE_POLICY_RESOLVERS 8
 #define FENCE_POLICY_PROXIES 4
@@ -53,14 +54,30 @@ struct fence_policy_rule {
 	char why[FENCE_WHY_MAX];
 };
 
+/* A Unix socket that a session may reach, and who has to listen there. */
+struct fence_policy_unix {
+	char path[FENCE_UNIX_MAX]; /* absolute; "%t/" is a user's runtime directory; "@" abstract */
+	char owner[FENCE_UNIX_OWNER]; /* executable; "": at this path none but root can listen */
+};
+
+/* What a desktop offers, by name: curated, see peers.c. */
+struct fence_unix_group {
+	const char *name;
+	const char *what; /* in plain words */
+	const char *warning; /* the way out that it is all the same */
+	const char *const *paths; /* any of these, listened on ... */
+	const char *const *owners; /* ... by any of these; both end with NULL */
+};
+
 struct fence_policy_tool {
 	char name[FENCE_TOOL_NAME_MAX];
 	struct fence_policy_match match[FENCE_POLICY_MATCHES];
 	size_t nmatch;
 	uint16_t local[FENCE_POLICY_LOCAL]; /* loopback ports */
 	size_t nlocal;
-	char unix_paths[FENCE_POLICY_UNIX][FENCE_UNIX_MAX]; /* Unix sockets */
+	struct fence_policy_unix unix_peers[FENCE_POLICY_UNIX];
 	size_t nunix;
+	uint32_t unix_groups; /* bits: indexes of fence_unix_group() */
 };
 
 struct fence_policy_proxy {
@@ -150,6 +167,13 @@ void fence_policy_decide(const struct fence_policy *p, const struct fence_query 
 /* The rule for a whole name: as the `names` trie finds it. NULL: none. */
 const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool,
 						  const char *host);
+
+/* NULL behind the last. */
+const struct fence_unix_group *fence_unix_group(size_t i);
+
+/* Every (path, owner) that a tool lists, groups unfolded; until `each` returns other than 0. */
+int fence_policy_unix_each(const struct fence_policy_tool *t,
+			   int (*each)(void *ctx, const char *path, const char *owner), void *ctx);
 
 /* Names and sentences for verdicts; "?" when out of range. */
 const char *fence_reason_name(uint8_t reason);

@@ -32,6 +32,10 @@ int fence_read_list(struct reader *r, const cJSON *v, const char *path,
 		    int max); /* 1..max entries */
 int fence_read_label(struct reader *r, const cJSON *v, const char *path, char *out, size_t size);
 int fence_read_extension(const char *text, char out[33]); /* the 32 letters of its origin */
+int fence_read_exe(struct reader *r, const cJSON *v, const char *path, char *out,
+		   size_t size); /* a program's path */
+int fence_read_unix(struct reader *r, const cJSON *v, const char *path,
+		    struct fence_policy_tool *t);
 int fence_read_tool(struct reader *r, const cJSON *v, size_t index); /* $.tools[index] */
 
 #endif

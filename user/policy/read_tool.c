@@ -57,6 +57,17 @@ static int read_native(struct reader *r, const cJSON *v, const char *path,
 	return REFUSE(r, path, "the extension is not in $.browser.extensions; list it there");
 }
 
+int fence_read_exe(struct reader *r, const cJSON *v, const char *path, char *out, size_t size)
+{
+	int err = fence_read_str(r, v, path, out, size);
+
+	if (err >= 0 &&
+	    (out[0] != '/' || strstr(out, "//") || strstr(out, "/./") || strstr(out, "/../")))
+		return REFUSE(r, path,
+			      "must be an absolute path without \"//\", \"/./\" or \"/../\"");
+	return err;
+}
+
 static int read_match(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_match *m)
 {
@@ -81,12 +92,7 @@ static int read_match(struct reader *r, const cJSON *v, const char *path,
 	if (exe) {
 		m->kind = FENCE_MATCH_EXE;
 		snprintf(sub, sizeof(sub), "%s.exe", path);
-		err = fence_read_str(r, exe, sub, m->text, sizeof(m->text));
-		if (err >= 0 && (m->text[0] != '/' || strstr(m->text, "//") ||
-				 strstr(m->text, "/./") || strstr(m->text, "/../")))
-			err = REFUSE(
-				r, sub,
-				"must be an absolute path without \"//\", \"/./\" or \"/../\"");
+		err = fence_read_exe(r, exe, sub, m->text, sizeof(m->text));
 		if (err >= 0 && sha) {
 			snprintf(sub, sizeof(sub), "%s.sha256", path);
 			err = read_sha(r, sha, sub, m);
@@ -211,46 +217,6 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 	return fence_read_str(r, host, sub, a->rule.text, sizeof(a->rule.text));
 }
 
-/*
- * Unix sockets. A path proves who listens only where none but root can put a socket, so only such
- * directories are taken; and these two answer for the network.
- */
-static int read_unix(struct reader *r, const cJSON *v, const char *path,
-		     struct fence_policy_tool *t)
-{
-	static const char *const resolvers[] = { "/run/nscd/", "/run/systemd/resolve/" };
-	int err = fence_read_list(r, v, path, FENCE_POLICY_UNIX);
-	const cJSON *e;
-	char sub[112];
-	size_t i;
-
-	cJSON_ArrayForEach (e, v) {
-		char *at = t->unix_paths[t->nunix];
-
-		if (err < 0)
-			return err;
-		snprintf(sub, sizeof(sub), "%s[%zu]", path, t->nunix);
-		err = fence_read_str(r, e, sub, at, FENCE_UNIX_MAX);
-		if (err < 0)
-			return err;
-		if (strncmp(at, "/run/", 5) || !strncmp(at, "/run/user/", 10) || strstr(at, "/../"))
-			return REFUSE(
-				r, sub,
-				"a session's user could put a socket of his own at \"%s\"; only "
-				"paths below /run, and not /run/user, are sure",
-				at);
-		for (i = 0; i < ARRAY_SIZE(resolvers); i++)
-			if (!strncmp(at, resolvers[i], strlen(resolvers[i])))
-				return REFUSE(
-					r, sub,
-					"\"%s\" resolves any name, and a question can carry data "
-					"out; leave it out: the C library then asks the resolver",
-					at);
-		t->nunix++;
-	}
-	return err;
-}
-
 int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 {
 	struct fence_policy_tool *t = &r->p->tools[index];
@@ -315,5 +281,5 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 	if (err < 0 || !k)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.unix", path);
-	return read_unix(r, k, sub, t);
+	return fence_read_unix(r, k, sub, t);
 }

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/* $.tools[].unix: which Unix sockets a session may reach. */
+#include "base/cleanup.h"
+#include "policy/read.h"
+
+static int is_resolver(const char *path)
+{
+	static const char *const below[] = { "/run/nscd/", "/run/systemd/resolve/",
+					     "/var/run/nscd/", "/var/run/systemd/resolve/" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(below); i++)
+		if (!strncmp(path, below[i], strlen(below[i])))
+			return 1;
+	return 0;
+}
+
+static int check_path(struct reader *r, const char *sub, const struct fence_policy_unix *u)
+{
+	const char *path = u->path[0] == '@' ? u->path + 1 : u->path;
+
+	if (is_resolver(path))
+		return REFUSE(r, sub,
+			      "\"%s\" resolves any name, and a question can carry data out; leave "
+			      "it out: the C library then asks the resolver",
+			      path);
+	if (u->path[0] != '@' &&
+	    ((path[0] != '/' && strncmp(path, "%t/", 3)) || strstr(path, "/../") ||
+	     strstr(path, "/./") || strstr(path, "//")))
+		return REFUSE(r, sub,
+			      "must be an absolute path without \"//\", \"/./\" or \"/../\", or "
+			      "begin with %%t/ (a user's runtime directory) or @ (abstract)");
+	if (!u->owner[0] && (strncmp(path, "/run/", 5) || !strncmp(path, "/run/user/", 10)))
+		return REFUSE(r, sub,
+			      "a session's user could put a socket of his own at \"%s\"; say who "
+			      "listens there, { \"path\": ..., \"owner\": \"/usr/bin/...\" }, or "
+			      "use a path below /run, and not /run/user",
+			      u->path);
+	return 0;
+}
+
+static int read_owned(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_unix *u)
+{
+	char sub[128];
+	int err = fence_read_keys(r, v, path, ",path,owner,");
+
+	snprintf(sub, sizeof(sub), "%s.path", path);
+	if (err >= 0)
+		err = fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "path"), sub, u->path,
+				     sizeof(u->path));
+	snprintf(sub, sizeof(sub), "%s.owner", path);
+	if (err >= 0)
+		err = fence_read_exe(r, cJSON_GetObjectItemCaseSensitive(v, "owner"), sub, u->owner,
+				     sizeof(u->owner));
+	snprintf(sub, sizeof(sub), "%s.path", path);
+	return err < 0 ? err : check_path(r, sub, u);
+}
+
+/* The name of a group, or a path where none but root can listen. */
+static int read_text(struct reader *r, const cJSON *v, const char *path,
+		     struct fence_policy_tool *t)
+{
+	struct fence_policy_unix *u = &t->unix_peers[t->nunix];
+	const struct fence_unix_group *g;
+	int err = fence_read_str(r, v, path, u->path, sizeof(u->path));
+	size_t i;
+
+	if (err < 0)
+		return err;
+	for (i = 0; (g = fence_unix_group(i)); i++)
+		if (!strcmp(g->name, u->path)) {
+			t->unix_groups |= 1u << i;
+			return 0;
+		}
+	if (!strchr("/%@", u->path[0]))
+		return REFUSE(r, path,
+			      "\"%s\" is neither a path nor one of display, audio, session-bus",
+			      u->path);
+	err = check_path(r, path, u);
+	t->nunix += err >= 0;
+	return err;
+}
+
+int fence_read_unix(struct reader *r, const cJSON *v, const char *path, struct fence_policy_tool *t)
+{
+	int err = fence_read_list(r, v, path, FENCE_POLICY_UNIX);
+	const cJSON *e;
+	char sub[112];
+	size_t i = 0;
+
+	cJSON_ArrayForEach (e, v) {
+		if (err < 0)
+			return err;
+		snprintf(sub, sizeof(sub), "%s[%zu]", path, i++);
+		if (!cJSON_IsObject(e)) {
+			err = read_text(r, e, sub, t);
+			continue;
+		}
+		err = read_owned(r, e, sub, &t->unix_peers[t->nunix]);
+		t->nunix += err >= 0;
+	}
+	return err;
+}
