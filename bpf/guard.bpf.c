@@ -3,6 +3,7 @@
  * Tier A1: BPF LSM. Attaches also where `lsm=` lacks bpf, and is then never called: the agent's
  * self-test finds that out.
  */
+#define GUARD_TIER 1
 #define GUARD(hook, ...) \
 	SEC("lsm/" #hook) \
 	int BPF_PROG(guard_on_##hook, ##__VA_ARGS__)

@@ -4,6 +4,7 @@
  * socket storage.
  */
 #define GUARD_WITHOUT_STORAGE
+#define GUARD_TIER 2
 #define GUARD(hook, ...) \
 	SEC("fmod_ret/security_" #hook) \
 	int BPF_PROG(modret_##hook, ##__VA_ARGS__)

@@ -15,6 +15,7 @@
 #define SIG_INFO_KERNEL 1UL
 #define MQUEUE_MAGIC 0x19800202
 #define PIPEFS_MAGIC 0x50495045
+#define BPF_FS_MAGIC 0xcafe4a11
 #define S_IFMT 0170000
 #define S_IFIFO 0010000
 #define FMODE_WRITE 2
@@ -22,35 +23,29 @@
 #define AF_UNIX 1
 #define AF_NETLINK 16
 
-enum fence_guard {
-	FENCE_G_FAMILY = 1,
-	FENCE_G_UNIX,
-	FENCE_G_PTRACE,
-	FENCE_G_SIGNAL,
-	FENCE_G_IPC,
-	FENCE_G_KEY,
-	FENCE_G_FILE,
-	FENCE_G_TUN,
-	FENCE_G_BPF,
-	FENCE_G_RECEIVE,
-};
-
 /* A session's process asks for what it may not. 0, or -EPERM. */
+static __always_inline int guard_judge(struct subject *who, struct fence_facts *f,
+				       const struct fence_name *name, __u16 detail)
+{
+	struct fence_sock none = { .rule = NO_RULE };
+	struct told t = { .detail = detail };
+
+	if (who->overflow)
+		f->flags |= FENCE_F_OVERFLOW;
+	owner_set(&none, who);
+	t.v = judge(f);
+	if (t.v.action == FENCE_ALLOW)
+		return 0;
+	deny_emit(&none, f, name, &t);
+	return t.v.action == FENCE_DENY ? -EPERM : 0;
+}
+
 static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
 {
 	struct fence_facts f = { .at = FENCE_AT_LOCAL };
-	struct fence_sock none = { .rule = NO_RULE };
-	struct told t = { .detail = (__u16)what };
 
 	facts_begin(&f);
-	if (who->overflow)
-		f.flags |= FENCE_F_OVERFLOW;
-	owner_set(&none, who);
-	t.v = judge(&f);
-	if (t.v.action == FENCE_ALLOW)
-		return 0;
-	deny_emit(&none, &f, 0, &t);
-	return t.v.action == FENCE_DENY ? -EPERM : 0;
+	return guard_judge(who, &f, 0, (__u16)what);
 }
 
 static __always_inline int guard(enum fence_guard what)
@@ -61,19 +56,25 @@ static __always_inline int guard(enum fence_guard what)
 	return subject_confined(&who, 0) ? guard_refuse(&who, what) : 0;
 }
 
+/* Is process `tgid` of the subject's own session? */
+static __always_inline int guard_within(const struct subject *who, __u32 tgid)
+{
+	struct fence_proc *other;
+
+	if (tgid == who->tgid)
+		return 1;
+	other = bpf_map_lookup_elem(&procs, &tgid);
+	return who->proc && other && other->session == who->proc->session;
+}
+
 /* As guard(), but not between processes of one session. */
 static __always_inline int guard_other(enum fence_guard what, __u32 tgid)
 {
 	struct subject who;
-	struct fence_proc *other;
 
 	subject_get(&who);
-	if (!subject_confined(&who, 0) || tgid == who.tgid)
-		return 0;
-	other = bpf_map_lookup_elem(&procs, &tgid);
-	if (who.proc && other && other->session == who.proc->session)
-		return 0;
-	return guard_refuse(&who, what);
+	return subject_confined(&who, 0) && !guard_within(&who, tgid) ? guard_refuse(&who, what)
+								      : 0;
 }
 
 static __always_inline int guard_family(int family, int type, int protocol, int kern)
@@ -83,7 +84,7 @@ static __always_inline int guard_family(int family, int type, int protocol, int 
 
 	if (kern)
 		return 0;
-	if (protocol == FENCE_PROBE_PROTOCOL) {
+	if (family == AF_UNIX && protocol == FENCE_PROBE_PROTOCOL + GUARD_TIER) {
 		p = bpf_map_lookup_elem(&pulse, &zero);
 		return p && p->probe == (__u32)(bpf_get_current_pid_tgid() >> 32) ? -EPERM : 0;
 	}
@@ -94,35 +95,44 @@ static __always_inline int guard_family(int family, int type, int protocol, int 
 }
 
 /* Does a session's tool list the name that the peer bound, and who listens there? */
-static __always_inline int guard_listed(struct unix_address *a, __u32 tgid, __u8 tool)
+static __always_inline int guard_listed(const struct fence_name *name, __u32 tgid, __u8 tool)
 {
 	struct fence_proc *owner = bpf_map_lookup_elem(&procs, &tgid);
-	struct fence_scratch *s = a ? scratch_take() : 0;
-	int listed;
 
-	if (!s)
-		return 0;
-	unix_read(&s->dns.name, (void *)a + bpf_core_field_offset(struct unix_address, name),
-		  (__u32)BPF_CORE_READ(a, len));
-	listed = unix_listed(&s->dns.name, FENCE_SVC_UNIX, tool, 0) ||
-		 (owner && owner->program &&
-		  unix_listed(&s->dns.name, FENCE_SVC_OWNED, tool, owner->program));
-	scratch_give(s);
-	return listed;
+	return unix_listed(name, FENCE_SVC_UNIX, tool, 0) ||
+	       (owner && owner->program &&
+		unix_listed(name, FENCE_SVC_OWNED, tool, owner->program));
 }
 
-/* Listed, or of the same session. */
+/* A Unix socket's peer: listed, or of the same session. */
 static __always_inline int guard_unix(struct sock *other)
 {
 	__u32 tgid = BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr);
+	struct fence_facts f = { .at = FENCE_AT_UNIX };
 	struct unix_sock *u = (void *)other;
+	struct fence_scratch *s;
+	struct unix_address *a;
 	struct subject who;
+	int err;
 
 	subject_get(&who);
-	if (!subject_confined(&who, 0) ||
-	    (who.proc && guard_listed(BPF_CORE_READ(u, addr), tgid, who.proc->tool)))
+	if (!subject_confined(&who, 0) || guard_within(&who, tgid))
 		return 0;
-	return guard_other(FENCE_G_UNIX, tgid);
+	facts_begin(&f);
+	s = scratch_take();
+	a = BPF_CORE_READ(u, addr);
+	if (!s)
+		f.flags |= FENCE_F_OVERFLOW;
+	if (s)
+		unix_read(&s->dns.name,
+			  (void *)a + bpf_core_field_offset(struct unix_address, name),
+			  a ? (__u32)BPF_CORE_READ(a, len) : 0);
+	if (s && who.proc && guard_listed(&s->dns.name, tgid, who.proc->tool))
+		f.flags |= FENCE_F_PORT_OK;
+	err = guard_judge(&who, &f, s ? &s->dns.name : 0, 0);
+	if (s)
+		scratch_give(s);
+	return err;
 }
 
 /*

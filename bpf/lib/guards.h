@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 8. The programs of tier A, one a hook. The includer says of which kind.
+ * Layer 9. The programs of tier A, one a hook. The includer says of which kind.
  */
-#include "guard.h"
+#include "own.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -67,5 +67,19 @@ GUARD(tun_dev_create)
 
 GUARD(bpf, int cmd, void *attr, unsigned int size)
 {
-	return guard(FENCE_G_BPF);
+	int err = guard(FENCE_G_BPF);
+
+	return err ? err : own_call(cmd, attr);
+}
+
+GUARD(inode_unlink, struct inode *dir, struct dentry *dentry)
+{
+	return own_dir(dir);
+}
+
+GUARD(inode_rename, struct inode *from, struct dentry *old, struct inode *to, struct dentry *new)
+{
+	int err = own_dir(from);
+
+	return err ? err : own_dir(old->d_inode);
 }

@@ -98,6 +98,13 @@ struct {
 	__type(value, __u32);
 } services SEC(".maps") __weak;
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct fence_own_key);
+	__type(value, __u32);
+} own SEC(".maps") __weak;
+
 /* Full: the least recently used goes; a connect to it is refused until DNS is asked again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

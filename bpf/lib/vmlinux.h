@@ -20,6 +20,14 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct bpf_map {
+	__u32 id;
+};
+
+struct bpf_link {
+	__u32 id;
+};
+
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;

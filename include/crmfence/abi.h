@@ -44,7 +44,8 @@
 #define FENCE_RING_SIZE (1u << 20)
 #define FENCE_DENIALS_SIZE (256u << 10) /* denials and sessions have a ring of their own */
 #define FENCE_DENIED_MAX 8192 /* distinct denials of one epoch */
-#define FENCE_PROBE_PROTOCOL 0x4352 /* of a socket that only the agent's self-test asks for */
+#define FENCE_PROBE_PROTOCOL \
+	0x4352 /* plus 1 or 2, the tier: of a socket of the agent's self-test */
 #define FENCE_RING_WAKE (256u << 10) /* wake the agent early when this much waits */
 
 #define FENCE_QUESTION_NS \

@@ -33,6 +33,21 @@ enum fence_at {
 	FENCE_AT_MAX,
 };
 
+/* What a denial at FENCE_AT_LOCAL is about; the record's `detail`. */
+enum fence_guard {
+	FENCE_G_FAMILY = 1, /* of sockets */
+	FENCE_G_PTRACE,
+	FENCE_G_SIGNAL,
+	FENCE_G_IPC, /* System V */
+	FENCE_G_KEY,
+	FENCE_G_FILE, /* a FIFO or message queue that has a name */
+	FENCE_G_TUN,
+	FENCE_G_BPF,
+	FENCE_G_RECEIVE, /* a socket that somebody else made */
+	FENCE_G_OWN, /* not a session's: anybody but the agent, and the fence's own objects */
+	FENCE_G_MAX,
+};
+
 /*
  * What the destination address is: the first that holds of resolver, proxy, loopback, named,
  * listed.

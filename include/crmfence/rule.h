@@ -167,6 +167,23 @@ struct fence_proc {
 	__u16 spare;
 };
 
+/*
+ * `own`, hash: the fence's own objects, which in tier A only the agent's program may change. Value:
+ * the time it was written, a stamp.
+ */
+enum fence_own {
+	FENCE_OWN_PROGRAM = 1, /* id: FNV-1a of the agent's executable's path */
+	FENCE_OWN_MAP, /* id: the kernel's */
+	FENCE_OWN_LINK, /* id: the kernel's */
+	FENCE_OWN_DIR, /* id: device (20 bits minor) << 32 | inode */
+};
+
+struct fence_own_key {
+	__u64 id;
+	__u32 kind; /* enum fence_own */
+	__u32 spare;
+};
+
 /* `sessions`, hash by session id (the exec id of its first process). */
 struct fence_session {
 	__u64 start;

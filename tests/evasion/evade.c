@@ -104,6 +104,10 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return list();
 	machine(argc, argv);
+	if (argc == 3 && !strcmp(argv[1], "own"))
+		return own(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "pair"))
+		return pair(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "helper")) {
 		dir = argv[2];
 		helper();

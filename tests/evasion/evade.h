@@ -36,6 +36,8 @@ int dial4(const char *addr, uint16_t port, int type, int proto);
 long hand_over(int unix_socket, int fd); /* SCM_RIGHTS; as sendmsg(2) */
 void mail(void); /* fork somebody who sends a socket to fd 9, of a pair */
 void post(int fd); /* one HTTP request with the token */
+int own(const char *where); /* what root does to the fence's pins, maps and links */
+int pair(const char *path);
 void helper(void) __attribute__((noreturn));
 void machine(int argc, char **argv); /* returns when it is not asked for */
 

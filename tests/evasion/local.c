@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/keyctl.h>
 #include <linux/netlink.h>
 #include <mqueue.h>
@@ -522,4 +523,90 @@ void helper(void)
 		}
 		look(msg, shm, mq, paths);
 	}
+}
+
+/* ---- what root does to the fence itself; prints one word a try ---- */
+
+static long call_bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+static int pinned(const char *where, const char *leaf)
+{
+	char path[200];
+	union bpf_attr a = { 0 };
+
+	snprintf(path, sizeof(path), "%s/%s", where, leaf);
+	a.pathname = (unsigned long)path;
+	return (int)call_bpf(BPF_OBJ_GET, &a);
+}
+
+static void tried(const char *what, long ret)
+{
+	printf("%s %s ", what, ret < 0 ? strerrorname_np(errno) : "works");
+}
+
+/* Write back what stands under the first key. */
+static long update_first(int fd)
+{
+	static char key[512], value[8192];
+	union bpf_attr a = { .map_fd = (unsigned int)fd, .next_key = (unsigned long)key };
+
+	if (call_bpf(BPF_MAP_GET_NEXT_KEY, &a) < 0)
+		return -1;
+	memset(&a, 0, sizeof(a));
+	a.map_fd = (unsigned int)fd;
+	a.key = (unsigned long)key;
+	a.value = (unsigned long)value;
+	return call_bpf(BPF_MAP_LOOKUP_ELEM, &a) < 0 ? -1 : call_bpf(BPF_MAP_UPDATE_ELEM, &a);
+}
+
+int own(const char *where)
+{
+	union bpf_attr a = { 0 };
+	char path[200], other[200];
+	int fd;
+
+	tried("update", update_first(pinned(where, "config")));
+	a.link_detach.link_fd = (unsigned int)pinned(where, "link_sock_connect4");
+	tried("detach", call_bpf(BPF_LINK_DETACH, &a));
+	snprintf(path, sizeof(path), "%s/link_sock_connect4", where);
+	snprintf(other, sizeof(other), "%s-moved", where);
+	tried("unlink", unlink(path));
+	tried("rename", rename(where, other));
+	/* and what is nobody's but ours */
+	memset(&a, 0, sizeof(a));
+	a.map_type = BPF_MAP_TYPE_ARRAY;
+	a.key_size = a.value_size = 4;
+	a.max_entries = 1;
+	fd = (int)call_bpf(BPF_MAP_CREATE, &a);
+	tried("own-update", update_first(fd));
+	snprintf(path, sizeof(path), "%.100s-evade", where);
+	memset(&a, 0, sizeof(a));
+	a.pathname = (unsigned long)path;
+	a.bpf_fd = (unsigned int)fd;
+	tried("own-pin", call_bpf(BPF_OBJ_PIN, &a));
+	tried("own-unlink", unlink(path));
+	puts("");
+	return 0;
+}
+
+/* Two processes of one session, and a Unix socket between them. */
+int pair(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd, listener = must(socket(AF_UNIX, SOCK_STREAM, 0));
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	must(bind(listener, (void *)&a, sizeof(a)));
+	must(listen(listener, 1));
+	if (!must(fork())) {
+		fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
+		tried("connect", connect(fd, (void *)&a, sizeof(a)));
+		puts("");
+		exit(0);
+	}
+	wait(NULL);
+	return 0;
 }

@@ -117,7 +117,10 @@ static void header_included(void)
 	must(sendto(fd, p, n, 0, (void *)&a, sizeof(a)));
 }
 
-/* Past the IP stack altogether. 0: raw, 1: cooked, 2: raw past the queues. */
+/*
+ * Past the IP stack altogether. 0: raw, 1: cooked, 2: raw past the queues, 3: raw, and of the
+ * protocol that the agent's self-test asks for.
+ */
 static void link_layer(void)
 {
 	struct sockaddr_ll a = { .sll_family = AF_PACKET,
@@ -126,7 +129,8 @@ static void link_layer(void)
 	struct ifaddrs *list, *one_of;
 	char text[64];
 	uint8_t p[256] = { 0 };
-	int fd = must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW, htons(ETH_P_IP))),
+	int fd = must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW,
+			     way_arg() == 3 ? 0x4353 : htons(ETH_P_IP))),
 	    one = 1, i;
 	size_t n;
 
@@ -257,6 +261,7 @@ const struct way raw_ways[] = {
 	{ "packet-raw", link_layer, 0, 'w', 'r' },
 	{ "packet-cooked", link_layer, 1, 'w', 'r' },
 	{ "packet-qdisc-bypass", link_layer, 2, 'w', 'r' },
+	{ "packet-self-test", link_layer, 3, 'w', 'r' },
 	{ "tun", tun, 0, 'w', 'r' },
 	{ "sctp", family, 0, 's', 'u' },
 	{ "sctp-one-to-many", family, 1, 's', 'u' },

@@ -32,7 +32,7 @@ OPEN = {
         "sysv-message", "sysv-shared-memory", "posix-message-queue", "ptrace", "process-vm-writev", "proc-mem", "proc-fd-pipe", "pidfd-getfd",
         "queued-signal", "key-ring", "netlink-usersock", "netlink-userspace", "netlink-high-bits", "vsock-high-bits", "rxrpc", "smc", "vsock", "tipc", "kcm", "can", "bluetooth", "qrtr",
         "xdp", "key", "alg", "pppox", "llc", "appletalk", "x25", "ax25", "ieee802154", "phonet", "caif", "nfc", "mctp", "packet-raw",
-        "packet-cooked", "packet-qdisc-bypass", "tun")}),
+        "packet-cooked", "packet-qdisc-bypass", "packet-self-test", "tun")}),
 }
 # errors other than EPERM: the call succeeds and the packet goes nowhere, or another part of the kernel is asked first
 ERRORS = {

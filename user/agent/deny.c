@@ -31,6 +31,8 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 	}
 	fence_json_id(&j, "exec", r->exec);
 	agent_put_facts(&j, &r->facts);
+	if (r->facts.at == FENCE_AT_LOCAL)
+		fence_json_str(&j, "guard", fence_guard_name((uint8_t)r->detail));
 	if (many)
 		fence_json_int(&j, "last", agent_us(a, last));
 	if (r->level)

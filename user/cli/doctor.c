@@ -148,6 +148,11 @@ static void check_kernel(struct doctor *d)
 		say(d, "unix sockets",
 		    "this kernel has no hook for their peers, and no BPF LSM is at work",
 		    "a kernel from 6.7, or lsm=...,bpf");
+	else if (!tier_a(d))
+		say(d, "unix sockets",
+		    "a session reaches the Unix sockets that its tool lists by their names; which "
+		    "program listens there is seen in tier A only",
+		    "boot with bpf in lsm=");
 	if (abi < 1)
 		say(d, "launch",
 		    "no Landlock: `crmfence exec` cannot keep the session from making "

@@ -26,6 +26,8 @@ static void flow_line(const struct fence_row *row, const cJSON *b)
 
 	if (!strcmp(cli_str(b, "at"), "unix") && *cli_str(b, "name"))
 		snprintf(where, sizeof(where), "%s", cli_str(b, "name"));
+	else if (*cli_str(b, "guard"))
+		snprintf(where, sizeof(where), "(%s)", cli_str(b, "guard"));
 	else if (!cli_int(b, "port"))
 		snprintf(where, sizeof(where), "(%s)", cli_str(b, "at"));
 	else

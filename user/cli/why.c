@@ -97,6 +97,14 @@ static void witnesses(const cJSON *b)
 		       *cli_str(b, "name") ? cli_str(b, "name") : "(no name)");
 		return;
 	}
+	if (*cli_str(b, "guard")) {
+		printf("Witnesses\n  this machine %s\n",
+		       strcmp(cli_str(b, "guard"), "fence")
+			       ? cli_str(b, "guard")
+			       : "crmfence's own maps, links and pins, by another program than "
+				 "the agent");
+		return;
+	}
 	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"),
 	       (long long)cli_int(b, "port"), cli_str(b, "proto"));
 	if (*cli_str(b, "dns"))

@@ -39,6 +39,10 @@ struct fence_kernel {
 
 extern const char *const fence_map_names[FENCE_MAP_COUNT_];
 
+/* own.c: write down what is ours; are the pins in `pin_dir` those of an agent at another path? */
+int fence_kernel_own(struct fence_kernel *k);
+int fence_kernel_owned_by_other(const char *pin_dir);
+
 uint64_t fence_inode_of(const char *path); /* 0: nothing is there */
 
 #endif

@@ -36,17 +36,18 @@ static const struct {
 	enum fence_tier tier; /* other than B: one of these is attached, the first that works */
 } sensors[] = {
 	{ "core", core_bpf__elf_bytes, 0, FENCE_TIER_B },
-	{ "unix", unix_bpf__elf_bytes, 1, FENCE_TIER_B },
 	{ "guard", guard_bpf__elf_bytes, 1, FENCE_TIER_A1 },
 	{ "modret", modret_bpf__elf_bytes, 1, FENCE_TIER_A2 },
+	{ "unix", unix_bpf__elf_bytes, 1, FENCE_TIER_B }, /* tier A sees the peer itself */
 };
 
 #define SENSORS ARRAY_SIZE(sensors)
 #define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
 
 const char *const fence_map_names[FENCE_MAP_COUNT_] = {
-	"names",  "nets",     "services", "matches", "answers", "cgroups", "procs", "sessions",
-	"config", "counters", "logged",	  "pulse",   "tools",	"denied",  "ring",  "denials",
+	"names", "nets",     "services", "matches",  "answers", "cgroups",
+	"procs", "sessions", "config",	 "counters", "logged",	"pulse",
+	"tools", "denied",   "own",	 "ring",     "denials",
 };
 
 /* libbpf's last warning: the reason when a load fails. */
@@ -220,6 +221,12 @@ static int check_pins(struct fence_kernel *k, struct fence_diag *d)
 				      "end its agent, then "
 				      "`crmfence run --unpin`",
 				      k->pin_dir, c.abi, FENCE_ABI);
+	if (fence_kernel_owned_by_other(k->pin_dir))
+		return fence_diag_set(d, -EEXIST, NULL,
+				      "what is pinned in %s may be changed by the agent at another "
+				      "path only; start that one, or end enforcement with its "
+				      "--unpin",
+				      k->pin_dir);
 	if (c.cgroup != fence_kernel_cgroup(k))
 		return fence_diag_set(
 			d, -EEXIST, NULL,
@@ -432,8 +439,11 @@ static int attach_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 	return 0;
 }
 
-/* A program may attach and never be called: make a call that only it refuses. */
-static int tier_works(struct fence_kernel *k)
+/*
+ * A program may attach and never be called: make a call that only this tier's refuse, those of an
+ * earlier agent too, but not the other tier's.
+ */
+static int tier_works(struct fence_kernel *k, enum fence_tier tier)
 {
 	struct fence_pulse p;
 	uint32_t zero = 0;
@@ -443,7 +453,7 @@ static int tier_works(struct fence_kernel *k)
 		return 0;
 	p.probe = (uint32_t)getpid();
 	fence_kernel_put(k, FENCE_MAP_PULSE, &zero, &p);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, FENCE_PROBE_PROTOCOL);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, FENCE_PROBE_PROTOCOL + (int)tier);
 	err = errno;
 	if (fd >= 0)
 		close(fd);
@@ -477,7 +487,7 @@ static int attach_optional(struct fence_kernel *k, size_t i, struct fence_diag *
 	size_t first = k->nlinks;
 	int err;
 
-	if (sensors[i].tier != FENCE_TIER_B && k->tier != FENCE_TIER_B)
+	if (k->tier != FENCE_TIER_B)
 		return 0;
 	err = load_sensor(k, i, d);
 	if (err < 0 || !k->objects[i])
@@ -485,7 +495,7 @@ static int attach_optional(struct fence_kernel *k, size_t i, struct fence_diag *
 	err = attach_sensor(k, i, d);
 	if (sensors[i].tier == FENCE_TIER_B)
 		return err;
-	if (err < 0 || !tier_works(k))
+	if (err < 0 || !tier_works(k, sensors[i].tier))
 		drop_sensor(k, i, first);
 	else
 		k->tier = sensors[i].tier;
@@ -529,25 +539,10 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 	     i++) /* mandatory ones come first: now it is enforced */
 		err = sensors[i].optional ? attach_optional(k, i, d) : attach_sensor(k, i, d);
 	memory_back();
+	if (err >= 0 && fence_kernel_own(k))
+		err = fence_diag_set(d, -EIO, NULL, "the map `own` cannot be written: %s",
+				     strerror(errno));
 	return err < 0 ? err : 0;
-}
-
-int fence_kernel_unpin(const char *pin_dir)
-{
-	const char *dir = pin_dir ? pin_dir : FENCE_PIN_DIR;
-	char path[600];
-	struct dirent *e;
-	DIR *d = opendir(dir);
-
-	if (!d)
-		return -errno;
-	while ((e = readdir(d))) {
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.')
-			unlink(path);
-	}
-	closedir(d);
-	return rmdir(dir) ? -errno : 0;
 }
 
 void fence_kernel_close(struct fence_kernel *k, int keep)

@@ -133,6 +133,8 @@ void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
 		each(ctx, "unpinned", fence_map_names[i], bpf_obj_pin(k->maps[i], path));
 		k->map_pins[i] = fence_inode_of(path);
 	}
+	if (pins) /* a link that was attached anew has a new pin */
+		fence_kernel_own(k);
 }
 
 static uint64_t digest_entry(const uint8_t *key, uint32_t key_size, const uint8_t *value,

@@ -180,6 +180,7 @@ const char *fence_reason_name(uint8_t reason);
 const char *fence_reason_sentence(uint8_t reason);
 const char *fence_action_name(uint8_t action);
 const char *fence_at_name(uint8_t at);
+const char *fence_guard_name(uint8_t guard); /* enum fence_guard */
 const char *fence_addr_name(uint8_t addr);
 const char *fence_namefact_name(uint8_t name);
 const char *fence_match_name(uint8_t match);
