@@ -409,9 +409,12 @@ def unix_peers(w):
     no = "Operation not permitted"
     bad = [] if bare.split("\n")[:6] == twin.split("\n")[:6] == ["works"] * 6 else ["bare: %s; beside: %s" % (bare, twin)]
     bad += [] if out.split("\n")[:6] == ["works", no, no, "works", no, no] else ["confined: " + out]
-    told = [r["name"] for r in w.rows("deny") if r["reason"] == "unix-peer"]
+    refused = {r["name"]: r["id"] for r in w.rows("deny") if r["reason"] == "unix-peer"}
+    told = list(refused)
     bad += [] if there + "/unlisted" in told and "listed" in told else ["told: %s" % told]
     _, shown = w.run(W.BUILD + "/crmfence", "flows", "--db", w.db, confined=False)
+    _, why = w.run(W.BUILD + "/crmfence", "why", "--db", w.db, str(refused.get(there + "/unlisted", 0)), confined=False)
+    bad += [] if "Unix socket  %s/unlisted" % there in why and '.unix: add { "path": "%s/unlisted"' % there in why else ["why: " + why]
     bad += [] if there[:20] in shown else ["flows does not name the socket: " + shown]
     listeners.kill()
     w.stop()

@@ -166,6 +166,16 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 	case FENCE_R_LOCAL:
 		fence_buf_printf(out, "$.tools[%zu].local_ports: add %u", t, port);
 		return;
+	case FENCE_R_UNIX:
+		if (host && (host[0] == '/' || host[0] == '@') && !fence_unix_resolves(host))
+			fence_buf_printf(out,
+					 "$.tools[%zu].unix: add { \"path\": \"%s\", \"owner\": "
+					 "the program that listens there }",
+					 t, host);
+		else
+			fence_buf_str(out, "none: a policy lists neither who resolves names nor "
+					   "relative names");
+		return;
 	case FENCE_R_NOT_TLS:
 		fence_buf_str(out, "the rule of this host: add \"tls\": false");
 		return;

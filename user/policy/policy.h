@@ -168,6 +168,9 @@ void fence_policy_decide(const struct fence_policy *p, const struct fence_query 
 const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool,
 						  const char *host);
 
+/* Does who listens there answer for the network? Then no policy may list it. */
+int fence_unix_resolves(const char *path);
+
 /* NULL behind the last. */
 const struct fence_unix_group *fence_unix_group(size_t i);
 

@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "policy/read.h"
 
-static int is_resolver(const char *path)
+int fence_unix_resolves(const char *path)
 {
 	static const char *const below[] = { "/run/nscd/", "/run/systemd/resolve/",
 					     "/var/run/nscd/", "/var/run/systemd/resolve/" };
@@ -19,7 +19,7 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 {
 	const char *path = u->path[0] == '@' ? u->path + 1 : u->path;
 
-	if (is_resolver(path))
+	if (fence_unix_resolves(path))
 		return REFUSE(r, sub,
 			      "\"%s\" resolves any name, and a question can carry data out; leave "
 			      "it out: the C library then asks the resolver",
