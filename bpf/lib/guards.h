@@ -81,5 +81,7 @@ GUARD(inode_rename, struct inode *from, struct dentry *old, struct inode *to, st
 {
 	int err = own_dir(from);
 
+	if (!err)
+		err = own_dir(to);
 	return err ? err : own_dir(old->d_inode);
 }

@@ -587,6 +587,8 @@ int own(const char *where)
 	a.pathname = (unsigned long)path;
 	a.bpf_fd = (unsigned int)fd;
 	tried("own-pin", call_bpf(BPF_OBJ_PIN, &a));
+	snprintf(other, sizeof(other), "%.100s/link_sock_connect6", where);
+	tried("over", rename(path, other));
 	tried("own-unlink", unlink(path));
 	puts("");
 	return 0;

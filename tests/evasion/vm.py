@@ -39,7 +39,7 @@ for name in ("tcp4", "tcp6", "udp4", "unix-stream", "packet-raw"):
     if not tried["bare"].get(name, (0,))[0]:
         count["failed"] += 1
         print("FAIL %s does not even leak bare: the machine is not as it should be; console in %s" % (name, console))
-refused = "update EPERM detach EPERM unlink EPERM rename EPERM own-update works own-pin works own-unlink works"
+refused = "update EPERM detach EPERM unlink EPERM rename EPERM own-update works own-pin works over EPERM own-unlink works"
 for word, wanted, what in (("PAIR", "connect works", "two processes of one session"), ("OWN", refused, "what root does to the fence itself"), ("DEAD", refused, "the same without an agent"),
                            ("STRANGER", "at another path only", "an agent at another path"), ("AGAIN", tier, "the agent again"),
                            ("TOLD", "[1-9]", "a denial of it in the log")):
