@@ -66,9 +66,12 @@ class BpfMap:
         if self.call(self.UPDATE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(k), ctypes.addressof(v), 0)):
             raise OSError(ctypes.get_errno(), "changing a map")
 
-    def values(self):
+    def keys(self):
         out, key = [], self.first()
         while key:
-            out.append(self.get(key))
+            out.append(key)
             key = self.next(key)
         return out
+
+    def values(self):
+        return [self.get(key) for key in self.keys()]

@@ -355,8 +355,8 @@ def changed_rules(w):
             pass
         took, rows = time.time() - began, w.rows("tamper")[before:]
         bad += [] if [(r["what"], r["mended"]) for r in rows] == [("changed map", True)] and took < 1.4 else ["%s: %.1f s, %s" % (name, took, rows)]
-        values = m.values()
-        bad += [] if changed not in values and was in values + [None] else ["%s is not as it was" % name]
+        mended = key[:16] not in [k[:16] for k in m.keys()] if was is None else was in m.values() and changed not in m.values()
+        bad += [] if mended else ["%s is not as it was" % name]
         m.close()
     w.stop()
     return bad
