@@ -20,16 +20,18 @@ static __always_inline int own_has(__u32 kind, __u64 id)
 	return bpf_map_lookup_elem(&own, &k) != 0;
 }
 
-/* 0, or -EPERM for who is not the agent. */
+/* 0, or -EPERM for who is not the agent, or is the agent's program inside a session. */
 static __always_inline int own_guard(__u32 kind, __u64 id)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct subject who;
 
-	if (!own_has(kind, id) ||
-	    own_has(FENCE_OWN_PROGRAM, program_hash(BPF_CORE_READ(task, mm, exe_file))))
+	if (!own_has(kind, id))
 		return 0;
 	subject_get(&who);
+	if (!(who.proc && session_confined(who.proc->session)) && /* a session may start it too */
+	    own_has(FENCE_OWN_PROGRAM, program_hash(BPF_CORE_READ(task, mm, exe_file))))
+		return 0;
 	return guard_refuse(&who, FENCE_G_OWN);
 }
 

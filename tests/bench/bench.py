@@ -157,6 +157,9 @@ def main():
         print("%-8s %-11s %9d %7.3f %8.3f %9d %8d %9d %8.2f %8.1f %6.1f %5d" % (
             r["workload"], r["subject"], r["bare_rate"], r["ratio"], r["to_floor"], r["load_ns"], r["program_ns"], r["agent_ns"], 100 * r["agent_share"],
             r["p50_ns"] / 1000, r["rss_mb"], r["lost"]))
+    for r in out[:-1]:
+        if not r["rate"]:
+            sys.exit("FAIL %s, %s: nothing was done" % (r["workload"], r["subject"]))
     print("idle: %.3f %% of a core" % (100 * idle))
 
 

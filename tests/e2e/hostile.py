@@ -376,7 +376,7 @@ def call(name):
     finally:
         s.close()
 os.chdir(sys.argv[1])
-for name in ("%s/listed", "listed", "%s/../%s/listed", "\\0%s/abstract", "\\0%s/abstract\\0", "%s/unlisted"):
+for name in ("%s/listed", "listed", "%s/../%s/listed", "\\0%s/abstract", "\\0%s/abstract\\0", "%s/unlisted", "%s/\x1b[31mred"):
     print(call(name.replace("%s", sys.argv[1], 1).replace("%s", os.path.basename(sys.argv[1]))))
 """
 
@@ -415,6 +415,7 @@ def unix_peers(w):
     _, shown = w.run(W.BUILD + "/crmfence", "flows", "--db", w.db, confined=False)
     _, why = w.run(W.BUILD + "/crmfence", "why", "--db", w.db, str(refused.get(there + "/unlisted", 0)), confined=False)
     bad += [] if "Unix socket  %s/unlisted" % there in why and '.unix: add { "path": "%s/unlisted"' % there in why else ["why: " + why]
+    bad += [] if "\x1b" not in shown and there + "/\x1b[31mred" in told else ["a name reaches the terminal as it is: %r, %s" % (shown, told)]
     bad += [] if there[:20] in shown else ["flows does not name the socket: " + shown]
     listeners.kill()
     w.stop()

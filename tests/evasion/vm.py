@@ -40,7 +40,7 @@ for name in ("tcp4", "tcp6", "udp4", "unix-stream", "packet-raw"):
         count["failed"] += 1
         print("FAIL %s does not even leak bare: the machine is not as it should be; console in %s" % (name, console))
 refused = "update EPERM detach EPERM unlink EPERM rename EPERM own-update works own-pin works over EPERM own-unlink works"
-for word, wanted, what in (("PAIR", "connect works", "two processes of one session"), ("OWN", refused, "what root does to the fence itself"), ("DEAD", refused, "the same without an agent"),
+for word, wanted, what in (("PAIR", "connect works", "two processes of one session"), ("OWN", refused, "what root does to the fence itself"), ("INSIDE", "held [1-9]", "a session that starts crmfenced --unpin as root"), ("DEAD", refused, "the same without an agent"),
                            ("STRANGER", "at another path only", "an agent at another path"), ("AGAIN", tier, "the agent again"),
                            ("TOLD", "[1-9]", "a denial of it in the log")):
     said = (re.findall(r"^%s (.*)" % word, text, re.M) or ["nothing"])[-1].strip()

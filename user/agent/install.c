@@ -472,9 +472,9 @@ void agent_services_turn(struct agent *a)
 	if (put_services(a)) {
 		agent_show_note(a, "the resolvers of " RESOLV " and the sockets below " RUNTIME
 				   " do not fit the kernel's map");
-		return;
+	} else {
+		sweep_services(a);
 	}
-	sweep_services(a);
 	a->digest = agent_policy_digest(a);
 }
 

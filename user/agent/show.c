@@ -118,8 +118,10 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 	if (e && e->path && strrchr(e->path, '/'))
 		program = strrchr(e->path, '/') + 1;
 	if (f->facts.at == FENCE_AT_CREATE || f->facts.at == FENCE_AT_SOCKOPT ||
-	    f->facts.at == FENCE_AT_BIND)
+	    f->facts.at == FENCE_AT_BIND || f->facts.at == FENCE_AT_LOCAL)
 		snprintf(where, sizeof(where), "(%s)", fence_at_name(f->facts.at));
+	else if (f->facts.at == FENCE_AT_UNIX)
+		snprintf(where, sizeof(where), "%.60s", f->sni ? f->sni : "(unix)");
 	else
 		snprintf(where, sizeof(where), "%.60s:%u", host, f->port);
 	amount(tx, out);
@@ -135,6 +137,7 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 		 clock, (long long)seq, fence_action_name(f->action), program, f->tgid, where, end,
 		 f->session ? fence_policy_tool_name(a->policy, f->tool) : "-",
 		 strcmp(state, "open") ? "" : " (open)");
+	fence_text_plain(line->text);
 	line->action = f->action;
 	line->cookie = f->cookie;
 	if (s->table) {
@@ -153,6 +156,7 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
+	fence_text_plain(text);
 	va_end(ap);
 	if (!s || !s->table) {
 		fprintf(stderr, "crmfenced: %s\n", text);

@@ -117,3 +117,15 @@ int fence_buf_read_file(struct fence_buf *b, const char *path, size_t limit)
 		return -errno;
 	return b->failed ? -ENOMEM : 0;
 }
+
+char *fence_text_plain(char *text)
+{
+	unsigned char *p;
+
+	for (p = (unsigned char *)text; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+	return text;
+}

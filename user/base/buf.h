@@ -26,6 +26,12 @@ void fence_buf_printf(struct fence_buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 const char *fence_buf_text(const struct fence_buf *b); /* never NULL */
 
+/*
+ * Fit for a terminal: control characters (C0, DEL, and C1 as UTF-8 has them) become '?', in place.
+ * Names and paths are chosen by who is watched. Returns `text`.
+ */
+char *fence_text_plain(char *text);
+
 /* A number in decimal, not terminated; returns its octets. For hot paths, where printf is dear. */
 #define FENCE_DIGITS 24
 size_t fence_digits(char out[FENCE_DIGITS], int64_t v);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "cli/cli.h"
 
@@ -81,7 +82,7 @@ const char *cli_str(const cJSON *body, const char *key)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(body, key);
 
-	return cJSON_IsString(v) ? v->valuestring : "";
+	return cJSON_IsString(v) ? fence_text_plain(v->valuestring) : "";
 }
 
 int64_t cli_int(const cJSON *body, const char *key)
