@@ -23,7 +23,7 @@ $(B)/crmfence $(B)/crmfenced: LDLIBS += -lseccomp -lcap-ng
 # What every kernel has is one object: libbpf reads the kernel's types once for each.
 CORE := proc sock packet answer close recon
 SKELS := $(patsubst %,$(B)/skel/%.skel.h,core unix guard modret)
-LIB_SRC := $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
+LIB_SRC := $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)
 CLI_SRC := $(wildcard user/cli/*.c)
 LIB := $(B)/libcrmfence.a
@@ -86,8 +86,8 @@ $(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
 
-FUZZ := policy record dns hello control log
-FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c)
+FUZZ := policy record dns hello control log tls
+FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c)
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \

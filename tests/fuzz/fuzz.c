@@ -16,6 +16,7 @@
 #include "kernel/kernel.h"
 #include "policy/policy.h"
 #include "store/log.h"
+#include "tls/find.h"
 #include "wire/dns.h"
 
 #define MUST(x) \
@@ -181,6 +182,24 @@ static void fuzz_log(const uint8_t *data, size_t len)
 	unlink(path);
 }
 
+/* A binary that lies: what is found stands inside the file. */
+static void fuzz_tls(const uint8_t *data, size_t len)
+{
+	struct fence_tls_points p;
+	uint8_t *copy = malloc(len ? len : 1);
+	size_t i;
+	int err;
+
+	if (!copy)
+		return;
+	memcpy(copy, data, len);
+	err = fence_tls_find(copy, len, &p);
+	MUST(!err == !!p.count && p.count <= FENCE_TLS_POINTS);
+	for (i = 0; i < p.count; i++)
+		MUST(p.at[i].offset < len && p.at[i].call && p.at[i].call < FENCE_TLS_CALL_MAX);
+	free(copy);
+}
+
 #define CALL_(name) fuzz_##name
 #define CALL(name) CALL_(name)
 
@@ -188,7 +207,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(const uint8_t *, size_t) = {
-		fuzz_policy, fuzz_record, fuzz_dns, fuzz_hello, fuzz_control, fuzz_log,
+		fuzz_policy, fuzz_record, fuzz_dns, fuzz_hello, fuzz_control, fuzz_log, fuzz_tls,
 	};
 
 	(void)targets; /* each is built in each */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * TLS sight: what the uprobes of bpf/tls.bpf.c read of a watched process's TLS calls. Plaintext: it
+ * goes from the ring to the agent's parsers and nowhere else.
+ */
+#ifndef CRMFENCE_SIGHT_H
+#define CRMFENCE_SIGHT_H
+
+#include "abi.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+/*
+ * How a probed function is called (System V ABI; Go: its own registers), and so where its buffer
+ * and its result are. The low bits of an attach cookie.
+ */
+enum fence_tls_call {
+	FENCE_TLS_CALL_NONE,
+	FENCE_TLS_WRITE_N, /* (conn, buf, len), returns octets taken */
+	FENCE_TLS_WRITE_EX, /* (conn, buf, len, size_t *done), returns 1 */
+	FENCE_TLS_WRITE_BSSL, /* (conn, bool *, size_t *done, buf, len), returns 1 */
+	FENCE_TLS_WRITE_PR, /* as WRITE_N, of a layered PRFileDesc only */
+	FENCE_TLS_READ_N, /* (conn, buf, len), returns octets given */
+	FENCE_TLS_READ_EX, /* (conn, buf, len, size_t *done), returns 1 */
+	FENCE_TLS_READ_BSSL, /* (conn, struct { u8 *p; size_t n; } *out, ..), returns 0 */
+	FENCE_TLS_READ_PR,
+	FENCE_TLS_GO_WRITE, /* rax conn, rbx buf, rcx len; entry only */
+	FENCE_TLS_GO_READ, /* rax conn, rbx buf; entry */
+	FENCE_TLS_GO_RETURN, /* of Read: rax octets, at a RET instruction */
+	FENCE_TLS_FREE, /* (conn): it ends; entry only */
+	FENCE_TLS_CALL_MAX,
+};
+
+#define FENCE_SIGHT_CHUNK 4096 /* octets of plaintext in one record */
+#define FENCE_SIGHT_SMALL 512 /* a smaller record for what fits */
+#define FENCE_SIGHT_CALL 16 /* chunks of one call; what is beyond is a gap */
+#define FENCE_SIGHT_RING (8u << 20)
+#define FENCE_SIGHT_FRAMES 4 /* TLS calls inside one another on one thread */
+
+enum fence_sight_kind {
+	FENCE_SIGHT_DATA = 1, /* struct fence_sight_rec + octets */
+	FENCE_SIGHT_MAP, /* the connection's socket became known: cookie */
+	FENCE_SIGHT_END, /* the connection is freed */
+};
+
+/* How a connection's socket was found. */
+enum fence_sight_how {
+	FENCE_SIGHT_UNMAPPED,
+	FENCE_SIGHT_NESTED, /* it was sent to inside the TLS call: exact */
+	FENCE_SIGHT_DEFERRED, /* the thread's next send after it: probable */
+};
+
+struct fence_sight_rec {
+	__u64 time; /* CLOCK_BOOTTIME */
+	__u64 conn; /* id: boot time of its first call; unique per boot */
+	__u64 cookie; /* socket; 0: not known yet */
+	__u64 offset; /* octets of this direction before these, seen or not */
+	__u64 exec;
+	__u64 session;
+	__u32 tgid;
+	__u32 call; /* octets of the whole call, of which this is a part */
+	__u16 len; /* octets that follow */
+	__u8 kind; /* enum fence_sight_kind */
+	__u8 out; /* 1: written, 0: read */
+	__u8 how; /* enum fence_sight_how */
+	__u8 tool;
+	__u8 spare[2];
+	__u8 data[];
+};
+
+/* What the sensor counts; index into its `missed` map, summed over CPUs. */
+enum fence_sight_miss {
+	FENCE_SIGHT_RING_FULL, /* chunks that found the ring full */
+	FENCE_SIGHT_FAULT, /* chunks that were not in memory */
+	FENCE_SIGHT_NO_FRAME, /* returns whose entry is not known */
+	FENCE_SIGHT_LONG, /* calls of more than FENCE_SIGHT_CALL chunks */
+	FENCE_SIGHT_MISS_MAX,
+};
+
+#pragma GCC diagnostic pop
+
+_Static_assert(sizeof(struct fence_sight_rec) == 64, "sight record");
+
+#endif
