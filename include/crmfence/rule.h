@@ -122,6 +122,7 @@ enum fence_match {
 };
 
 #define FENCE_MATCH_CHECK 0x1 /* user space has to confirm; confined until then */
+#define FENCE_MATCH_SIGHT 0x2 /* its TLS is to be seen: held at exec until that is set up */
 
 struct fence_match_key {
 	__u64 value;
@@ -131,7 +132,7 @@ struct fence_match_key {
 
 struct fence_match_rule {
 	__u8 tool;
-	__u8 flags; /* FENCE_MATCH_CHECK */
+	__u8 flags; /* FENCE_MATCH_* above */
 	__u8 rule; /* index into the tool's match list */
 	__u8 spare;
 };
@@ -164,7 +165,8 @@ struct fence_proc {
 	__u32 parent; /* tgid of the parent at fork */
 	__u8 tool;
 	__u8 check; /* 1: waits for user space to confirm the match */
-	__u16 spare;
+	__u8 sight; /* 1: its TLS is to be seen */
+	__u8 spare;
 };
 
 /*

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TLS sight: the plaintext that a watched process gives to its TLS library, and is given by it.
+ *
+ * uprobe, uretprobe on the library's functions (user/tls finds them, the agent attaches to watched
+ * processes alone) -> records of plaintext, in calls' order a connection and direction.
+ * tp_btf/sock_send_length -> which socket a connection writes to: the one that is sent on inside
+ * the call, else the thread's next. Nothing here decides or blocks; a loss is counted and seen, for
+ * every record says at which octet of its direction it begins.
+ */
+#include <linux/ptrace.h>
+
+#include "lib/maps.h"
+#include <crmfence/sight.h>
+
+char _license[] SEC("license") = "GPL";
+
+#define AF_INET 2
+#define AF_INET6 10
+#define PR_DESC_LAYERED 4 /* NSPR's PRDescType: TLS, not the socket or a file below */
+#define WAKE (1u << 20)
+
+/* A TLS call that has not returned yet. */
+struct frame {
+	__u64 sp; /* at its first instruction; 0: free */
+	__u64 conn;
+	__u64 buf;
+	__u64 done; /* where the library will say how much it took or gave */
+	__u32 call; /* enum fence_tls_call */
+	__u32 spare;
+};
+
+struct thread {
+	struct frame frames[FENCE_SIGHT_FRAMES];
+	__u64 inside; /* connection of the write that runs, for the next send */
+	__u64 pending; /* one whose write has returned without a send */
+	__u32 pending_len;
+	__u32 next; /* frame to take when none is free */
+};
+
+/* No memory: the thread's calls are not seen, and counted as returns without an entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+struct conn_key {
+	__u64 conn; /* the library's own pointer */
+	__u32 tgid;
+	__u32 spare;
+};
+
+struct conn {
+	__u64 id;
+	__u64 cookie;
+	__u64 at[2]; /* octets so far: read, written */
+	__u32 how; /* enum fence_sight_how */
+	__u32 spare;
+};
+
+/* Full: the least recently used goes; its next call begins a new connection, unmapped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct conn_key);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+struct go_key {
+	__u64 g; /* goroutine: it may go on on another thread */
+	__u32 tgid;
+	__u32 spare;
+};
+
+struct go_read {
+	__u64 conn;
+	__u64 buf;
+};
+
+/* Full: the least recently used goes; its return is counted as without an entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct go_key);
+	__type(value, struct go_read);
+} go_reads SEC(".maps");
+
+/* Full: the chunk is lost, counted, and a gap in its stream. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, FENCE_SIGHT_RING);
+} sight SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FENCE_SIGHT_MISS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} missed SEC(".maps");
+
+static __always_inline void miss(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&missed, &which);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+static __always_inline __u64 wake(void)
+{
+	return bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
+								    : BPF_RB_NO_WAKEUP;
+}
+
+/* The process, when the policy wants its TLS seen. */
+static __always_inline struct fence_proc *watched(__u32 tgid)
+{
+	struct fence_proc *p = bpf_map_lookup_elem(&procs, &tgid);
+
+	return p && p->sight ? p : 0;
+}
+
+static __always_inline struct thread *thread_get(__u64 flags)
+{
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
+}
+
+static __always_inline struct conn *conn_get(const struct conn_key *k)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, k), fresh = {};
+
+	if (c)
+		return c;
+	fresh.id = bpf_ktime_get_boot_ns();
+	bpf_map_update_elem(&conns, k, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&conns, k);
+}
+
+static __always_inline void fill(struct fence_sight_rec *r, const struct conn *c,
+				 const struct fence_proc *p, __u32 tgid, __u8 kind)
+{
+	r->time = bpf_ktime_get_boot_ns();
+	r->conn = c->id;
+	r->cookie = c->cookie;
+	r->offset = 0;
+	r->exec = p->exec;
+	r->session = p->session;
+	r->tgid = tgid;
+	r->call = 0;
+	r->len = 0;
+	r->kind = kind;
+	r->out = 0;
+	r->how = (__u8)c->how;
+	r->tool = p->tool;
+	r->spare[0] = r->spare[1] = 0;
+}
+
+static __always_inline void tell(const struct conn *c, const struct fence_proc *p, __u32 tgid,
+				 __u8 kind)
+{
+	struct fence_sight_rec *r = bpf_ringbuf_reserve(&sight, sizeof(*r), 0);
+
+	if (!r) {
+		miss(FENCE_SIGHT_RING_FULL);
+		return;
+	}
+	fill(r, c, p, tgid, kind);
+	bpf_ringbuf_submit(r, wake());
+}
+
+struct cursor {
+	struct conn *c;
+	struct fence_proc *p;
+	__u64 buf;
+	__u64 offset;
+	__u32 n; /* octets of the call */
+	__u32 at; /* of them, done */
+	__u32 tgid;
+	__u32 out;
+};
+
+/* One chunk in a record with room for `ROOM` octets. */
+#define CHUNK(ROOM) \
+	do { \
+		struct fence_sight_rec *r = bpf_ringbuf_reserve(&sight, sizeof(*r) + (ROOM), 0); \
+		if (!r) { \
+			miss(FENCE_SIGHT_RING_FULL); \
+			break; \
+		} \
+		fill(r, u->c, u->p, u->tgid, FENCE_SIGHT_DATA); \
+		r->offset = u->offset + u->at; \
+		r->call = u->n; \
+		r->out = (__u8)u->out; \
+		r->len = (__u16)part; \
+		if (part > (ROOM) || \
+		    bpf_probe_read_user(r->data, part, (void *)(u->buf + u->at))) { \
+			miss(FENCE_SIGHT_FAULT); \
+			bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP); \
+			break; \
+		} \
+		bpf_ringbuf_submit(r, wake()); \
+	} while (0)
+
+static long chunk(__u32 i, void *ctx)
+{
+	struct cursor *u = ctx;
+	__u32 part = u->n - u->at;
+
+	if (!part)
+		return 1;
+	if (part > FENCE_SIGHT_CHUNK)
+		part = FENCE_SIGHT_CHUNK;
+	if (part <= FENCE_SIGHT_SMALL)
+		CHUNK(FENCE_SIGHT_SMALL);
+	else
+		CHUNK(FENCE_SIGHT_CHUNK);
+	u->at += part;
+	return 0;
+}
+
+static __always_inline void plaintext(struct fence_proc *p, const struct conn_key *k, __u64 buf,
+				      __u32 n, __u32 out)
+{
+	struct cursor u = { .p = p, .buf = buf, .n = n, .tgid = k->tgid, .out = out };
+
+	u.c = conn_get(k);
+	if (!u.c)
+		return;
+	u.offset = u.c->at[out & 1];
+	u.c->at[out & 1] += n;
+	if (n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
+		miss(FENCE_SIGHT_LONG);
+	bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
+}
+
+static __always_inline int is_write(__u32 call)
+{
+	return call <= FENCE_TLS_WRITE_PR;
+}
+
+/* Only a descriptor with layers on it is TLS. */
+static __always_inline int is_layered(__u64 fd)
+{
+	__u64 methods = 0;
+	__u32 type = 0;
+
+	bpf_probe_read_user(&methods, sizeof(methods), (void *)fd);
+	bpf_probe_read_user(&type, sizeof(type), (void *)methods);
+	return type == PR_DESC_LAYERED;
+}
+
+static __always_inline void conn_end(struct fence_proc *p, const struct conn_key *k)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, k);
+
+	if (!c)
+		return;
+	tell(c, p, k->tgid, FENCE_SIGHT_END);
+	bpf_map_delete_elem(&conns, k);
+}
+
+/* The frame of this stack pointer, else a free one, else the one whose turn it is. */
+static __always_inline struct frame *frame_take(struct thread *t, __u64 sp)
+{
+	struct frame *f = 0;
+	__u32 i;
+
+	for (i = 0; i < FENCE_SIGHT_FRAMES; i++)
+		if (t->frames[i].sp == sp)
+			f = &t->frames[i];
+	for (i = 0; i < FENCE_SIGHT_FRAMES && !f; i++)
+		if (!t->frames[i].sp)
+			f = &t->frames[i];
+	if (f)
+		return f;
+	t->next++;
+	return &t->frames[t->next & (FENCE_SIGHT_FRAMES - 1)];
+}
+
+SEC("uprobe.multi")
+int tls_enter(struct pt_regs *ctx)
+{
+	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	__u32 call = (__u32)bpf_get_attach_cookie(ctx);
+	struct fence_proc *p = watched(tgid);
+	struct conn_key k = { .conn = PT_REGS_PARM1(ctx), .tgid = tgid };
+	struct thread *t;
+	struct frame *f;
+
+	if (!p)
+		return 0;
+	if (call == FENCE_TLS_FREE) {
+		conn_end(p, &k);
+		return 0;
+	}
+	if ((call == FENCE_TLS_WRITE_PR || call == FENCE_TLS_READ_PR) && !is_layered(k.conn))
+		return 0;
+	t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
+		return 0;
+	f = frame_take(t, PT_REGS_SP(ctx));
+	f->sp = PT_REGS_SP(ctx);
+	f->conn = k.conn;
+	f->call = call;
+	f->buf = PT_REGS_PARM2(ctx);
+	f->done = PT_REGS_PARM4(ctx);
+	if (call == FENCE_TLS_WRITE_BSSL) {
+		f->buf = PT_REGS_PARM4(ctx);
+		f->done = PT_REGS_PARM3(ctx);
+	}
+	if (is_write(call)) {
+		t->inside = k.conn;
+		t->pending = 0;
+	}
+	return 0;
+}
+
+/* How many octets the call took or gave, and where they are; 0: none. */
+static __always_inline __u32 result(const struct frame *f, int ret, __u64 *buf)
+{
+	struct {
+		__u64 p, n;
+	} span = {};
+	__u64 n = 0;
+
+	*buf = f->buf;
+	switch (f->call) {
+	case FENCE_TLS_WRITE_EX:
+	case FENCE_TLS_READ_EX:
+	case FENCE_TLS_WRITE_BSSL:
+		if (ret == 1)
+			bpf_probe_read_user(&n, sizeof(n), (void *)f->done);
+		break;
+	case FENCE_TLS_READ_BSSL:
+		if (!ret)
+			bpf_probe_read_user(&span, sizeof(span), (void *)f->buf);
+		*buf = span.p;
+		n = span.n;
+		break;
+	default:
+		n = ret > 0 ? (__u64)ret : 0;
+	}
+	return n < (1u << 30) ? (__u32)n : 0;
+}
+
+SEC("uprobe.multi")
+int tls_leave(struct pt_regs *ctx)
+{
+	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32), i, n, out;
+	struct fence_proc *p = watched(tgid);
+	__u64 sp = PT_REGS_SP(ctx) - 8, buf;
+	struct conn_key k = { .tgid = tgid };
+	struct frame *f = 0;
+	struct thread *t;
+
+	if (!p)
+		return 0;
+	t = thread_get(0);
+	for (i = 0; t && i < FENCE_SIGHT_FRAMES; i++)
+		if (t->frames[i].sp == sp)
+			f = &t->frames[i];
+	if (!t || !f)
+		return 0; /* of a call that is not looked at, or was there before the probe */
+	f->sp = 0;
+	k.conn = f->conn;
+	out = is_write(f->call);
+	n = result(f, (int)PT_REGS_RC(ctx), &buf);
+	if (out && t->inside == k.conn && n) { /* not sent yet */
+		t->pending = k.conn;
+		t->pending_len = n;
+	}
+	if (out)
+		t->inside = 0;
+	if (n)
+		plaintext(p, &k, buf, n, out);
+	return 0;
+}
+
+/* Go's own registers: rax, rbx, rcx; the goroutine is r14. Writes are whole or fail. */
+SEC("uprobe.multi")
+int tls_go(struct pt_regs *ctx)
+{
+	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	__u32 call = (__u32)bpf_get_attach_cookie(ctx);
+	struct fence_proc *p = watched(tgid);
+	struct go_key g = { .g = ctx->r14, .tgid = tgid };
+	struct conn_key k = { .tgid = tgid };
+	struct go_read fresh, *was;
+	struct thread *t;
+
+	if (!p)
+		return 0;
+	if (call == FENCE_TLS_GO_READ) {
+		fresh = (struct go_read){ .conn = ctx->rax, .buf = ctx->rbx };
+		bpf_map_update_elem(&go_reads, &g, &fresh, BPF_ANY);
+		return 0;
+	}
+	if (call == FENCE_TLS_GO_WRITE) {
+		k.conn = ctx->rax;
+		t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (t)
+			t->inside = k.conn;
+		if (ctx->rcx && ctx->rcx < (1u << 30))
+			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1);
+		return 0;
+	}
+	was = bpf_map_lookup_elem(&go_reads, &g);
+	if (!was) {
+		miss(FENCE_SIGHT_NO_FRAME);
+		return 0;
+	}
+	k.conn = was->conn;
+	fresh.buf = was->buf;
+	bpf_map_delete_elem(&go_reads, &g);
+	if ((__s64)ctx->rax > 0 && ctx->rax < (1u << 30))
+		plaintext(p, &k, fresh.buf, (__u32)ctx->rax, 0);
+	return 0;
+}
+
+/* The connection's socket. Another one than before: the library used its memory again. */
+static __always_inline void map_to(struct fence_proc *p, const struct conn_key *k, __u64 cookie,
+				   __u32 how)
+{
+	struct conn *c = conn_get(k);
+
+	if (!c || (c->cookie == cookie && c->how <= how))
+		return;
+	if (c->cookie && c->cookie != cookie) {
+		tell(c, p, k->tgid, FENCE_SIGHT_END);
+		c->id = bpf_ktime_get_boot_ns();
+		c->at[0] = c->at[1] = 0;
+	}
+	c->cookie = cookie;
+	c->how = how;
+	tell(c, p, k->tgid, FENCE_SIGHT_MAP);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
+{
+	struct thread *t = thread_get(0);
+	struct conn_key k = {};
+	struct fence_proc *p;
+	__u32 how = FENCE_SIGHT_NESTED;
+	__u16 family;
+
+	if (!t || ret <= 0)
+		return 0;
+	k.conn = t->inside;
+	if (!k.conn) {
+		k.conn = t->pending;
+		how = FENCE_SIGHT_DEFERRED;
+	}
+	if (!k.conn || (how == FENCE_SIGHT_DEFERRED && (__u32)ret < t->pending_len))
+		return 0;
+	family = sk->__sk_common.skc_family;
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	t->inside = 0;
+	t->pending = 0;
+	k.tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+	p = watched(k.tgid);
+	if (p)
+		map_to(p, &k, bpf_get_socket_cookie(sk), how);
+	return 0;
+}

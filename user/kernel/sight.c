@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/sight.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "kernel/internal.h"
+#include "tls.skel.h"
+
+#define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
+
+struct attached {
+	struct bpf_link *link; /* owned */
+	uint32_t tgid;
+};
+
+struct fence_sight {
+	struct tls_bpf *skel; /* owned */
+	struct ring_buffer *ring; /* owned */
+	struct bpf_link *send; /* owned; there while anything is attached */
+	struct attached at[FENCE_SIGHT_LINKS];
+	unsigned int count;
+	void (*each)(void *ctx, const struct fence_sight_rec *r);
+	void *ctx;
+	uint64_t *bad;
+	unsigned int budget; /* records of this drain still to be taken */
+};
+
+int fence_sight_check(const void *data, uint64_t size)
+{
+	struct fence_sight_rec r;
+
+	if (size < sizeof(r))
+		return -EINVAL;
+	memcpy(&r, data, sizeof(r));
+	if (r.kind < FENCE_SIGHT_DATA || r.kind > FENCE_SIGHT_END || r.out > 1 ||
+	    r.len > FENCE_SIGHT_CHUNK || sizeof(r) + r.len > size || r.tool > FENCE_TOOL_MAX ||
+	    r.len > r.call || (r.kind == FENCE_SIGHT_DATA) != !!r.len)
+		return -EINVAL;
+	return 0;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct fence_sight *s = ctx;
+
+	if (fence_sight_check(data, size))
+		(*s->bad)++;
+	else
+		s->each(s->ctx, data);
+	return --s->budget ? 0 : -EAGAIN; /* stops behind this record */
+}
+
+/* The maps that it shares with the enforcing programs are theirs. */
+static int share(struct fence_kernel *k, struct bpf_object *o)
+{
+	struct bpf_map *map;
+	size_t i;
+	int err = 0;
+
+	bpf_object__for_each_map(map, o)
+	{
+		for (i = 0; i < FENCE_MAP_COUNT_ && !err; i++)
+			if (!strcmp(bpf_map__name(map), fence_map_names[i]))
+				err = bpf_map__reuse_fd(map, k->maps[i]);
+	}
+	return err;
+}
+
+int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d)
+{
+	struct fence_sight *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->skel = tls_bpf__open();
+	err = s->skel ? share(k, s->skel->obj) : -errno;
+	if (!err)
+		err = tls_bpf__load(s->skel);
+	if (!err) {
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.sight), on_record, s, NULL);
+		err = s->ring ? 0 : -errno;
+	}
+	if (err) {
+		fence_sight_close(s);
+		return fence_diag_set(d, -ENOTSUP, NULL,
+				      "TLS sight needs Linux 6.6 (uprobe_multi); the policy asks "
+				      "for it: %s",
+				      strerror(-err));
+	}
+	*ret = s;
+	return 0;
+}
+
+void fence_sight_close(struct fence_sight *s)
+{
+	if (!s)
+		return;
+	while (s->count)
+		bpf_link__destroy(s->at[--s->count].link);
+	bpf_link__destroy(s->send);
+	ring_buffer__free(s->ring);
+	tls_bpf__destroy(s->skel);
+	free(s);
+}
+
+static int attach_one(struct fence_sight *s, struct bpf_program *prog, const char *path,
+		      uint32_t tgid, const unsigned long *offsets, const __u64 *cookies, size_t n,
+		      int returns)
+{
+	LIBBPF_OPTS(bpf_uprobe_multi_opts, opts, .offsets = offsets, .cookies = cookies, .cnt = n,
+		    .retprobe = returns);
+	struct bpf_link *link;
+
+	if (!n)
+		return 0;
+	if (s->count == FENCE_SIGHT_LINKS)
+		return -E2BIG;
+	link = bpf_program__attach_uprobe_multi(prog, (pid_t)tgid, path, NULL, &opts);
+	if (!link)
+		return -errno;
+	s->at[s->count].tgid = tgid;
+	s->at[s->count++].link = link;
+	return 0;
+}
+
+static int is_go(uint8_t call)
+{
+	return call >= FENCE_TLS_GO_WRITE && call <= FENCE_TLS_GO_RETURN;
+}
+
+int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
+		       const struct fence_sight_point *at, unsigned int count)
+{
+	unsigned long offsets[3][FENCE_SIGHT_POINTS];
+	__u64 cookies[3][FENCE_SIGHT_POINTS];
+	size_t n[3] = { 0 }, i;
+	int err = 0;
+
+	if (count > FENCE_SIGHT_POINTS)
+		return -E2BIG;
+	for (i = 0; i < count; i++) { /* entries, returns, Go's */
+		size_t to = is_go(at[i].call) ? 2 : 0;
+
+		offsets[to][n[to]] = at[i].offset;
+		cookies[to][n[to]++] = at[i].call;
+		if (to || at[i].call == FENCE_TLS_FREE)
+			continue;
+		offsets[1][n[1]] = at[i].offset;
+		cookies[1][n[1]++] = at[i].call;
+	}
+	if (!s->send) {
+		s->send = bpf_program__attach(s->skel->progs.tls_send);
+		if (!s->send)
+			return -errno;
+	}
+	/* returns first: an entry without its return would leave a frame behind */
+	err = attach_one(s, s->skel->progs.tls_leave, path, tgid, offsets[1], cookies[1], n[1], 1);
+	if (!err)
+		err = attach_one(s, s->skel->progs.tls_enter, path, tgid, offsets[0], cookies[0],
+				 n[0], 0);
+	if (!err)
+		err = attach_one(s, s->skel->progs.tls_go, path, tgid, offsets[2], cookies[2], n[2],
+				 0);
+	return err;
+}
+
+void fence_sight_release(struct fence_sight *s, uint32_t tgid)
+{
+	unsigned int i = 0;
+
+	while (i < s->count) {
+		if (s->at[i].tgid != tgid) {
+			i++;
+			continue;
+		}
+		bpf_link__destroy(s->at[i].link);
+		s->at[i] = s->at[--s->count];
+	}
+	if (!s->count) {
+		bpf_link__destroy(s->send);
+		s->send = NULL;
+	}
+}
+
+unsigned int fence_sight_attached(const struct fence_sight *s)
+{
+	return s->count;
+}
+
+void fence_sight_drain(struct fence_sight *s,
+		       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
+		       uint64_t *bad)
+{
+	s->each = each;
+	s->ctx = ctx;
+	s->bad = bad;
+	s->budget = DRAIN_MOST;
+	ring_buffer__consume(s->ring);
+}
+
+int fence_sight_fd(const struct fence_sight *s)
+{
+	return ring_buffer__epoll_fd(s->ring);
+}
+
+void fence_sight_missed(struct fence_sight *s, uint64_t out[FENCE_SIGHT_MISS_MAX])
+{
+	int cpus = libbpf_num_possible_cpus(), cpu;
+	AUTO_FREE uint64_t *each = calloc((size_t)(cpus > 0 ? cpus : 1), sizeof(*each));
+	uint32_t i;
+
+	for (i = 0; i < FENCE_SIGHT_MISS_MAX; i++) {
+		out[i] = 0;
+		if (!each || bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.missed), &i, each))
+			continue;
+		for (cpu = 0; cpu < cpus; cpu++)
+			out[i] += each[cpu];
+	}
+}

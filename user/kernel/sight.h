@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS sight in the kernel: the sensor of bpf/tls.bpf.c, its probes, and word of what a watched
+ * process maps. Nothing of it is pinned: sight ends with the agent, enforcement does not need it.
+ */
+#ifndef FENCE_KERNEL_SIGHT_H
+#define FENCE_KERNEL_SIGHT_H
+
+#include <stdint.h>
+
+#include <crmfence/sight.h>
+
+#include "kernel/kernel.h"
+
+struct fence_sight;
+
+/*
+ * Load the sensor, over the maps of `k`. 0: *ret is owned by the caller; -ENOTSUP with the reason
+ * in `d` where the kernel lacks what it needs (uprobe_multi: 6.6; sock_send_length: 6.3).
+ */
+int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d);
+void fence_sight_close(struct fence_sight *s); /* NULL is fine */
+
+struct fence_sight_point {
+	uint64_t offset; /* in the file */
+	uint8_t call; /* enum fence_tls_call */
+};
+
+#define FENCE_SIGHT_POINTS 32
+#define FENCE_SIGHT_LINKS 1024 /* attached at once; more are refused */
+
+/*
+ * Put probes into the file at `path` (a map_files entry will do), for the process `tgid` alone,
+ * also when it maps the file only later. They go when fence_sight_release is called for it. 0,
+ * -E2BIG, or -errno.
+ */
+int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
+		       const struct fence_sight_point *at, unsigned int count);
+void fence_sight_release(struct fence_sight *s, uint32_t tgid);
+unsigned int fence_sight_attached(const struct fence_sight *s);
+
+/* Every record that waits; each has passed fence_sight_check. Others are counted in *bad. */
+void fence_sight_drain(struct fence_sight *s,
+		       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
+		       uint64_t *bad);
+int fence_sight_check(const void *data, uint64_t size); /* pure: 0, or -EINVAL */
+int fence_sight_fd(const struct fence_sight *s); /* readable when much waits */
+void fence_sight_missed(struct fence_sight *s, uint64_t out[FENCE_SIGHT_MISS_MAX]);
+
+/*
+ * What a process and those it starts map as code from now on, and whom they fork: perf events of
+ * that process alone, nobody else pays for them.
+ */
+struct fence_mapped;
+
+struct fence_mapping {
+	uint32_t tgid;
+	uint32_t parent; /* not 0: `tgid` was forked by it; the rest is empty */
+	uint64_t start, end; /* of the mapping: /proc/TGID/map_files/START-END */
+	uint64_t ino; /* as the mount shows it */
+	uint32_t major, minor;
+};
+
+int fence_mapped_open(uint32_t tgid, struct fence_mapped **ret);
+void fence_mapped_close(struct fence_mapped *m);
+int fence_mapped_fd(const struct fence_mapped *m); /* of an epoll: readable when there is more */
+void fence_mapped_drain(struct fence_mapped *m,
+			void (*each)(void *ctx, const struct fence_mapping *g), void *ctx,
+			uint64_t *lost);
+
+#endif

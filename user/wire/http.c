@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What HTTP/1 and HTTP/2 have in common: exchanges, the fields that are kept, bodies. */
+#include "wire/http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "wire/http_internal.h"
+
+#define ORG_ID 15 /* letters and digits of an org id before its case suffix */
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+struct fence_http *fence_http_new(const struct fence_http_hooks *hooks, void *ctx, int late)
+{
+	struct fence_http *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->hooks = hooks;
+	h->ctx = ctx;
+	h->late = late;
+	return h;
+}
+
+void fence_http_free(struct fence_http *h)
+{
+	if (!h)
+		return;
+	while (h->open) {
+		h->open->flags |= FENCE_HTTP_CUT;
+		http_end(h, h->open);
+	}
+	h1_done(h);
+	h2_done(h);
+	fence_buf_done(&h->first);
+	free(h);
+}
+
+int fence_http_version(const struct fence_http *h)
+{
+	return h->version;
+}
+
+int fence_http_lost(const struct fence_http *h)
+{
+	return h->lost[0] || h->lost[1];
+}
+
+void http_lose(struct fence_http *h, int out)
+{
+	struct fence_exchange *x;
+
+	h->lost[out] = 1;
+	for (x = h->open; x; x = x->next)
+		x->flags |= FENCE_HTTP_CUT;
+}
+
+struct fence_exchange *http_find(struct fence_http *h, uint32_t id)
+{
+	struct fence_exchange *x;
+
+	for (x = h->open; x && x->id != id; x = x->next)
+		;
+	return x;
+}
+
+struct fence_exchange *http_begin(struct fence_http *h, uint32_t id)
+{
+	struct fence_exchange *x, **at = &h->open;
+
+	if (h->count == FENCE_HTTP_OPEN) { /* the oldest will hardly end any more */
+		h->open->flags |= FENCE_HTTP_CUT;
+		http_end(h, h->open);
+	}
+	x = calloc(1, sizeof(*x));
+	if (!x)
+		return NULL;
+	x->id = id;
+	x->version = (uint8_t)h->version;
+	x->flags = h->late ? FENCE_HTTP_LATE : 0;
+	while (*at)
+		at = &(*at)->next;
+	*at = x;
+	h->count++;
+	return x;
+}
+
+void http_told(struct fence_http *h, struct fence_exchange *x)
+{
+	if (!x->told && h->hooks->request)
+		h->hooks->request(h->ctx, x);
+	x->told = 1;
+}
+
+void http_end(struct fence_http *h, struct fence_exchange *x)
+{
+	struct fence_exchange **at;
+	int i;
+
+	for (at = &h->open; *at && *at != x; at = &(*at)->next)
+		;
+	if (*at) {
+		*at = x->next;
+		h->count--;
+	}
+	for (i = 0; i < 2; i++)
+		if (h->h1[i].x == x)
+			h->h1[i].x = NULL;
+	if (x->method[0] || x->status)
+		h->hooks->done(h->ctx, x);
+	h->bodies -= x->keeps;
+	/* bodies are what people write to each other: not left behind in freed memory */
+	if (x->request.data)
+		explicit_bzero(x->request.data, x->request.len);
+	if (x->response.data)
+		explicit_bzero(x->response.data, x->response.len);
+	fence_buf_done(&x->request);
+	fence_buf_done(&x->response);
+	explicit_bzero(x, sizeof(*x));
+	free(x);
+}
+
+/* "00Dxxxxxxxxxxxx!": a session id or access token begins with its org. */
+static void credential(struct fence_exchange *x, const char *value, size_t len)
+{
+	size_t i;
+
+	if (len <= ORG_ID || memcmp(value, "00D", 3) || value[ORG_ID] != '!')
+		return;
+	for (i = 0; i < ORG_ID; i++)
+		if (!strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+			    value[i]))
+			return;
+	memcpy(x->org, value, ORG_ID);
+	x->org[ORG_ID] = 0;
+}
+
+static void cookies(struct fence_exchange *x, const char *value, size_t len)
+{
+	static const char sid[] = "sid=";
+	size_t at = 0;
+	const char *end;
+
+	while (at < len) {
+		while (at < len && value[at] == ' ')
+			at++;
+		if (len - at > 4 && !memcmp(value + at, sid, 4)) {
+			x->flags |= FENCE_HTTP_BEARER;
+			credential(x, value + at + 4, len - at - 4);
+		}
+		end = memchr(value + at, ';', len - at);
+		if (!end)
+			return;
+		at = (size_t)(end - value) + 1;
+	}
+}
+
+static int is(const char *name, size_t len, const char *want)
+{
+	return strlen(want) == len && !strncasecmp(name, want, len);
+}
+
+static void keep(char *to, size_t size, const char *value, size_t len)
+{
+	snprintf(to, size, "%.*s", (int)(len < size ? len : size - 1), value);
+}
+
+struct kept {
+	const char *name;
+	size_t at, size;
+};
+
+#define KEEP(name, field) \
+	{ \
+		name, offsetof(struct fence_exchange, field), \
+			sizeof(((struct fence_exchange *)0)->field) \
+	}
+
+static const struct kept requests[] = {
+	KEEP(":method", method),      KEEP(":path", path),	    KEEP(":authority", authority),
+	KEEP("host", authority),      KEEP("origin", origin),	    KEEP("sec-fetch-site", site),
+	KEEP("sec-fetch-mode", mode), KEEP("sec-fetch-dest", dest), KEEP("content-type", type_out),
+	KEEP("soapaction", action),   KEEP("tenantid", action),	    KEEP("upgrade", upgrade),
+};
+
+static const struct kept answers[] = {
+	KEEP("content-type", type_in),
+	KEEP("x-sfdc-request-id", request_id),
+};
+
+void http_field(struct fence_exchange *x, int out, const char *name, size_t nlen, const char *value,
+		size_t vlen)
+{
+	const struct kept *k = out ? requests : answers;
+	size_t n = out ? sizeof(requests) / sizeof(requests[0])
+		       : sizeof(answers) / sizeof(answers[0]),
+	       i;
+
+	for (i = 0; i < n; i++)
+		if (is(name, nlen, k[i].name))
+			keep((char *)x + k[i].at, k[i].size, value, vlen);
+	if (is(name, nlen, "content-encoding") && !is(value, vlen, "identity"))
+		x->flags |= out ? FENCE_HTTP_CODED_OUT : FENCE_HTTP_CODED_IN;
+	if (out && is(name, nlen, "authorization")) {
+		if (vlen > 7 &&
+		    (!strncasecmp(value, "bearer ", 7) || !strncasecmp(value, "oauth ", 6))) {
+			size_t skip = value[5] == ' ' ? 6 : 7;
+
+			x->flags |= FENCE_HTTP_BEARER;
+			credential(x, value + skip, vlen - skip);
+		}
+	}
+	if (out && is(name, nlen, "cookie"))
+		cookies(x, value, vlen);
+}
+
+void http_body(struct fence_http *h, struct fence_exchange *x, int out, const uint8_t *data,
+	       size_t len)
+{
+	struct fence_buf *b = out ? &x->request : &x->response;
+
+	*(out ? &x->out : &x->in) += len;
+	if (!data) {
+		x->flags |= FENCE_HTTP_CUT;
+		return;
+	}
+	if (!x->keeps && h->bodies < FENCE_HTTP_BODIES) {
+		x->keeps = 1;
+		h->bodies++;
+	}
+	if (!x->keeps || b->len + len > FENCE_HTTP_BODY) {
+		x->flags |= FENCE_HTTP_LONG;
+		len = x->keeps ? FENCE_HTTP_BODY - b->len : 0;
+	}
+	fence_buf_add(b, data, len);
+}
+
+static int is_method(const struct fence_buf *b)
+{
+	static const char *const all[] = { "GET ",  "POST ",	"PUT ",	    "PATCH ", "DELETE ",
+					   "HEAD ", "OPTIONS ", "CONNECT ", "TRACE " };
+	size_t i, n;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		n = strlen(all[i]);
+		if (!strncmp(fence_buf_text(b), all[i], b->len < n ? b->len : n))
+			return b->len >= n ? 1 : -1;
+	}
+	return 0;
+}
+
+/* What the client says first tells the version; -1: more is needed. */
+static int recognise(struct fence_http *h)
+{
+	size_t n = sizeof(preface) - 1;
+	int method;
+
+	if (!strncmp(fence_buf_text(&h->first), preface, h->first.len < n ? h->first.len : n))
+		return h->first.len < n ? -1 : FENCE_HTTP_2;
+	method = is_method(&h->first);
+	if (method)
+		return method < 0 ? -1 : FENCE_HTTP_1;
+	if (h->late && h2_chains((const uint8_t *)h->first.data, h->first.len))
+		return FENCE_HTTP_2;
+	return FENCE_HTTP_OPAQUE;
+}
+
+static void dispatch(struct fence_http *h, int out, const uint8_t *data, size_t len)
+{
+	if (h->version == FENCE_HTTP_1)
+		h1_feed(h, out, data, len);
+	else if (h->version == FENCE_HTTP_2)
+		h2_feed(h, out, data, len);
+}
+
+void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t len)
+{
+	size_t skip = 0;
+	int version;
+
+	out = !!out;
+	if (h->lost[out] || !len)
+		return;
+	if (h->version != FENCE_HTTP_UNKNOWN) {
+		dispatch(h, out, data, len);
+		return;
+	}
+	if (!out) { /* a server that speaks first is no HTTP; late: the end of an old answer */
+		if (!h->late)
+			h->version = FENCE_HTTP_OPAQUE;
+		return;
+	}
+	fence_buf_add(&h->first, data, len);
+	version = recognise(h);
+	if (version < 0)
+		return;
+	h->version = version;
+	if (version == FENCE_HTTP_2) {
+		if (h2_init(h))
+			h->version = FENCE_HTTP_OPAQUE;
+		if (!strncmp(fence_buf_text(&h->first), preface, sizeof(preface) - 1))
+			skip = sizeof(preface) - 1;
+	}
+	if (h->first.len > skip)
+		dispatch(h, 1, (const uint8_t *)h->first.data + skip, h->first.len - skip);
+	explicit_bzero(h->first.data, h->first.len);
+	fence_buf_done(&h->first);
+}
+
+void fence_http_gap(struct fence_http *h, int out, uint64_t len)
+{
+	out = !!out;
+	if (!len || h->lost[out])
+		return;
+	if (h->version == FENCE_HTTP_1)
+		h1_gap(h, out, len);
+	else if (h->version == FENCE_HTTP_2)
+		h2_gap(h, out, len);
+	else if (out)
+		h->late = 1;
+}
