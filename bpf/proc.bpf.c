@@ -175,13 +175,13 @@ static long fd_step(__u32 i, void *ctx)
  * A program that becomes a session with a socket in its hands is stopped before its first
  * instruction: the agent tags the socket and lets it go on. Without an agent it ends here.
  */
-static __always_inline int hold(struct task_struct *task, int sight)
+static __always_inline int hold(struct task_struct *task)
 {
 	struct fd_cursor c = { .fd = BPF_CORE_READ(task, files, fdt, fd),
 			       .max = BPF_CORE_READ(task, files, fdt, max_fds) };
 
 	fence_loop(FD_STEPS, fd_step, &c);
-	if (!c.found && c.max <= FD_STEPS && !(sight && !agent_silent()))
+	if (!c.found && c.max <= FD_STEPS)
 		return 0;
 	bpf_send_signal(agent_silent() ? SIGKILL : SIGSTOP);
 	return 1;
@@ -314,7 +314,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.check = m->flags & FENCE_MATCH_CHECK;
 		fresh.sight = !!(m->flags & FENCE_MATCH_SIGHT);
 		session_begin(fresh.session, tgid, m, how,
-			      hold(task, fresh.sight) ? FENCE_SESSION_HELD : FENCE_SESSION_START);
+			      hold(task) ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 	}
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
 		count(FENCE_C_PROC_FULL);

@@ -122,7 +122,7 @@ enum fence_match {
 };
 
 #define FENCE_MATCH_CHECK 0x1 /* user space has to confirm; confined until then */
-#define FENCE_MATCH_SIGHT 0x2 /* its TLS is to be seen: held at exec until that is set up */
+#define FENCE_MATCH_SIGHT 0x2 /* its TLS is to be seen */
 
 struct fence_match_key {
 	__u64 value;

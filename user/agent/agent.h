@@ -8,6 +8,7 @@
 #define FENCE_AGENT_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include <crmfence/event.h>
 
@@ -69,6 +70,7 @@ struct agent_options {
 };
 
 struct exe_queue;
+struct sight;
 struct show;
 
 struct agent {
@@ -89,6 +91,7 @@ struct agent {
 	struct names *names; /* owned */
 	struct exe_queue *exes; /* owned */
 	struct show *show; /* owned */
+	struct sight *sight; /* owned; NULL: no tool asks for it */
 	struct agent_totals totals;
 	uint64_t counters[FENCE_C_MAX]; /* as last logged */
 	int64_t wall_offset; /* ns: wall clock minus boot clock, taken every turn */
@@ -206,11 +209,20 @@ const char *agent_proto_name(uint8_t proto);
 void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);
 void agent_denials_turn(struct agent *a, int final);
 
+/* sight.c */
+int agent_sight_init(struct agent *a); /* when the policy asks for it */
+void agent_sight_done(struct agent *a);
+void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session); /* it is stopped */
+void agent_sight_turn(struct agent *a);
+int agent_sight_fd(const struct agent *a); /* readable when it has something; -1: never */
+void agent_sight_status(const struct agent *a, struct fence_json *j);
+
 /* rows.c: one row; the body is built in a->body */
 struct fence_json *agent_row(struct agent *a, struct fence_json *j); /* begin: opens the object */
 int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind);
 int64_t agent_us(const struct agent *a,
 		 uint64_t boot_ns); /* boot time to wall clock microseconds */
+void agent_gap(struct agent *a, const char *what, uint64_t count); /* what was lost */
 void agent_log_turn(struct agent *a, int final); /* commit; gaps and losses become rows */
 void agent_log_policy(struct agent *a);
 void agent_log_start(struct agent *a);

@@ -264,6 +264,7 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 	s.start = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	p.session = s.start;
 	p.tool = tool;
+	p.sight = (uint8_t)fence_policy_sees(a->policy, tool);
 	if (fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &p.session, &s))
 		return -ENOSPC;
 	if (fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &tgid, &p)) {

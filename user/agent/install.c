@@ -146,6 +146,8 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 		k.value = agent_hash(m->text);
 	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
 		r.flags = FENCE_MATCH_CHECK;
+	if (fence_policy_sees(a->policy, tool))
+		r.flags |= FENCE_MATCH_SIGHT;
 	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
 }
 

@@ -180,6 +180,9 @@ static int start(struct agent *a, struct fence_diag *d)
 		return err;
 	agent_watch_init(a);
 	agent_log_start(a);
+	err = agent_sight_init(a);
+	if (err < 0)
+		return err;
 	err = agent_reconcile(a);
 	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
 					strerror(-err))
@@ -276,6 +279,7 @@ static int turn(struct agent *a, int final)
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	agent_denials_turn(a, final);
 	agent_beat(a);
+	agent_sight_turn(a);
 	if (!final)
 		agent_watch_turn(a);
 	agent_flows_turn(a, final);
@@ -334,7 +338,8 @@ static const char *loop(struct agent *a, int control)
 	struct epoll_event e[8];
 	uint64_t expired;
 
-	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control))
+	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control) ||
+	    (a->sight && watch(ep, agent_sight_fd(a))))
 		return "the loop cannot be set up";
 	for (;;) {
 		n = epoll_wait(ep, e, 8, busy || more ? 0 : -1);
@@ -355,6 +360,7 @@ static const char *loop(struct agent *a, int control)
 
 static void done(struct agent *a, int keep)
 {
+	agent_sight_done(a);
 	fence_kernel_close(a->kernel, keep);
 	fence_log_close(a->log);
 	agent_cgroups_done(a);
@@ -427,6 +433,7 @@ int main(int argc, char **argv)
 	close(control);
 	unlink(a.opt.control);
 	turn(&a, 1);
+	agent_sight_done(&a);
 	agent_log_stop(&a, why);
 	fence_log_commit(a.log);
 	agent_show_summary(&a);

@@ -58,6 +58,8 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	s->rule = r->rule;
 	s->tgid = r->tgid;
 	a->totals.sessions++;
+	if (fence_policy_sees(a->policy, s->tool))
+		agent_sight_session(a, s->tgid, s->id);
 	session_row(a, s, "start");
 	agent_show_note(a, "session of %s begins: pid %u, recognised by %s",
 			fence_policy_tool_name(a->policy, s->tool), s->tgid,

@@ -36,7 +36,7 @@ int64_t agent_us(const struct agent *a, uint64_t boot_ns)
 	return ((int64_t)boot_ns + a->wall_offset) / 1000;
 }
 
-static void gap(struct agent *a, const char *what, uint64_t count)
+void agent_gap(struct agent *a, const char *what, uint64_t count)
 {
 	struct fence_json j;
 
@@ -57,7 +57,7 @@ static void losses(struct agent *a)
 	fence_kernel_counters(a->kernel, now);
 	for (i = 0; i < FENCE_C_DENIED; i++)
 		if (now[i] > a->counters[i])
-			gap(a, counter_names[i], now[i] - a->counters[i]);
+			agent_gap(a, counter_names[i], now[i] - a->counters[i]);
 	for (i = 0; i < FENCE_C_MAX; i++) {
 		uint32_t key = (uint32_t)i;
 
@@ -92,7 +92,7 @@ void agent_log_turn(struct agent *a, int final)
 	lost = fence_log_lost(a->log);
 	if (!lost)
 		return;
-	gap(a, "rows", lost);
+	agent_gap(a, "rows", lost);
 	if (fence_log_commit(a->log) < 0)
 		return;
 	a->log_full = 0;
@@ -190,6 +190,7 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_str(&j, "policy", a->policy->name);
 	fence_json_str(&j, "policy_file", a->policy->file);
 	fence_json_int(&j, "sessions_live", (int64_t)live);
+	agent_sight_status(a, &j);
 	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
 	fence_json_int(&j, "uptime", (int64_t)((a->now - a->started) / 1000000000));
 	fence_json_int(&j, "would_deny", (int64_t)a->totals.would);

@@ -21,6 +21,11 @@ uint8_t fence_policy_tool(const struct fence_policy *p, const char *name)
 	return 0;
 }
 
+int fence_policy_sees(const struct fence_policy *p, uint8_t tool)
+{
+	return tool && tool <= p->ntools && p->tools[tool - 1].sight;
+}
+
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool)
 {
 	return tool && tool <= p->ntools ? p->tools[tool - 1].name : "";

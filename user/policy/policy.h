@@ -78,6 +78,7 @@ struct fence_policy_tool {
 	struct fence_policy_unix unix_peers[FENCE_POLICY_UNIX];
 	size_t nunix;
 	uint32_t unix_groups; /* bits: indexes of fence_unix_group() */
+	int sight; /* its TLS plaintext is read: requests and actions are recorded */
 };
 
 struct fence_policy_proxy {
@@ -138,6 +139,7 @@ void fence_policy_free(struct fence_policy *p);
 /* Tool id by name, 0 when there is none. */
 uint8_t fence_policy_tool(const struct fence_policy *p, const char *name);
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool);
+int fence_policy_sees(const struct fence_policy *p, uint8_t tool); /* "sight" */
 
 /* What one asks `policy decide`. */
 struct fence_query {

@@ -228,7 +228,7 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 	int err;
 
 	snprintf(path, sizeof(path), "$.tools[%zu]", index);
-	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,");
+	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,sight,");
 	if (err < 0)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.name", path);
@@ -276,6 +276,11 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 		snprintf(sub, sizeof(sub), "%s.local_ports", path);
 		err = read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
 		t->nlocal = n;
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "sight");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.sight", path);
+		err = fence_read_bool(r, k, sub, &t->sight);
 	}
 	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
 	if (err < 0 || !k)

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Plaintext in, rows out: a request's row (method, authority, the path's shape, sizes, status) and
+ * one for each thing that it did to the org. A request whose authority is not what its connection
+ * was let through for ends its connection. No value, token or body gets into a row.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sys/socket.h>
+
+#include "agent/sight.h"
+#include "base/addr.h"
+#include "crm/action.h"
+
+/* Which witness disagrees. */
+#define WRONG_AUTHORITY 0x1 /* of a request, with the server name of its connection */
+#define WRONG_HOST 0x2 /* the policy does not allow the authority */
+#define WRONG_TENANT 0x4 /* the credential is of another org than the policy's */
+#define WRONG_TOKEN 0x8 /* a Salesforce credential goes to a host that is not the org's */
+
+static const struct {
+	uint8_t bit;
+	const char *rule, *name, *sentence;
+} wrongs[] = {
+	{ WRONG_TOKEN, "E014", "token-exposure", "a Salesforce credential goes to" },
+	{ WRONG_TENANT, "E003", "foreign-tenant", "the credential of another org is used at" },
+	{ WRONG_HOST, "E001", "authority-refused",
+	  "a request asks for a host that is not allowed:" },
+	{ WRONG_AUTHORITY, "E007", "authority-differs",
+	  "a request asks for another host than its connection was let through for:" },
+};
+
+static void on_request(void *ctx, const struct fence_exchange *x);
+static void on_done(void *ctx, struct fence_exchange *x);
+
+static const struct fence_http_hooks hooks = { .request = on_request, .done = on_done };
+
+static struct sight_conn **conn_at(struct sight *s, uint64_t id)
+{
+	struct sight_conn **at = &s->conns[(id >> 4) % SIGHT_BUCKETS];
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->chain;
+	return at;
+}
+
+static void conn_done(struct sight *s, struct sight_conn **at)
+{
+	struct sight_conn *c = *at;
+
+	*at = c->chain;
+	s->nconns--;
+	s->unfollowed += c->http && (fence_http_lost(c->http) ||
+				     fence_http_version(c->http) == FENCE_HTTP_OPAQUE);
+	fence_http_free(c->http);
+	free(c);
+}
+
+void sight_forget(struct agent *a, uint64_t session)
+{
+	struct sight *s = a->sight;
+	unsigned int i;
+
+	for (i = 0; i < SIGHT_BUCKETS; i++) {
+		struct sight_conn **at = &s->conns[i];
+
+		while (*at)
+			if ((*at)->session == session)
+				conn_done(s, at);
+			else
+				at = &(*at)->chain;
+	}
+}
+
+/* What the flow table knows of its socket. */
+static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_sight_rec *r)
+{
+	struct agent_flow *f = agent_flow_find(a, r->cookie);
+
+	c->cookie = r->cookie;
+	c->how = r->how;
+	if (f && (f->sni || f->dns))
+		snprintf(c->sni, sizeof(c->sni), "%s", f->sni ? f->sni : f->dns);
+}
+
+static struct sight_conn *conn_new(struct agent *a, struct sight_conn **at,
+				   const struct fence_sight_rec *r)
+{
+	struct sight_conn *c;
+
+	if (a->sight->nconns == SIGHT_CONNS) {
+		a->sight->unfollowed++;
+		return NULL;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->id = r->conn;
+	c->session = r->session;
+	c->exec = r->exec;
+	c->tgid = r->tgid;
+	c->tool = r->tool;
+	c->agent = a;
+	*at = c;
+	a->sight->nconns++;
+	return c;
+}
+
+void sight_record(void *ctx, const struct fence_sight_rec *r)
+{
+	struct agent *a = ctx;
+	struct sight_conn **at = conn_at(a->sight, r->conn), *c = *at;
+	uint64_t *next;
+
+	if (!c)
+		c = conn_new(a, at, r);
+	if (!c)
+		return;
+	if (r->cookie && (c->cookie != r->cookie || !c->sni[0]))
+		map_conn(a, c, r);
+	if (r->kind == FENCE_SIGHT_END) {
+		conn_done(a->sight, at);
+		return;
+	}
+	if (r->kind != FENCE_SIGHT_DATA)
+		return;
+	if (!c->http)
+		c->http = fence_http_new(&hooks, c, 0);
+	if (!c->http)
+		return;
+	next = &c->next[r->out];
+	if (r->offset > *next)
+		fence_http_gap(c->http, r->out, r->offset - *next);
+	*next = r->offset + r->len;
+	fence_http_feed(c->http, r->out, r->data, r->len);
+}
+
+/* ":authority" or Host without its port, lower case. */
+static void host_of(const struct fence_exchange *x, char *out, size_t size)
+{
+	const char *at = x->authority, *end = at[0] == '[' ? strchr(at, ']') : strrchr(at, ':');
+	size_t n = end ? (size_t)(end - at) : strlen(at), i;
+
+	snprintf(out, size, "%.*s", (int)n, at);
+	for (i = 0; out[i]; i++)
+		out[i] = (char)tolower((unsigned char)out[i]);
+	if (i && out[i - 1] == '.')
+		out[i - 1] = 0;
+}
+
+static int is_own(const struct fence_policy *p, const char *host)
+{
+	return fence_crm_classify(host, &p->org) == FENCE_HOST_OWN || fence_crm_is_login(host);
+}
+
+static int is_own_tenant(const struct fence_policy *p, const char *org)
+{
+	size_t i;
+
+	for (i = 0; i < p->org.nids; i++)
+		if (!strncmp(p->org.ids[i], org, 15))
+			return 1;
+	return !p->org.nids;
+}
+
+/* Every witness of where this request goes, held against the others. */
+static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange *x,
+			const char *host)
+{
+	const struct fence_policy *p = c->agent->policy;
+	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
+	struct fence_query q = { .tool = c->tool,
+				 .host = host,
+				 .port = f && f->port ? f->port : 443,
+				 .proto = FENCE_IPPROTO_TCP };
+	struct fence_answer_to to;
+	uint8_t wrong = 0;
+
+	if (host[0] && c->sni[0] && strcasecmp(host, c->sni))
+		wrong |= WRONG_AUTHORITY;
+	if (host[0] && c->tool <= p->ntools && !(f && f->facts.addr == FENCE_ADDR_LISTED)) {
+		fence_policy_decide(p, &q, &to);
+		if (to.verdict.action != FENCE_ALLOW)
+			wrong |= WRONG_HOST;
+	}
+	if (x->org[0] && !is_own(p, host))
+		wrong |= WRONG_TOKEN;
+	else if (x->org[0] && !is_own_tenant(p, x->org))
+		wrong |= WRONG_TENANT;
+	return wrong;
+}
+
+static void alert(struct agent *a, struct sight_conn *c, const struct fence_exchange *x,
+		  const char *host, uint8_t bit, int cut)
+{
+	struct fence_json j;
+	size_t i;
+
+	for (i = 0; wrongs[i].bit != bit; i++)
+		;
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", host);
+	fence_json_id(&j, "cookie", c->cookie);
+	fence_json_bool(&j, "cut", cut);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_int(&j, "left", (int64_t)c->next[1]); /* octets of plaintext that were written */
+	fence_json_str(&j, "name", wrongs[i].name);
+	if (x->org[0])
+		fence_json_str(&j, "org", x->org);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_str(&j, "rule", wrongs[i].rule);
+	fence_json_id(&j, "session", c->session);
+	if (c->sni[0])
+		fence_json_str(&j, "sni", c->sni);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	agent_row_end(a, &j, "alert");
+	a->urgent = 1;
+	agent_show_note(a, "%s %s (%s, pid %u)%s", wrongs[i].sentence, host, wrongs[i].rule,
+			c->tgid, cut ? "; the connection was ended" : "");
+}
+
+static void on_request(void *ctx, const struct fence_exchange *x)
+{
+	struct sight_conn *c = ctx;
+	struct agent *a = c->agent;
+	const struct agent_flow *f = agent_flow_find(a, c->cookie);
+	char host[256];
+	uint8_t wrong;
+	size_t i;
+	int cut;
+
+	host_of(x, host, sizeof(host));
+	wrong = disagree(c, x, host);
+	if (!wrong)
+		return;
+	cut = f && !a->policy->monitor &&
+	      !fence_socket_destroy(c->cookie, fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
+				    f->port, c->tgid);
+	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)
+		if (wrong & wrongs[i].bit & (uint8_t)~c->wrong)
+			alert(a, c, x, host, wrongs[i].bit, cut);
+	c->wrong |= wrong;
+}
+
+static int64_t request_row(struct agent *a, const struct sight_conn *c,
+			   const struct fence_exchange *x, const char *host)
+{
+	static const char *const hows[] = { "unmapped", "exact", "probable" };
+	char shape[512];
+	struct fence_json j;
+
+	fence_crm_path_shape(x->path, shape, sizeof(shape));
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", host);
+	fence_json_int(&j, "bytes_in", (int64_t)x->in);
+	fence_json_int(&j, "bytes_out", (int64_t)x->out);
+	fence_json_id(&j, "cookie", c->cookie);
+	if (x->flags & FENCE_HTTP_CUT)
+		fence_json_bool(&j, "cut", 1);
+	fence_json_id(&j, "exec", c->exec);
+	if (x->flags & FENCE_HTTP_LATE)
+		fence_json_bool(&j, "late", 1);
+	fence_json_str(&j, "mapping", hows[c->how < 3 ? c->how : 0]);
+	fence_json_str(&j, "method", x->method);
+	if (x->origin[0])
+		fence_json_str(&j, "origin", x->origin);
+	fence_json_str(&j, "path", shape);
+	fence_json_int(&j, "pid", c->tgid);
+	if (x->request_id[0])
+		fence_json_str(&j, "request_id", x->request_id);
+	fence_json_id(&j, "session", c->session);
+	fence_json_int(&j, "status", x->status);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	if (x->flags & FENCE_HTTP_UPGRADED)
+		fence_json_bool(&j, "upgraded", 1);
+	fence_json_str(&j, "version", x->version == FENCE_HTTP_2 ? "2" : "1.1");
+	a->sight->requests++;
+	return agent_row_end(a, &j, "request");
+}
+
+static const struct sight_user *user_of(const struct agent *a, uint64_t session)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->sight->nusers; i++)
+		if (a->sight->users[i].session == session)
+			return &a->sight->users[i];
+	return NULL;
+}
+
+/* A token's answer names the user: "id": "https://login.salesforce.com/id/00D../005..". */
+static void learn_user(struct agent *a, const struct sight_conn *c, const struct fence_exchange *x)
+{
+	const char *text = fence_buf_text(&x->response), *p = strstr(text, "/id/00D");
+	struct sight_user u = { .session = c->session };
+	char path[64];
+
+	if (!p || user_of(a, c->session) || a->sight->nusers == 64)
+		return;
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
+	if (!fence_crm_identity(path, u.org, u.user))
+		a->sight->users[a->sight->nusers++] = u;
+}
+
+struct acting {
+	struct sight_conn *c;
+	const struct fence_exchange *x;
+	int64_t request;
+};
+
+static void on_action(void *ctx, const struct fence_crm_action *act)
+{
+	const struct acting *w = ctx;
+	struct agent *a = w->c->agent;
+	const struct sight_user *u = user_of(a, w->c->session);
+	struct fence_json j;
+	uint32_t i;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "api", act->api);
+	if (act->error[0])
+		fence_json_str(&j, "error", act->error);
+	fence_json_array(&j, "fields");
+	for (i = 0; i < act->nfields && i < FENCE_ACTION_FIELDS; i++)
+		fence_json_str(&j, NULL, act->fields[i]);
+	fence_json_array_end(&j);
+	fence_json_array(&j, "ids");
+	for (i = 0; i < act->nids && i < FENCE_ACTION_IDS; i++)
+		fence_json_str(&j, NULL, act->ids[i]);
+	fence_json_array_end(&j);
+	fence_json_int(&j, "nids", act->nids);
+	if (act->object[0])
+		fence_json_str(&j, "object", act->object);
+	if (act->opaque)
+		fence_json_bool(&j, "opaque", 1);
+	if (w->x->org[0])
+		fence_json_str(&j, "org", w->x->org);
+	fence_json_int(&j, "request", w->request);
+	fence_json_id(&j, "session", w->c->session);
+	fence_json_int(&j, "status", act->status);
+	if (act->sub)
+		fence_json_bool(&j, "sub", 1);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, w->c->tool));
+	if (u)
+		fence_json_str(&j, "user", u->user);
+	fence_json_str(&j, "verb", act->verb);
+	agent_row_end(a, &j, "action");
+}
+
+static void on_done(void *ctx, struct fence_exchange *x)
+{
+	struct sight_conn *c = ctx;
+	struct acting w = { .c = c, .x = x };
+	char host[256];
+	struct fence_crm_call call = {
+		.method = x->method,
+		.path = x->path,
+		.soap_action = x->action,
+		.type_out = x->type_out,
+		.status = x->status,
+		.request = fence_buf_text(&x->request),
+		.response = fence_buf_text(&x->response),
+		.request_len = x->request.len,
+		.response_len = x->response.len,
+		.request_cut = !!(x->flags & FENCE_HTTP_CODED_OUT) || x->out != x->request.len,
+		.response_cut = !!(x->flags & FENCE_HTTP_CODED_IN) || x->in != x->response.len,
+	};
+
+	if (!x->method[0])
+		return;
+	host_of(x, host, sizeof(host));
+	w.request = request_row(c->agent, c, x, host);
+	if (!is_own(c->agent->policy, host))
+		return;
+	if (strstr(x->path, "/services/oauth2/"))
+		learn_user(c->agent, c, x);
+	fence_crm_actions(&call, on_action, &w);
+}

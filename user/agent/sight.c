@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which processes carry probes, and where. When a session of a tool with "sight" begins, probes for
+ * every TLS library of the system go in for that process, mapped or not. What it maps later, and
+ * whom it forks, is told by perf events of that process alone. No other process has a breakpoint in
+ * it. A large file that nobody has looked into yet takes longer than its program may take to its
+ * first request: a session with a cgroup of its own is frozen meanwhile. (Stopping the others would
+ * be seen by a shell, which takes a stopped program for its user's wish.)
+ */
+#include "agent/sight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static const char *const patterns[] = {
+	"/usr/lib/*/libssl.so.*",     "/usr/lib64/libssl.so.*", "/usr/lib/*/libgnutls.so.30",
+	"/usr/lib64/libgnutls.so.30", "/usr/lib/*/libnspr4.so", "/usr/lib64/libnspr4.so",
+};
+
+/* A file that its owner may cut short while we look is read, not mapped: that would end us. */
+static int look(int fd, const struct stat *st, struct fence_tls_points *out)
+{
+	int trusted = !st->st_uid && !(st->st_mode & (S_IWGRP | S_IWOTH));
+	size_t size = (size_t)st->st_size, have = 0;
+	AUTO_FREE uint8_t *copy = NULL;
+	ssize_t n = 1;
+	void *map;
+	int err;
+
+	if (st->st_size > (trusted ? SIGHT_TRUSTED : SIGHT_STRANGE))
+		return -EFBIG;
+	if (trusted) {
+		map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (map == MAP_FAILED)
+			return -errno;
+		err = fence_tls_find(map, size, out);
+		munmap(map, size);
+		return err;
+	}
+	copy = malloc(size);
+	if (!copy)
+		return -ENOMEM;
+	while (have < size && n > 0) {
+		n = pread(fd, copy + have, size - have, (off_t)have);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	return fence_tls_find(copy, have, out);
+}
+
+static void freeze(struct agent *a, const struct sight_proc *p, const struct stat *st, uint32_t on)
+{
+	struct agent_session *s = p ? agent_session_find(a, p->session) : NULL;
+
+	if (s && s->cgroup[0] && st->st_size > SIGHT_QUICK)
+		agent_session_write(s, "cgroup.freeze", on);
+}
+
+/* The file at `path`, looked into once. NULL: it cannot be opened, or there is no room. */
+static struct sight_file *file_at(struct agent *a, const struct sight_proc *p, const char *path)
+{
+	struct sight *s = a->sight;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct sight_file *f;
+	struct stat st;
+	unsigned int i;
+	int64_t mtime;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+		return NULL;
+	mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	for (i = 0; i < s->nfiles; i++) {
+		f = &s->files[i];
+		if (f->dev == st.st_dev && f->ino == st.st_ino && f->mtime == mtime &&
+		    f->size == (uint64_t)st.st_size)
+			return f;
+	}
+	if (s->nfiles == SIGHT_FILES)
+		return NULL;
+	f = &s->files[s->nfiles++];
+	freeze(a, p, &st, 1);
+	*f = (struct sight_file){
+		.dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime = mtime
+	};
+	f->err = look(fd, &st, &f->points);
+	freeze(a, p, &st, 0);
+	return f;
+}
+
+static struct sight_proc *proc_of(struct sight *s, uint32_t tgid)
+{
+	unsigned int i;
+
+	for (i = 0; i < SIGHT_PROCS; i++)
+		if (s->procs[i].tgid == tgid)
+			return &s->procs[i];
+	return NULL;
+}
+
+static void attach_row(struct agent *a, const struct sight_proc *p, const char *path,
+		       const struct sight_file *f, const char *state)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "how", f->points.how);
+	fence_json_str(&j, "path", path);
+	fence_json_int(&j, "pid", p->tgid);
+	fence_json_id(&j, "session", p->session);
+	fence_json_str(&j, "stack", fence_tls_stack_name(f->points.stack));
+	fence_json_str(&j, "state", state);
+	agent_row_end(a, &j, "sight");
+}
+
+/* Probes into the file for this process, when it has a TLS stack and carries none yet. */
+static void attach(struct agent *a, struct sight_proc *p, const char *path)
+{
+	struct fence_sight_point at[FENCE_SIGHT_POINTS];
+	struct sight *s = a->sight;
+	struct sight_file *f = file_at(a, p, path);
+	char real[256], link[256];
+	unsigned int i;
+	ssize_t n;
+	int err;
+
+	if (!f || (f->err && f->err != -EINVAL))
+		return;
+	for (i = 0; i < p->nfiles; i++)
+		if (p->files[i] == (uint32_t)(f - s->files))
+			return;
+	n = strncmp(path, "/proc/", 6) ? -1 : readlink(path, link, sizeof(link) - 1);
+	snprintf(real, sizeof(real), "%.*s", n > 0 ? (int)n : 255, n > 0 ? link : path);
+	if (p->nfiles < SIGHT_ATTACHED)
+		p->files[p->nfiles++] = (uint32_t)(f - s->files);
+	for (i = 0; i < f->points.count; i++)
+		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call };
+	err = f->err ? f->err : fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
+	if (err && !f->told)
+		agent_show_note(a, "the TLS of %s is not seen: %s", real,
+				f->err ? f->points.how : strerror(-err));
+	f->told |= !!err;
+	attach_row(a, p, real, f, err ? "refused" : "attached");
+}
+
+/* What it has mapped already. */
+static void attach_maps(struct agent *a, struct sight_proc *p)
+{
+	char path[64], line[512], entry[128], perms[8], range[64];
+	unsigned long inode;
+	AUTO_FILE FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", p->tgid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63s %7s %*s %*s %lu", range, perms, &inode) != 3 || !inode ||
+		    perms[2] != 'x')
+			continue;
+		snprintf(entry, sizeof(entry), "/proc/%u/map_files/%s", p->tgid, range);
+		attach(a, p, entry);
+	}
+}
+
+static struct sight_proc *proc_new(struct agent *a, uint32_t tgid, uint64_t session)
+{
+	struct sight_proc *p = proc_of(a->sight, 0);
+	unsigned int i;
+
+	if (!p) {
+		agent_show_note(a, "pid %u is not watched: %u processes are", tgid, SIGHT_PROCS);
+		a->sight->lost++;
+		return NULL;
+	}
+	*p = (struct sight_proc){ .tgid = tgid, .session = session };
+	for (i = 0; i < a->sight->nlibraries; i++)
+		attach(a, p, a->sight->libraries[i].path);
+	return p;
+}
+
+static void proc_done(struct sight *s, struct sight_proc *p)
+{
+	fence_sight_release(s->kernel, p->tgid);
+	fence_mapped_close(p->mapped);
+	memset(p, 0, sizeof(*p));
+}
+
+/* A process of a watched session mapped code, or has a child. */
+static void on_mapping(void *ctx, const struct fence_mapping *g)
+{
+	struct agent *a = ctx;
+	struct sight_proc *p = proc_of(a->sight, g->parent ? g->parent : g->tgid);
+	uint64_t session = p ? p->session : 0;
+	char entry[128];
+
+	if (!p || !g->tgid)
+		return;
+	if (g->parent) {
+		p = proc_of(a->sight, g->tgid);
+		if (!p)
+			p = proc_new(a, g->tgid, session);
+		if (p)
+			attach_maps(a, p);
+		return;
+	}
+	snprintf(entry, sizeof(entry), "/proc/%u/map_files/%llx-%llx", g->tgid,
+		 (unsigned long long)g->start, (unsigned long long)g->end);
+	attach(a, p, entry);
+}
+
+void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	struct sight_proc *p;
+
+	if (!a->sight || proc_of(a->sight, tgid))
+		return;
+	p = proc_new(a, tgid, session);
+	if (!p)
+		return;
+	if (fence_mapped_open(tgid, &p->mapped)) /* it may be gone */
+		a->sight->lost++;
+	else
+		epoll_ctl(a->sight->ep, EPOLL_CTL_ADD, fence_mapped_fd(p->mapped), &e);
+	attach_maps(a, p);
+}
+
+/* Sessions that are over, and once a second processes that are. */
+static void sweep(struct agent *a)
+{
+	struct sight *s = a->sight;
+	struct agent_session *session;
+	int look_now = a->now - s->looked > AGENT_LATE_NS;
+	unsigned int i;
+
+	if (look_now)
+		s->looked = a->now;
+	for (i = 0; i < SIGHT_PROCS; i++) {
+		struct sight_proc *p = &s->procs[i];
+
+		if (!p->tgid)
+			continue;
+		session = agent_session_find(a, p->session);
+		if (!session || session->ended) {
+			sight_forget(a, p->session);
+			proc_done(s, p);
+		} else if (look_now && kill((pid_t)p->tgid, 0) && errno == ESRCH && !p->mapped) {
+			proc_done(s, p);
+		}
+	}
+}
+
+static void losses(struct agent *a)
+{
+	static const char *const names[FENCE_SIGHT_MISS_MAX] = { "sight_ring", "sight_fault",
+								 "sight_frames", "sight_long" };
+	uint64_t now[FENCE_SIGHT_MISS_MAX];
+	unsigned int i;
+
+	fence_sight_missed(a->sight->kernel, now);
+	for (i = 0; i < FENCE_SIGHT_MISS_MAX; i++)
+		if (now[i] > a->sight->missed[i])
+			agent_gap(a, names[i], now[i] - a->sight->missed[i]);
+	memcpy(a->sight->missed, now, sizeof(now));
+}
+
+void agent_sight_turn(struct agent *a)
+{
+	struct sight *s = a->sight;
+	unsigned int i;
+
+	if (!s)
+		return;
+	for (i = 0; i < SIGHT_PROCS; i++)
+		if (s->procs[i].mapped)
+			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);
+	fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+	sweep(a);
+	losses(a);
+}
+
+int agent_sight_fd(const struct agent *a)
+{
+	return a->sight ? a->sight->ep : -1;
+}
+
+static int wanted(const struct fence_policy *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->ntools; i++)
+		if (p->tools[i].sight)
+			return 1;
+	return 0;
+}
+
+/* The system's TLS libraries, found before anybody needs them. */
+static void libraries(struct agent *a)
+{
+	struct sight *s = a->sight;
+	struct sight_file *f;
+	glob_t found;
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_SIZE(patterns); k++) {
+		if (glob(patterns[k], 0, NULL, &found))
+			continue;
+		for (i = 0; i < found.gl_pathc && s->nlibraries < SIGHT_LIBRARIES; i++) {
+			f = file_at(a, NULL, found.gl_pathv[i]);
+			if (!f || f->err)
+				continue;
+			snprintf(s->libraries[s->nlibraries++].path, sizeof(s->libraries[0].path),
+				 "%s", found.gl_pathv[i]);
+		}
+		globfree(&found);
+	}
+}
+
+int agent_sight_init(struct agent *a)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+	struct fence_diag d = { 0 };
+	struct sight *s;
+
+	if (a->sight || !wanted(a->policy))
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->ep = epoll_create1(EPOLL_CLOEXEC);
+	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0) {
+		agent_show_note(a, "%s; enforcement does not need it and goes on", d.text);
+		if (s->ep >= 0)
+			close(s->ep);
+		free(s);
+		return 0;
+	}
+	epoll_ctl(s->ep, EPOLL_CTL_ADD, fence_sight_fd(s->kernel), &e);
+	a->sight = s;
+	libraries(a);
+	agent_show_note(a,
+			"TLS SIGHT IS ON: requests of tools with \"sight\" are read; bodies stay "
+			"in memory until read, and are not logged");
+	return 0;
+}
+
+void agent_sight_done(struct agent *a)
+{
+	struct sight *s = a->sight;
+	unsigned int i;
+
+	if (!s)
+		return;
+	for (i = 0; i < SIGHT_PROCS; i++)
+		if (s->procs[i].tgid) {
+			sight_forget(a, s->procs[i].session);
+			proc_done(s, &s->procs[i]);
+		}
+	fence_sight_close(s->kernel);
+	close(s->ep);
+	free(s);
+	a->sight = NULL;
+}
+
+void agent_sight_status(const struct agent *a, struct fence_json *j)
+{
+	const struct sight *s = a->sight;
+
+	fence_json_open(j, "sight");
+	fence_json_int(j, "connections", s ? s->nconns : 0);
+	fence_json_bool(j, "on", !!s);
+	fence_json_int(j, "probes", s ? fence_sight_attached(s->kernel) : 0);
+	fence_json_int(j, "requests", s ? (int64_t)s->requests : 0);
+	fence_json_int(j, "unfollowed", s ? (int64_t)s->unfollowed : 0);
+	fence_json_close(j);
+}

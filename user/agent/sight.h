@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What TLS sight shares between its files: watch.. attaches probes to the processes of sessions
+ * whose tool asks for it (probe.c), requests.c makes rows of what they say. Plaintext is in memory
+ * only, and only until its exchange is over.
+ */
+#ifndef FENCE_AGENT_SIGHT_H
+#define FENCE_AGENT_SIGHT_H
+
+#include "agent/agent.h"
+#include "kernel/sight.h"
+#include "tls/find.h"
+#include "wire/http.h"
+
+#define SIGHT_FILES 256 /* files that were looked into, remembered */
+#define SIGHT_LIBRARIES 16 /* of them, attached to every watched process before it maps them */
+#define SIGHT_PROCS 512 /* processes watched at once; the next are not, and the log says so */
+#define SIGHT_ATTACHED 16 /* files of one process that carry probes */
+#define SIGHT_CONNS 4096 /* connections followed at once */
+#define SIGHT_BUCKETS 4096
+#define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
+#define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
+#define SIGHT_STRANGE (64u << 20) /* of anybody else's: it is read whole */
+
+/* A file by what stat(2) says of it. */
+struct sight_file {
+	uint64_t dev, ino, size;
+	int64_t mtime;
+	int err; /* of fence_tls_find; 0: it has a TLS stack */
+	int told;
+	struct fence_tls_points points;
+};
+
+struct sight_proc {
+	uint32_t tgid; /* 0: free */
+	uint64_t session;
+	struct fence_mapped *mapped; /* owned; of the process a session began with */
+	uint32_t files[SIGHT_ATTACHED]; /* indexes, that carry probes for it */
+	unsigned int nfiles;
+};
+
+struct sight_conn {
+	uint64_t id, cookie, session, exec;
+	uint64_t next[2]; /* offset that is expected, by direction */
+	uint32_t tgid;
+	uint8_t tool, how, begun[2];
+	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
+	char sni[256];
+	struct fence_http *http; /* owned; NULL until the first octets */
+	struct agent *agent;
+	struct sight_conn *chain;
+};
+
+/* Who a session is in Salesforce, as its own sign-on said. */
+struct sight_user {
+	uint64_t session;
+	char org[20], user[20];
+};
+
+struct sight {
+	struct fence_sight *kernel; /* owned */
+	struct sight_file files[SIGHT_FILES];
+	unsigned int nfiles;
+	struct {
+		char path[128];
+		uint32_t file;
+	} libraries[SIGHT_LIBRARIES];
+	unsigned int nlibraries;
+	struct sight_proc procs[SIGHT_PROCS];
+	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */
+	unsigned int nconns;
+	struct sight_user users[64];
+	unsigned int nusers;
+	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
+	uint64_t looked; /* boot time of the last look for processes that are gone */
+	int ep; /* of the watched processes' events and the ring */
+};
+
+/* requests.c */
+void sight_record(void *ctx, const struct fence_sight_rec *r);
+void sight_forget(struct agent *a, uint64_t session); /* its connections are over */
+
+#endif
