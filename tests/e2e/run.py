@@ -21,6 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../world")
 import closed  # noqa: E402
 import hostile  # noqa: E402
+import sight  # noqa: E402
 import tunnels  # noqa: E402
 import world as W  # noqa: E402
 from world import AI, DNS, FOREIGN, OWN, OWN2, SHARED, World  # noqa: E402
@@ -708,7 +709,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE + sight.ALONE
 
 
 def run_case(w, f):

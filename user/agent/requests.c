@@ -204,7 +204,7 @@ static void alert(struct agent *a, struct sight_conn *c, const struct fence_exch
 		;
 	agent_row(a, &j);
 	fence_json_str(&j, "authority", host);
-	fence_json_id(&j, "cookie", c->cookie);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	fence_json_bool(&j, "cut", cut);
 	fence_json_id(&j, "exec", c->exec);
 	fence_json_int(&j, "left", (int64_t)c->next[1]); /* octets of plaintext that were written */
@@ -258,7 +258,7 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	fence_json_str(&j, "authority", host);
 	fence_json_int(&j, "bytes_in", (int64_t)x->in);
 	fence_json_int(&j, "bytes_out", (int64_t)x->out);
-	fence_json_id(&j, "cookie", c->cookie);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	if (x->flags & FENCE_HTTP_CUT)
 		fence_json_bool(&j, "cut", 1);
 	fence_json_id(&j, "exec", c->exec);

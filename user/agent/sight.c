@@ -58,16 +58,18 @@ static int look(int fd, const struct stat *st, struct fence_tls_points *out)
 	return fence_tls_find(copy, have, out);
 }
 
-static void freeze(struct agent *a, const struct sight_proc *p, const struct stat *st, uint32_t on)
+/* Every watched session that can be: another one may wait for the same file. */
+static void freeze(struct agent *a, const struct stat *st, uint32_t on)
 {
-	struct agent_session *s = p ? agent_session_find(a, p->session) : NULL;
+	struct agent_session *s;
 
-	if (s && s->cgroup[0] && st->st_size > SIGHT_QUICK)
-		agent_session_write(s, "cgroup.freeze", on);
+	for (s = a->sessions; s && st->st_size > SIGHT_QUICK; s = s->next)
+		if (!s->ended && s->cgroup[0] && fence_policy_sees(a->policy, s->tool))
+			agent_session_write(s, "cgroup.freeze", on);
 }
 
 /* The file at `path`, looked into once. NULL: it cannot be opened, or there is no room. */
-static struct sight_file *file_at(struct agent *a, const struct sight_proc *p, const char *path)
+static struct sight_file *file_at(struct agent *a, const char *path)
 {
 	struct sight *s = a->sight;
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -88,12 +90,12 @@ static struct sight_file *file_at(struct agent *a, const struct sight_proc *p, c
 	if (s->nfiles == SIGHT_FILES)
 		return NULL;
 	f = &s->files[s->nfiles++];
-	freeze(a, p, &st, 1);
+	freeze(a, &st, 1);
 	*f = (struct sight_file){
 		.dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime = mtime
 	};
 	f->err = look(fd, &st, &f->points);
-	freeze(a, p, &st, 0);
+	freeze(a, &st, 0);
 	return f;
 }
 
@@ -127,7 +129,7 @@ static void attach(struct agent *a, struct sight_proc *p, const char *path)
 {
 	struct fence_sight_point at[FENCE_SIGHT_POINTS];
 	struct sight *s = a->sight;
-	struct sight_file *f = file_at(a, p, path);
+	struct sight_file *f = file_at(a, path);
 	char real[256], link[256];
 	unsigned int i;
 	ssize_t n;
@@ -314,7 +316,7 @@ static void libraries(struct agent *a)
 		if (glob(patterns[k], 0, NULL, &found))
 			continue;
 		for (i = 0; i < found.gl_pathc && s->nlibraries < SIGHT_LIBRARIES; i++) {
-			f = file_at(a, NULL, found.gl_pathv[i]);
+			f = file_at(a, found.gl_pathv[i]);
 			if (!f || f->err)
 				continue;
 			snprintf(s->libraries[s->nlibraries++].path, sizeof(s->libraries[0].path),

@@ -23,6 +23,10 @@ static const struct {
 	{ "status", cmd_status, "is an agent running, with which policy, how is it doing" },
 	{ "sessions", cmd_sessions, "sessions of the policy's tools" },
 	{ "flows", cmd_flows, "who sent what where" },
+	{ "requests", cmd_requests,
+	  "HTTP requests of tools with \"sight\", and what they did to the org" },
+	{ "alerts", cmd_alerts,
+	  "requests whose witnesses disagree; exit status 1 when there are any" },
 	{ "tail", cmd_tail, "the same, as it happens" },
 	{ "why", cmd_why, "explain one flow or denial" },
 	{ "reload", cmd_reload, "have the agent read its policy again" },
@@ -62,7 +66,7 @@ int cmd_status(int argc, char **argv)
 					       { NULL, 0, NULL, 0 } };
 	const char *control = FENCE_CONTROL_PATH;
 	static char text[FENCE_CONTROL_REPLY];
-	const cJSON *e;
+	const cJSON *e, *sight;
 	cJSON *s;
 	int c, err, json = 0;
 
@@ -99,6 +103,14 @@ int cmd_status(int argc, char **argv)
 	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"))
 		       ? ""
 		       : ", CANNOT BE WRITTEN: make room");
+	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on")))
+		printf("TLS SIGHT IS ON: %lld probes, %lld connections, %lld requests read, %lld "
+		       "connections not followed\n",
+		       (long long)cli_int(sight, "probes"),
+		       (long long)cli_int(sight, "connections"),
+		       (long long)cli_int(sight, "requests"),
+		       (long long)cli_int(sight, "unfollowed"));
 	cJSON_ArrayForEach (e, cJSON_GetObjectItemCaseSensitive(s, "counters"))
 		if (e->valuedouble > 0 && strcmp(e->string, "denied"))
 			printf("trouble   %s: %.0f\n", e->string, e->valuedouble);

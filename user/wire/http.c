@@ -288,9 +288,8 @@ void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t 
 		dispatch(h, out, data, len);
 		return;
 	}
-	if (!out) { /* a server that speaks first is no HTTP; late: the end of an old answer */
-		if (!h->late)
-			h->version = FENCE_HTTP_OPAQUE;
+	if (!out) { /* no server speaks first: an answer to what was not seen */
+		h->late = 1;
 		return;
 	}
 	fence_buf_add(&h->first, data, len);

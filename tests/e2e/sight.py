@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS sight, cases for run.py. The server's own log says what was asked; the agent's rows have to say the same, and no more."""
+import json
+import os
+import shutil
+import subprocess
+import urllib.parse
+
+import world as W
+
+OWN = "https://acme.my.salesforce.com"
+DATA = "/services/data/v60.0"
+ROW = DATA + "/sobjects/Opportunity/006000000000001AAA"
+TOKEN = "00D5f000000J2PK!AQ4AQIsecretsecretsecret"
+
+
+def tools(w, sight=True, **more):
+    tool = {"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}],
+            "allow": ["crm.own", {"host": "models.acme.example", "why": "on-prem speech model"}]}
+    if sight:
+        tool["sight"] = True
+    return dict(tools=[dict(tool, **more)],
+                org={"my_domain": "acme", "sandboxes": ["uat"], "login_hosts": True, "org_ids": ["00D5f000000J2PK"]})
+
+
+def arrived(w, since=0):
+    rows = [json.loads(line) for line in open(w.dir + "/arrived.jsonl")]
+    return [r for r in rows[since:] if "url" in r]
+
+
+PY = """
+import http.client, ssl, sys
+n, url = int(sys.argv[1]), sys.argv[2]
+c = http.client.HTTPSConnection("acme.my.salesforce.com", context=ssl.create_default_context())
+for i in range(n):
+    c.request("GET", url + "&i=%d" % i)
+    c.getresponse().read()
+"""
+
+ASYNC = """
+import asyncio, ssl, sys
+async def main(n, url):
+    r, w = await asyncio.open_connection("acme.my.salesforce.com", 443, ssl=ssl.create_default_context())
+    for i in range(n):
+        w.write(("GET %s&i=%d HTTP/1.1\\r\\nHost: acme.my.salesforce.com\\r\\n\\r\\n" % (url, i)).encode())
+        head = await r.readuntil(b"\\r\\n\\r\\n")
+        if b"chunked" in head.lower():
+            while True:
+                size = int(await r.readline(), 16)
+                await r.readexactly(size + 2)
+                if not size:
+                    break
+        else:
+            length = [l for l in head.lower().split(b"\\r\\n") if l.startswith(b"content-length")]
+            await r.readexactly(int(length[0].split(b":")[1]))
+    w.close()
+asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+"""
+
+NODE = {
+    "https": "const h=require('https'),a=new h.Agent({keepAlive:true,maxSockets:1});let i=0;(function go(){if(i==n)return process.exit(0);"
+             "h.get({host:'acme.my.salesforce.com',path:u+'&i='+i++,agent:a},r=>{r.resume();r.on('end',go)})})()",
+    "http2": "const c=require('http2').connect('https://acme.my.salesforce.com');let i=0;(function go(){if(i==n)return process.exit(0);"
+             "const s=c.request({':path':u+'&i='+i++});s.resume();s.on('end',go);s.end()})()",
+    "fetch": "(async()=>{for(let i=0;i<n;i++)await(await fetch('https://acme.my.salesforce.com'+u+'&i='+i)).text();process.exit(0)})()",
+}
+
+GO = """package main
+import ("fmt"; "io"; "net/http"; "os"; "strconv")
+func main() {
+	n, _ := strconv.Atoi(os.Args[1])
+	for i := 0; i < n; i++ {
+		r, err := http.Get(fmt.Sprintf("https://acme.my.salesforce.com%s&i=%d", os.Args[2], i))
+		if err != nil { fmt.Println(err); os.Exit(1) }
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close()
+	}
+}
+"""
+
+
+def programs(w):
+    """name, stack, method of mapping, and how it is started for n requests of a path."""
+    go, stripped = w.dir + "/goclient", w.dir + "/gostripped"
+    with open(w.dir + "/sight.go", "w") as f:
+        f.write(GO)
+    for out, flags in ((go, []), (stripped, ["-ldflags", "-s -w"])):
+        subprocess.run(["go", "build"] + flags + ["-o", out, w.dir + "/sight.go"], check=True, cwd=w.dir,
+                       env=dict(os.environ, HOME=w.dir, GOFLAGS="-mod=mod", GO111MODULE="off"))
+    many = lambda n, u: ["%s%s&i=%d" % (OWN, u, i) for i in range(n)]  # noqa: E731
+    out = {
+        "curl h1": ("OpenSSL", "exact", lambda n, u: ["curl", "-sS", "--http1.1", "-o", "/dev/null", "%s%s&i=[1-%d]" % (OWN, u, n)]),
+        "curl h2": ("OpenSSL", "exact", lambda n, u: ["curl", "-sS", "--http2", "-o", "/dev/null", "%s%s&i=[1-%d]" % (OWN, u, n)]),
+        "python ssl": ("OpenSSL", "exact", lambda n, u: ["python3", "-c", PY, str(n), u]),
+        "python asyncio": ("OpenSSL", "probable", lambda n, u: ["python3", "-c", ASYNC, str(n), u]),
+        "wget": ("GnuTLS", "exact", lambda n, u: ["wget", "-q", "-O", "/dev/null", "--ca-certificate=" + w.dir + "/cert.pem"] + many(n, u)),
+        "go": ("Go", "exact", lambda n, u: [go, str(n), u]),
+        "go stripped": ("Go", "exact", lambda n, u: [stripped, str(n), u]),
+    }
+    for name, script in NODE.items():
+        out["node " + name] = ("OpenSSL", "probable", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
+    return out
+
+
+def sight_programs(w):
+    """Every program, REQUESTS (60) over CONNECTIONS (3): each request seen once, on its own flow, with what the server answered."""
+    total, conns = int(os.environ.get("REQUESTS", 60)), int(os.environ.get("CONNECTIONS", 3))
+    out, table = {}, []
+    w.start(**tools(w))
+    for name, (stack, mapping, start) in programs(w).items():
+        bad, mark, done = [], len(arrived(w)), max([r["id"] for r in w.rows()])
+        url = ROW + "?t=" + name.replace(" ", "-")
+        ps = [w.popen(*start(total // conns, url)) for _ in range(conns)]
+        for p in ps:
+            text, _ = p.communicate(timeout=120)
+            bad += [] if p.returncode == 0 else ["exit %d: %s" % (p.returncode, text[-300:])]
+        made = [r for r in arrived(w, mark) if "t=" + name.replace(" ", "-") in r["url"]]
+        rows = [r for r in w.rows() if r["id"] > done]
+        seen = [r for r in rows if r["kind"] == "request" and r["path"] == ROW and r["status"] == 200]
+        flows = {r["cookie"]: r for r in rows if r["kind"] == "flow" and "cookie" in r}
+        right = [r for r in seen if r["authority"] == "acme.my.salesforce.com" and r["bytes_in"] > 0]
+        exact = [r for r in seen if r["mapping"] == mapping or r["mapping"] == "exact"]
+        stacks = {r["stack"] for r in rows if r["kind"] == "sight" and r["state"] == "attached"}
+        table.append({"program": name, "stack": stack, "made": len(made), "seen": len(seen), "mapped": len(exact), "mapping": mapping,
+                      "connections": len({r["cookie"] for r in seen})})
+        if len(made) != total // conns * conns:
+            bad.append("the program made %d requests" % len(made))
+        if len(seen) != len(made) or len(right) != len(made) or len(exact) != len(made):
+            bad.append("made %d, seen %d, right %d, mapped %d" % (len(made), len(seen), len(right), len(exact)))
+        if stack not in stacks:
+            bad.append("no probes for %s: %s" % (stack, stacks))
+        ends = {r["cookie"] for r in seen} - set(flows)
+        if ends:
+            bad.append("requests on no flow: %s" % ends)
+        out["sight-" + name.replace(" ", "-")] = bad
+    w.stop()
+    with open(W.BUILD + "/tls.json", "w") as f:
+        f.writelines(json.dumps(r) + "\n" for r in table)
+    return out
+
+
+# What is asked, and what its rows have to say: (api, verb, object, ids, fields) each.
+OPP = "006000000000001AAA"
+ACC = "0015j00000AbCdEAAV"
+CALLS = [
+    ("GET", ROW, None, [("rest", "read", "Opportunity", [OPP], [])]),
+    ("PATCH", ROW, {"StageName": "Closed Won", "Amount": 991177}, [("rest", "update", "Opportunity", [OPP], ["StageName", "Amount"])]),
+    ("POST", DATA + "/sobjects/Task", {"Subject": "call back secret-subject", "WhatId": OPP}, [("rest", "create", "Task", [], ["Subject", "WhatId"])]),
+    ("DELETE", DATA + "/sobjects/Task/00T5j00000AbCdEEAV", None, [("rest", "delete", "Task", ["00T5j00000AbCdEEAV"], [])]),
+    ("GET", DATA + "/query?q=" + urllib.parse.quote("SELECT Id, (SELECT Id FROM Contacts) FROM Account WHERE Name = 'secret FROM Lead'"), None,
+     [("query", "query", "Account", [], [])]),
+    ("PATCH", DATA + "/sobjects/Contact/Email__c/jane.secret@example.com", {"Phone": "secret-phone"}, [("rest", "upsert", "Contact", [], ["Email__c", "Phone"])]),
+    ("POST", DATA + "/composite", {"compositeRequest": [
+        {"method": "PATCH", "url": ROW, "referenceId": "a", "body": {"Amount": 5}},
+        {"method": "GET", "url": DATA + "/sobjects/Account/" + ACC, "referenceId": "b"}]},
+     [("composite", "batch", None, [], []), ("rest", "update", "Opportunity", [OPP], ["Amount"]), ("rest", "read", "Account", [ACC], [])]),
+    ("POST", DATA + "/composite/batch", {"batchRequests": [{"method": "GET", "url": "v60.0/limits"}]},
+     [("composite", "batch", None, [], []), ("rest", "limits", None, [], [])]),
+    ("POST", DATA + "/composite/tree/Account", {"records": [{"attributes": {"type": "Account", "referenceId": "r1"}, "Name": "secret-name"}]},
+     [("composite", "create", "Account", [], ["Name"])]),
+    ("POST", DATA + "/composite/graph", {"graphs": [{"graphId": "1", "compositeRequest": [
+        {"method": "DELETE", "url": DATA + "/sobjects/Account/" + ACC, "referenceId": "x"}]}]},
+     [("composite", "batch", None, [], []), ("rest", "delete", "Account", [ACC], [])]),
+    ("PATCH", DATA + "/composite/sobjects", {"records": [{"attributes": {"type": "Opportunity"}, "id": OPP, "Amount": 1}]},
+     [("composite", "update", "Opportunity", [OPP], ["Amount"])]),
+    ("POST", DATA + "/jobs/ingest", {"object": "Lead", "operation": "insert"}, [("bulk2", "load", "Lead", [], [])]),
+    ("POST", DATA + "/graphql", {"query": "query { uiapi { query { Account { edges { node { Id } } } } } }"}, [("graphql", "query", None, [], [])]),
+    ("PATCH", DATA + "/ui-api/records/" + OPP, {"fields": {"StageName": "secret-stage"}}, [("ui-api", "update", None, [OPP], ["StageName"])]),
+    ("POST", "/services/Soap/u/60.0", "<soapenv:Envelope><soapenv:Body><urn:update><sObjects/></urn:update></soapenv:Body></soapenv:Envelope>",
+     [("soap", "update", None, [], [])]),
+    ("POST", "/aura?r=1&ui-force.getRecord=1", "message=%7B%22actions%22%3A%5B%5D%7D&aura.token=secret-token", [("aura", "page", None, [], [])]),
+    ("GET", "/services/apexrest/Customer/secret-jane", None, [("apexrest", "invoke", None, [], [])]),
+    ("POST", "/services/oauth2/token", "grant_type=password&password=secret-password", [("oauth", "token", None, [], [])]),
+    ("GET", "/id/00D5f000000J2PKEA0/0055j000000utlPAAQ", None, [("oauth", "identity", None, ["00D5f000000J2PKEA0", "0055j000000utlPAAQ"], [])]),
+    ("GET", "/lightning/r/Opportunity/%s/view" % OPP, None, [("lightning", "page", "Opportunity", [OPP], [])]),
+]
+
+
+def curl(w, version, method, path, body, *more):
+    cmd = ["curl", "-sS", "--" + version, "-o", "/dev/null", "-X", method, "-H", "Authorization: Bearer " + TOKEN]
+    if body is not None:
+        cmd += ["-H", "Content-Type: " + ("application/json" if isinstance(body, dict) else "text/plain"),
+                "--data-binary", json.dumps(body) if isinstance(body, dict) else body]
+    return w.run(*cmd, *more, OWN + path)
+
+
+def sight_actions(w):
+    """Each API's request becomes the actions it was, in HTTP/1.1 and HTTP/2; no value of it is in the log, the agent's output or its files."""
+    out = {}
+    w.start(**tools(w))
+    for version in ("http1.1", "http2"):
+        bad = []
+        for method, path, body, want in CALLS:
+            done, mark = max([r["id"] for r in w.rows("action")] or [0]), len(arrived(w))
+            rc, text = curl(w, version, method, path, body)
+            server = arrived(w, mark)
+            if rc or len(server) != 1 or server[0]["method"] != method or server[0]["url"] != path:
+                bad.append("%s %s: exit %d %s; the server has %s" % (method, path, rc, text, server))
+                continue
+            got = [(r["api"], r["verb"], r.get("object"), r["ids"], r["fields"]) for r in w.rows("action") if r["id"] > done]
+            if got != want:
+                bad.append("%s %s: %s, not %s" % (method, path[:60], got, want))
+        out["sight-actions-" + version] = bad
+    rows = w.rows()
+    users = {r.get("user") for r in rows if r["kind"] == "action"}
+    w.stop()
+    left = []
+    for root, _, files in os.walk(w.dir):
+        for name in files:
+            if name.startswith("egress-") or name == "agent.log":
+                with open(root + "/" + name, "rb") as f:
+                    data = f.read()
+                left += ["%s has %s" % (name, s) for s in (b"secret", b"991177", b"Closed Won", b"AQ4AQI", b"jane") if s in data]
+    shown = subprocess.run([W.BUILD + "/crmfence", "requests", "--db", w.db, "--json"], capture_output=True, text=True)
+    left += ["requests --json shows a secret"] if "secret" in shown.stdout or shown.returncode else []
+    out["sight-private"] = left
+    out["sight-user"] = [] if users <= {None, "0055j000000utlPAAQ"} else [str(users)]
+    return out
+
+
+def sight_witness(w):
+    """A request for another host on an allowed connection, another org's credential, a credential to a host that is not the org's."""
+    out = {}
+    w.start(**tools(w))
+    for version in ("http1.1", "http2"):
+        for name, args, rule in (
+                ("authority", [OWN + "/quiet/a", "-H", "Host: evil.my.salesforce.com"], "E007"),
+                ("tenant", [OWN + "/quiet/b", "-H", "Authorization: Bearer 00D000000000FRN!x"], "E003"),
+                ("token", ["https://models.acme.example/quiet/c", "-H", "Authorization: Bearer " + TOKEN], "E014")):
+            done = max([r["id"] for r in w.rows("alert")] or [0])
+            w.run("curl", "-sS", "-m", "5", "--" + version, *args)
+            got = [r for r in w.rows("alert") if r["id"] > done]
+            rules = [r["rule"] for r in got]
+            bad = [] if rule in rules else ["no %s: %s" % (rule, rules)]
+            bad += [] if all(r["left"] > 0 for r in got) else ["octets that left are not told: %s" % got]
+            out["sight-%s-%s" % (name, version)] = bad
+    done = max([r["id"] for r in w.rows("alert")] or [0])
+    rc, _ = curl(w, "http2", "GET", ROW, None)
+    out["sight-no-false-alarm"] = [] if not rc and not [r for r in w.rows("alert") if r["id"] > done] else ["an alert, or exit %d" % rc]
+    w.stop()
+    return out
+
+
+def sight_off(w):
+    """Without "sight" nothing is probed; with it, a process outside the session is not."""
+    bad = []
+    for sight in (False, True):
+        w.start(**tools(w, sight))
+        w.run("curl", "-sS", OWN + "/quiet/x", confined=not sight)
+        rows = w.rows()
+        if [r for r in rows if r["kind"] in ("request", "sight")]:
+            bad.append("sight %s: rows of %s" % (sight, "an unconfined process" if sight else "a tool without sight"))
+        status = json.loads(w.run(W.BUILD + "/crmfence", "status", "--json", "--control", w.control, confined=False)[1])
+        if status["sight"]["on"] != sight or status["sight"]["probes"]:
+            bad.append("status: %s" % status["sight"])
+        w.stop()
+    return bad
+
+
+ALONE = [sight_programs, sight_actions, sight_witness, sight_off]
+if not shutil.which("go"):
+    raise SystemExit("sight.py needs go; tools/deps --test installs it")

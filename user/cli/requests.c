@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/* requests, alerts: what TLS sight recorded. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "cli/cli.h"
+
+static void request_line(const struct fence_row *row, const cJSON *b)
+{
+	char clock[32], out[16], in[16], status[8] = "-";
+
+	if (cli_int(b, "status"))
+		snprintf(status, sizeof(status), "%lld", (long long)cli_int(b, "status"));
+	printf("%6lld %s %-7s %3s %7s %7s %-10.10s %s%s%s%s\n", (long long)row->seq,
+	       cli_clock(row->ts, clock), cli_str(b, "method"), status,
+	       cli_amount(cli_int(b, "bytes_out"), out), cli_amount(cli_int(b, "bytes_in"), in),
+	       cli_program(cli_str(b, "exec")), cli_str(b, "authority"), cli_str(b, "path"),
+	       *cli_str(b, "origin") ? " from " : "", cli_str(b, "origin"));
+}
+
+static void list(struct fence_buf *out, const cJSON *b, const char *key, int64_t total)
+{
+	const cJSON *v, *a = cJSON_GetObjectItemCaseSensitive(b, key);
+	int n = cJSON_GetArraySize(a);
+
+	cJSON_ArrayForEach (v, a)
+		if (cJSON_IsString(v))
+			fence_buf_printf(out, "%s%s", v == a->child ? " " : ", ",
+					 fence_text_plain(v->valuestring));
+	if (total > n)
+		fence_buf_printf(out, " and %lld more", (long long)total - n);
+}
+
+/* "User 005.. updated Opportunity 006..: StageName, Amount" */
+static void action_line(const cJSON *b)
+{
+	AUTO_BUF struct fence_buf out = { 0 };
+
+	if (*cli_str(b, "user"))
+		fence_buf_printf(&out, "user %s: ", cli_str(b, "user"));
+	fence_buf_printf(&out, "%s %s", cli_str(b, "api"), cli_str(b, "verb"));
+	if (*cli_str(b, "object"))
+		fence_buf_printf(&out, " %s", cli_str(b, "object"));
+	list(&out, b, "ids", cli_int(b, "nids"));
+	if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(b, "fields"))) {
+		fence_buf_str(&out, ", fields");
+		list(&out, b, "fields", 0);
+	}
+	if (*cli_str(b, "error"))
+		fence_buf_printf(&out, ", %s", cli_str(b, "error"));
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "opaque")))
+		fence_buf_str(&out, " (opaque: more than can be told)");
+	printf("       %s%s\n",
+	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "sub")) ? "  " : "",
+	       fence_buf_text(&out));
+}
+
+static int each_row(void *ctx, const struct fence_row *row)
+{
+	const struct cli_list *l = ctx;
+	cJSON *b = cJSON_Parse(row->body);
+
+	if (!strcmp(row->kind, "process"))
+		cli_learn(b);
+	else if (l->json)
+		cli_json_row(row);
+	else if (!strcmp(row->kind, "request"))
+		request_line(row, b);
+	else if (!strcmp(row->kind, "action"))
+		action_line(b);
+	cJSON_Delete(b);
+	return 0;
+}
+
+int cmd_requests(int argc, char **argv)
+{
+	struct fence_query_log programs = { .kinds = "process" };
+	struct fence_diag d = { 0 };
+	struct cli_list l;
+
+	if (cli_list_options(argc, argv,
+			     "requests [--since T] [--until T] [--last N] [--json] [--db FILE]",
+			     &l))
+		return 2;
+	if (fence_log_read(l.db, &programs, each_row, &l, &d) < 0)
+		return cli_fail(&d);
+	if (!l.json)
+		printf("%6s %-11s %-7s %3s %7s %7s %-10s %s\n", "ID", "WHEN", "METHOD", "", "OUT",
+		       "IN", "PROGRAM", "WHAT");
+	l.q.kinds = "request,action";
+	return fence_log_read(l.db, &l.q, each_row, &l, &d) < 0 ? cli_fail(&d) : 0;
+}
+
+static int alert_row(void *ctx, const struct fence_row *row)
+{
+	struct cli_list *l = ctx;
+	cJSON *b = cJSON_Parse(row->body);
+	char clock[32], out[16];
+
+	if (l->json)
+		cli_json_row(row);
+	else
+		printf("%6lld %s %s %-18s %-30s %s%s octets had left (pid %lld, %s)\n",
+		       (long long)row->seq, cli_clock(row->ts, clock), cli_str(b, "rule"),
+		       cli_str(b, "name"), cli_str(b, "authority"),
+		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "cut")) ? "cut, " : "",
+		       cli_amount(cli_int(b, "left"), out), (long long)cli_int(b, "pid"),
+		       cli_str(b, "tool"));
+	l->nrest++;
+	cJSON_Delete(b);
+	return 0;
+}
+
+/* 1 when there are any. */
+int cmd_alerts(int argc, char **argv)
+{
+	struct fence_diag d = { 0 };
+	struct cli_list l;
+
+	if (cli_list_options(argc, argv,
+			     "alerts [--since T] [--until T] [--last N] [--json] [--db FILE]", &l))
+		return 2;
+	l.q.kinds = "alert";
+	l.nrest = 0; /* counts from here on */
+	if (fence_log_read(l.db, &l.q, alert_row, &l, &d) < 0)
+		return cli_fail(&d);
+	return l.nrest ? 1 : 0;
+}
