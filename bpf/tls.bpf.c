@@ -108,10 +108,11 @@ static __always_inline void miss(__u32 which)
 		__sync_fetch_and_add(n, 1);
 }
 
-static __always_inline __u64 wake(void)
+/* What is written may have to be stopped: at once. */
+static __always_inline __u64 wake(__u32 out)
 {
-	return bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
-								    : BPF_RB_NO_WAKEUP;
+	return out || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
+									   : BPF_RB_NO_WAKEUP;
 }
 
 /* The process, when the policy wants its TLS seen. */
@@ -167,7 +168,7 @@ static __always_inline void tell(const struct conn *c, const struct fence_proc *
 		return;
 	}
 	fill(r, c, p, tgid, kind);
-	bpf_ringbuf_submit(r, wake());
+	bpf_ringbuf_submit(r, wake(0));
 }
 
 struct cursor {
@@ -200,7 +201,7 @@ struct cursor {
 			bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP); \
 			break; \
 		} \
-		bpf_ringbuf_submit(r, wake()); \
+		bpf_ringbuf_submit(r, wake(u->out)); \
 	} while (0)
 
 static long chunk(__u32 i, void *ctx)

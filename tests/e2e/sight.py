@@ -189,15 +189,20 @@ def sight_actions(w):
     out = {}
     w.start(**tools(w))
     for version in ("http1.1", "http2"):
-        bad = []
-        for method, path, body, want in CALLS:
-            done, mark = max([r["id"] for r in w.rows("action")] or [0]), len(arrived(w))
+        bad, done = [], max([r["id"] for r in w.rows("request")] or [0])
+        for method, path, body, _ in CALLS:
+            mark = len(arrived(w))
             rc, text = curl(w, version, method, path, body)
             server = arrived(w, mark)
             if rc or len(server) != 1 or server[0]["method"] != method or server[0]["url"] != path:
                 bad.append("%s %s: exit %d %s; the server has %s" % (method, path, rc, text, server))
-                continue
-            got = [(r["api"], r["verb"], r.get("object"), r["ids"], r["fields"]) for r in w.rows("action") if r["id"] > done]
+        rows = w.rows()
+        requests = [r for r in rows if r["kind"] == "request" and r["id"] > done]
+        if [r["method"] for r in requests] != [c[0] for c in CALLS]:
+            bad.append("requests: %s" % [(r["method"], r["path"]) for r in requests])
+        for request, (method, path, _, want) in zip(requests, CALLS):
+            got = [(r["api"], r["verb"], r.get("object"), r["ids"], r["fields"]) for r in rows
+                   if r["kind"] == "action" and r["request"] == request["id"]]
             if got != want:
                 bad.append("%s %s: %s, not %s" % (method, path[:60], got, want))
         out["sight-actions-" + version] = bad
@@ -232,6 +237,7 @@ def sight_witness(w):
             got = [r for r in w.rows("alert") if r["id"] > done]
             rules = [r["rule"] for r in got]
             bad = [] if rule in rules else ["no %s: %s" % (rule, rules)]
+            bad += [] if all(r["cut"] for r in got) else ["not cut"]
             bad += [] if all(r["left"] > 0 for r in got) else ["octets that left are not told: %s" % got]
             out["sight-%s-%s" % (name, version)] = bad
     done = max([r["id"] for r in w.rows("alert")] or [0])
