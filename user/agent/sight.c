@@ -58,13 +58,17 @@ static int look(int fd, const struct stat *st, struct fence_tls_points *out)
 	return fence_tls_find(copy, have, out);
 }
 
-/* Every watched session that can be: another one may wait for the same file. */
+/*
+ * Watched sessions that began just now: another one may wait for the same file. A longer-lived one
+ * is left alone, for what it waits in would be interrupted.
+ */
 static void freeze(struct agent *a, const struct stat *st, uint32_t on)
 {
 	struct agent_session *s;
 
 	for (s = a->sessions; s && st->st_size > SIGHT_QUICK; s = s->next)
-		if (!s->ended && s->cgroup[0] && fence_policy_sees(a->policy, s->tool))
+		if (!s->ended && s->cgroup[0] && a->now < s->start + SIGHT_YOUNG_NS &&
+		    fence_policy_sees(a->policy, s->tool))
 			agent_session_write(s, "cgroup.freeze", on);
 }
 
@@ -124,29 +128,37 @@ static void attach_row(struct agent *a, const struct sight_proc *p, const char *
 	agent_row_end(a, &j, "sight");
 }
 
-/* Probes into the file for this process, when it has a TLS stack and carries none yet. */
-static void attach(struct agent *a, struct sight_proc *p, const char *path)
+/* Probes into the file for this process, when it has a TLS stack; a row once it is mapped. */
+static void attach(struct agent *a, struct sight_proc *p, const char *path, int mapped)
 {
 	struct fence_sight_point at[FENCE_SIGHT_POINTS];
 	struct sight *s = a->sight;
 	struct sight_file *f = file_at(a, path);
-	char real[256], link[256];
-	unsigned int i;
+	char real[256];
+	unsigned int i, k;
 	ssize_t n;
-	int err;
+	int err = 0;
 
 	if (!f || (f->err && f->err != -EINVAL))
 		return;
-	for (i = 0; i < p->nfiles; i++)
-		if (p->files[i] == (uint32_t)(f - s->files))
-			return;
-	n = strncmp(path, "/proc/", 6) ? -1 : readlink(path, link, sizeof(link) - 1);
-	snprintf(real, sizeof(real), "%.*s", n > 0 ? (int)n : 255, n > 0 ? link : path);
-	if (p->nfiles < SIGHT_ATTACHED)
+	for (k = 0; k < p->nfiles && p->files[k] != (uint32_t)(f - s->files); k++)
+		;
+	if (k == SIGHT_ATTACHED || (k < p->nfiles && (p->told[k] || !mapped)))
+		return;
+	if (k == p->nfiles) {
 		p->files[p->nfiles++] = (uint32_t)(f - s->files);
-	for (i = 0; i < f->points.count; i++)
-		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call };
-	err = f->err ? f->err : fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
+		p->told[k] = 0;
+		for (i = 0; i < f->points.count; i++)
+			at[i] = (struct fence_sight_point){ f->points.at[i].offset,
+							    f->points.at[i].call };
+		err = f->err ? f->err
+			     : fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
+	}
+	if (err == -ESRCH || !mapped)
+		return; /* it is gone; or nothing to tell yet */
+	p->told[k] = 1;
+	n = readlink(path, real, sizeof(real) - 1);
+	real[n > 0 ? n : 0] = 0;
 	if (err && !f->told)
 		agent_show_note(a, "the TLS of %s is not seen: %s", real,
 				f->err ? f->points.how : strerror(-err));
@@ -168,14 +180,13 @@ static void attach_maps(struct agent *a, struct sight_proc *p)
 		    perms[2] != 'x')
 			continue;
 		snprintf(entry, sizeof(entry), "/proc/%u/map_files/%s", p->tgid, range);
-		attach(a, p, entry);
+		attach(a, p, entry, 1);
 	}
 }
 
 static struct sight_proc *proc_new(struct agent *a, uint32_t tgid, uint64_t session)
 {
 	struct sight_proc *p = proc_of(a->sight, 0);
-	unsigned int i;
 
 	if (!p) {
 		agent_show_note(a, "pid %u is not watched: %u processes are", tgid, SIGHT_PROCS);
@@ -183,8 +194,6 @@ static struct sight_proc *proc_new(struct agent *a, uint32_t tgid, uint64_t sess
 		return NULL;
 	}
 	*p = (struct sight_proc){ .tgid = tgid, .session = session };
-	for (i = 0; i < a->sight->nlibraries; i++)
-		attach(a, p, a->sight->libraries[i].path);
 	return p;
 }
 
@@ -215,13 +224,14 @@ static void on_mapping(void *ctx, const struct fence_mapping *g)
 	}
 	snprintf(entry, sizeof(entry), "/proc/%u/map_files/%llx-%llx", g->tgid,
 		 (unsigned long long)g->start, (unsigned long long)g->end);
-	attach(a, p, entry);
+	attach(a, p, entry, 1);
 }
 
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 {
 	struct epoll_event e = { .events = EPOLLIN };
 	struct sight_proc *p;
+	unsigned int i;
 
 	if (!a->sight || proc_of(a->sight, tgid))
 		return;
@@ -232,6 +242,8 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 		a->sight->lost++;
 	else
 		epoll_ctl(a->sight->ep, EPOLL_CTL_ADD, fence_mapped_fd(p->mapped), &e);
+	for (i = 0; i < a->sight->nlibraries; i++)
+		attach(a, p, a->sight->libraries[i].path, 0);
 	attach_maps(a, p);
 }
 

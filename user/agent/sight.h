@@ -20,6 +20,7 @@
 #define SIGHT_BUCKETS 4096
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
+#define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
 #define SIGHT_STRANGE (64u << 20) /* of anybody else's: it is read whole */
 
 /* A file by what stat(2) says of it. */
@@ -36,6 +37,7 @@ struct sight_proc {
 	uint64_t session;
 	struct fence_mapped *mapped; /* owned; of the process a session began with */
 	uint32_t files[SIGHT_ATTACHED]; /* indexes, that carry probes for it */
+	uint8_t told[SIGHT_ATTACHED]; /* it has mapped it: the log has a row */
 	unsigned int nfiles;
 };
 

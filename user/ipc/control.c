@@ -36,6 +36,8 @@ static int read_all(int fd, void *data, size_t len)
 
 	while (have < len) {
 		n = recv(fd, (char *)data + have, len - have, 0);
+		if (n < 0 && errno == EINTR) /* its session was frozen for a moment */
+			continue;
 		if (n <= 0)
 			return n ? -errno : -EBADMSG;
 		have += (size_t)n;

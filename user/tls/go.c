@@ -81,50 +81,80 @@ static unsigned int number(const uint8_t *p, size_t room, uint32_t *v)
 	return 0;
 }
 
-/*
- * The pc-value table of a function's stack depth: pairs (change of depth, octets of code). Where
- * the depth comes back to zero there is a RET: each becomes a point.
- */
-static int add_returns(const struct fence_image *im, struct fence_tls_points *out,
-		       const struct table *t, uint64_t entry, uint64_t pcsp)
+struct function {
+	uint64_t entry, info; /* vaddrs: code, struct _func */
+};
+
+/* One function's stack-depth table as it is walked: pairs (change of depth, octets of code). */
+struct depths {
+	uint64_t at, pc; /* next octet of the table; end of the range */
+	uint64_t from; /* beginning of the range */
+	uint32_t length;
+	int32_t depth;
+	int first;
+};
+
+/* 1: the next range; 0: the table ended; -EINVAL: it does not hold together. */
+static int next_range(const struct fence_image *im, struct depths *d)
 {
-	uint64_t pc = entry, at = t->pctab + pcsp;
-	int32_t depth = -1;
-	uint32_t delta, length;
-	unsigned int step, n, found = 0;
+	uint32_t delta;
+	size_t room = 10;
+	const uint8_t *p;
+	unsigned int n;
 
-	for (step = 0; step < STEPS_MAX; step++) {
-		size_t room = 10;
-		const uint8_t *p, *code;
-
-		while (room > 1 && !fence_image_at(im, at, room))
-			room--;
-		p = fence_image_at(im, at, room);
-		n = p ? number(p, room, &delta) : 0;
-		if (!n)
-			return -EINVAL;
-		if (!delta && step)
-			return found ? 0 : -EINVAL;
-		at += n;
-		n = number(p + n, room - n, &length);
-		if (!n)
-			return -EINVAL;
-		at += n;
-		depth += (int32_t)(delta & 1 ? ~(delta >> 1) : delta >> 1);
-		code = fence_image_at(im, pc, 1);
-		if (!depth && pc != entry && length == 1 && code && *code == RET) {
-			if (fence_tls_add(im, out, pc, FENCE_TLS_GO_RETURN))
-				return -EINVAL;
-			found++;
-		}
-		pc += length;
-	}
-	return -EINVAL;
+	while (room > 1 && !fence_image_at(im, d->at, room))
+		room--;
+	p = fence_image_at(im, d->at, room);
+	n = p ? number(p, room, &delta) : 0;
+	if (!n)
+		return -EINVAL;
+	if (!delta && !d->first)
+		return 0;
+	d->at += n;
+	n = number(p + n, room - n, &d->length);
+	if (!n)
+		return -EINVAL;
+	d->at += n;
+	d->first = 0;
+	d->depth += (int32_t)(delta & 1 ? ~(delta >> 1) : delta >> 1);
+	d->from = d->pc;
+	d->pc += d->length;
+	return 1;
 }
 
-struct function {
-	uint64_t entry, info;
-};
+/*
+ * Behind the prologue, where the depth is other than zero for the first time: a function whose
+ * stack has to grow begins again from its entry, and would be seen twice there. The arguments are
+ * still in their registers. With `returns`, also each RET: the depth is zero again, for one octet.
+ */
+static int add_function(const struct fence_image *im, struct fence_tls_points *out,
+			const struct table *t, const struct function *f, uint8_t call, int returns)
+{
+	const uint8_t *p = fence_image_at(im, f->info + 16, 4), *code;
+	struct depths d = { .depth = -1, .first = 1, .pc = f->entry };
+	unsigned int step, found = 0;
+	int more = 1, body = 0;
+
+	if (!p)
+		return -EINVAL;
+	d.at = t->pctab + fence_image_u32(p);
+	for (step = 0; step < STEPS_MAX && more > 0; step++) {
+		more = next_range(im, &d);
+		if (more <= 0)
+			break;
+		code = fence_image_at(im, d.from, 1);
+		if (d.depth && !body) {
+			body = 1;
+			if (fence_tls_add(im, out, d.from, call))
+				return -EINVAL;
+		} else if (returns && body && !d.depth && d.length == 1 && code && *code == RET) {
+			found++;
+			if (fence_tls_add(im, out, d.from, FENCE_TLS_GO_RETURN))
+				return -EINVAL;
+		}
+	}
+	return more || !body || (returns && !found) ? -EINVAL : 0;
+}
 
 /* The two functions by name, in one walk. */
 static int find_functions(const struct fence_image *im, const struct table *t, struct function *wr,
@@ -158,7 +188,6 @@ int fence_tls_find_go(struct fence_image *im, struct fence_tls_points *out)
 {
 	struct function wr = { 0 }, rd = { 0 };
 	struct table t;
-	const uint8_t *p;
 	int err = fence_image_pointers(im);
 
 	if (!err)
@@ -169,11 +198,10 @@ int fence_tls_find_go(struct fence_image *im, struct fence_tls_points *out)
 		return err;
 	out->stack = FENCE_TLS_GO;
 	snprintf(out->how, sizeof(out->how), ".gopclntab");
-	p = fence_image_at(im, rd.info + 16, 4);
-	if (!p || fence_tls_add(im, out, wr.entry, FENCE_TLS_GO_WRITE) ||
-	    fence_tls_add(im, out, rd.entry, FENCE_TLS_GO_READ) ||
-	    add_returns(im, out, &t, rd.entry, fence_image_u32(p))) {
-		snprintf(out->how, sizeof(out->how), "the RETs of Read are not to be found");
+	if (add_function(im, out, &t, &wr, FENCE_TLS_GO_WRITE, 0) ||
+	    add_function(im, out, &t, &rd, FENCE_TLS_GO_READ, 1)) {
+		snprintf(out->how, sizeof(out->how),
+			 "the stack tables of Read and Write do not fit");
 		return -EINVAL;
 	}
 	return 0;
