@@ -12,12 +12,14 @@
 #include "../../bpf/lib/dns.h"
 #include "../../bpf/lib/walk.h"
 #include "base/diag.h"
+#include "crm/action.h"
 #include "ipc/control.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
 #include "store/log.h"
 #include "tls/find.h"
 #include "wire/dns.h"
+#include "wire/http.h"
 
 #define MUST(x) \
 	do { \
@@ -198,6 +200,113 @@ static void fuzz_tls(const uint8_t *data, size_t len)
 	for (i = 0; i < p.count; i++)
 		MUST(p.at[i].offset < len && p.at[i].call && p.at[i].call < FENCE_TLS_CALL_MAX);
 	free(copy);
+}
+
+struct tally {
+	uint64_t requests, done, sum;
+};
+
+static void tally_request(void *ctx, const struct fence_exchange *x)
+{
+	struct tally *t = ctx;
+
+	t->requests++;
+	MUST(memchr(x->path, 0, sizeof(x->path)) && memchr(x->authority, 0, sizeof(x->authority)));
+	MUST(!x->org[0] || !strncmp(x->org, "00D", 3));
+}
+
+static void tally_done(void *ctx, struct fence_exchange *x)
+{
+	struct tally *t = ctx;
+
+	t->done++;
+	MUST(x->request.len <= FENCE_HTTP_BODY && x->response.len <= FENCE_HTTP_BODY);
+	MUST(x->request.len <= x->out && x->response.len <= x->in);
+	t->sum += x->out * 3 + x->in * 7 + x->status + x->request.len + x->response.len;
+}
+
+/* The first octet: how it is cut, and whether it is late. Then octets, the sides in turn at 0xff.
+ */
+static struct tally http(const uint8_t *data, size_t len, size_t step, int late, int gaps)
+{
+	static const struct fence_http_hooks hooks = { tally_request, tally_done };
+	struct tally t = { 0 };
+	struct fence_http *h = fence_http_new(&hooks, &t, late);
+	size_t at = 0, n;
+	int out = 1;
+
+	MUST(h);
+	while (at < len) {
+		const uint8_t *turn = memchr(data + at, 0xff, len - at);
+
+		n = turn ? (size_t)(turn - data) - at : len - at;
+		if (n > step)
+			n = step;
+		if (gaps && n > 3 && data[at] == 0xfe)
+			fence_http_gap(h, out, n);
+		else
+			fence_http_feed(h, out, data + at, n);
+		at += n;
+		if (at < len && data[at] == 0xff) {
+			out = !out;
+			at++;
+		}
+	}
+	fence_http_free(h);
+	return t;
+}
+
+/* However the stream is cut, the same is read; with gaps, nothing breaks. */
+static void fuzz_http(const uint8_t *data, size_t len)
+{
+	struct tally whole, cut;
+
+	if (!len)
+		return;
+	whole = http(data + 1, len - 1, len, data[0] & 1, 0);
+	cut = http(data + 1, len - 1, 1, data[0] & 1, 0);
+	MUST(whole.requests == cut.requests && whole.done == cut.done && whole.sum == cut.sum);
+	http(data + 1, len - 1, 1 + data[0] / 2, data[0] & 1, 1);
+}
+
+static void each_action(void *ctx, const struct fence_crm_action *a)
+{
+	uint32_t i;
+
+	(*(unsigned int *)ctx)++;
+	MUST(a->api && a->verb && memchr(a->object, 0, sizeof(a->object)));
+	for (i = 0; i < a->nids && i < FENCE_ACTION_IDS; i++)
+		MUST(fence_crm_record_id(a->ids[i], strlen(a->ids[i])));
+	for (i = 0; i < a->nfields && i < FENCE_ACTION_FIELDS; i++)
+		MUST(a->fields[i][0] && strlen(a->fields[i]) < FENCE_ACTION_NAME);
+}
+
+/* A path, a body, an answer, with NUL between them. */
+static void fuzz_action(const uint8_t *data, size_t len)
+{
+	static const char *const methods[] = { "GET", "POST", "PATCH", "DELETE", "PUT" };
+	char *text = calloc(len + 3, 1), shape[128], org[FENCE_CRM_ID], user[FENCE_CRM_ID];
+	struct fence_crm_call c = { .soap_action = "", .type_out = "", .status = 200 };
+	unsigned int n = 0;
+
+	if (!text || !len) {
+		free(text);
+		return;
+	}
+	memcpy(text, data + 1, len - 1);
+	c.method = methods[data[0] % 5];
+	c.path = text;
+	c.request = text + strlen(text) + 1;
+	c.request = c.request > text + len ? text + len : c.request;
+	c.request_len = strlen(c.request);
+	c.response = c.request + c.request_len + 1;
+	c.response = c.response > text + len ? text + len : c.response;
+	c.response_len = strlen(c.response);
+	MUST(fence_crm_actions(&c, each_action, &n) == n);
+	fence_crm_path_shape(c.path, shape, sizeof(shape));
+	MUST(memchr(shape, 0, sizeof(shape)));
+	fence_crm_identity(c.path, org, user);
+	free(text);
 }
 
 #define CALL_(name) fuzz_##name

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Public functions of libcrmfence, one test a promise of its header. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,10 +16,13 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "crm/action.h"
 #include "crm/hosts.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
 #include "store/log.h"
+#include "tls/find.h"
+#include "wire/http.h"
 
 /* ---- base ---- */
 
@@ -414,9 +418,184 @@ static void test_log_chain(void **state)
 	unlink("/tmp/crmfence-unit.db-shm");
 }
 
+/* ---- what requests did ---- */
+
+static void test_record_ids(void **state)
+{
+	static const char *const good[] = { "0055j000000utlP",	  "0055j000000utlPAAQ",
+					    "00D5f000000J2PKEA0", "0032x000002yF6cAAE",
+					    "0032x000002yF6dAAE", "00QdL00000UNS3xUAH" };
+	static const char *const bad[] = { "0055j000000utlPAAA",
+					   "0055j000000utl",
+					   "",
+					   "0055j000000utl-",
+					   "0055j000000utlPA",
+					   "Opportunities__"
+					   "r" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(fence_crm_record_id(good[i], strlen(good[i])), strlen(good[i]));
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(fence_crm_record_id(bad[i], strlen(bad[i])), 0);
+}
+
+static void test_path_shapes(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "/services/data/v60.0/sobjects/Opportunity/006000000000001AAA?x=secret",
+		  "/services/data/v60.0/sobjects/Opportunity/006000000000001AAA" },
+		{ "/services/data/v60.0/sobjects/Contact/Email__c/jane", "/services/data/v60.0/"
+									 "sobjects/Contact/"
+									 "Email__c/*" },
+		{ "/services/apexrest/Customer/jane", "/services/apexrest/Customer/*" },
+		{ "/bot12345:AAE/sendMessage", "/*/sendMessage" },
+		{ "/hooks/T0001/B0002/xyz123456", "/hooks/*/*/*" },
+		{ "/", "/" },
+		{ "", "/" },
+	};
+	char shape[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fence_crm_path_shape(cases[i][0], shape, sizeof(shape));
+		assert_string_equal(shape, cases[i][1]);
+	}
+}
+
+struct seen {
+	unsigned int requests, done;
+	struct fence_exchange last;
+	char request[64], response[64];
+};
+
+static void seen_request(void *ctx, const struct fence_exchange *x)
+{
+	(void)x;
+	((struct seen *)ctx)->requests++;
+}
+
+static void seen_done(void *ctx, struct fence_exchange *x)
+{
+	struct seen *s = ctx;
+
+	s->done++;
+	s->last = *x;
+	snprintf(s->request, sizeof(s->request), "%s", fence_buf_text(&x->request));
+	snprintf(s->response, sizeof(s->response), "%s", fence_buf_text(&x->response));
+}
+
+static const struct fence_http_hooks seen_hooks = { seen_request, seen_done };
+
+/* A seed of the fuzzer, the two sides in turn at 0xff. */
+static struct seen read_http(const char *path, int late)
+{
+	struct fence_buf b = { 0 };
+	struct seen s = { 0 };
+	struct fence_http *h = fence_http_new(&seen_hooks, &s, late);
+	size_t at = 1, n;
+	int out = 1;
+
+	assert_int_equal(fence_buf_read_file(&b, path, 65536), 0);
+	for (; at < b.len; at += n + 1, out = !out) {
+		char *turn = memchr(b.data + at, 0xff, b.len - at);
+
+		n = turn ? (size_t)(turn - b.data) - at : b.len - at;
+		fence_http_feed(h, out, (const uint8_t *)b.data + at, n);
+	}
+	assert_false(fence_http_lost(h));
+	fence_http_free(h);
+	fence_buf_done(&b);
+	return s;
+}
+
+static void test_http(void **state)
+{
+	struct seen s = read_http("tests/fuzz/corpus/http/h1", 0);
+
+	(void)state;
+	assert_int_equal(s.requests, 2);
+	assert_int_equal(s.done, 2);
+	assert_string_equal(s.last.method, "PATCH");
+	assert_string_equal(s.last.authority, "acme.my.salesforce.com");
+	assert_string_equal(s.last.org, "00D5f000000J2PK");
+	assert_int_equal(s.last.status, 200);
+	assert_string_equal(s.request, "hello");
+	assert_string_equal(s.response, "abc");
+	s = read_http("tests/fuzz/corpus/http/upgrade", 0);
+	assert_true(s.last.flags & FENCE_HTTP_UPGRADED);
+	assert_int_equal(s.last.out, 6);
+	s = read_http("tests/fuzz/corpus/http/h2", 0);
+	assert_int_equal(s.requests, 2);
+	assert_int_equal(s.done, 2); /* one is answered, the other reset */
+	assert_string_equal(s.last.method, "GET");
+	assert_true(s.last.flags & FENCE_HTTP_CUT);
+	s = read_http("tests/fuzz/corpus/http/late", 1);
+	assert_int_equal(s.requests, 2);
+	assert_true(s.last.flags & FENCE_HTTP_LATE);
+}
+
+/* Octets that were not seen: inside a body they are counted, elsewhere the direction is lost. */
+static void test_http_gaps(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
+	struct seen s = { 0 };
+	struct fence_http *h = fence_http_new(&seen_hooks, &s, 0);
+
+	(void)state;
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	fence_http_gap(h, 1, 60);
+	fence_http_feed(h, 1, (const uint8_t *)"0123456789012345678901234567890123456789", 40);
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	assert_int_equal(s.requests, 2);
+	assert_false(fence_http_lost(h));
+	fence_http_gap(h, 1, 101);
+	assert_true(fence_http_lost(h));
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	assert_int_equal(s.requests, 2);
+	fence_http_free(h);
+	assert_int_equal(s.done, 2);
+}
+
+static int find_in(const char *path, struct fence_tls_points *p)
+{
+	struct fence_buf b = { 0 };
+	int err;
+
+	assert_int_equal(fence_buf_read_file(&b, path, 256u << 20), 0);
+	err = fence_tls_find((const uint8_t *)b.data, b.len, p);
+	fence_buf_done(&b);
+	return err;
+}
+
+static void test_tls_find(void **state)
+{
+	struct fence_tls_points p;
+
+	(void)state;
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/openssl", &p), 0);
+	assert_int_equal(p.stack, FENCE_TLS_OPENSSL);
+	assert_int_equal(p.count, 3);
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/gnutls", &p), 0);
+	assert_int_equal(p.stack, FENCE_TLS_GNUTLS);
+	/* a table of BoringSSL's whose write does not begin as it should */
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/boringssl", &p), -EINVAL);
+	assert_int_equal(p.stack, FENCE_TLS_BORINGSSL);
+	assert_int_equal(p.count, 0);
+	assert_int_equal(find_in("/bin/sh", &p), -ENOENT);
+	assert_int_equal(find_in("README.md", &p), -ENOEXEC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_record_ids),
+		cmocka_unit_test(test_path_shapes),
+		cmocka_unit_test(test_http),
+		cmocka_unit_test(test_http_gaps),
+		cmocka_unit_test(test_tls_find),
 		cmocka_unit_test(test_json_is_canonical),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_org_ids),

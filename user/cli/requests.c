@@ -13,7 +13,7 @@ static void request_line(const struct fence_row *row, const cJSON *b)
 	if (cli_int(b, "status"))
 		snprintf(status, sizeof(status), "%lld", (long long)cli_int(b, "status"));
 	printf("%6lld %s %-7s %3s %7s %7s %-10.10s %s%s%s%s\n", (long long)row->seq,
-	       cli_clock(row->ts, clock), cli_str(b, "method"), status,
+	       cli_clock(row->ts / 1000, clock), cli_str(b, "method"), status,
 	       cli_amount(cli_int(b, "bytes_out"), out), cli_amount(cli_int(b, "bytes_in"), in),
 	       cli_program(cli_str(b, "exec")), cli_str(b, "authority"), cli_str(b, "path"),
 	       *cli_str(b, "origin") ? " from " : "", cli_str(b, "origin"));
@@ -102,7 +102,7 @@ static int alert_row(void *ctx, const struct fence_row *row)
 		cli_json_row(row);
 	else
 		printf("%6lld %s %s %-18s %-30s %s%s octets had left (pid %lld, %s)\n",
-		       (long long)row->seq, cli_clock(row->ts, clock), cli_str(b, "rule"),
+		       (long long)row->seq, cli_clock(row->ts / 1000, clock), cli_str(b, "rule"),
 		       cli_str(b, "name"), cli_str(b, "authority"),
 		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "cut")) ? "cut, " : "",
 		       cli_amount(cli_int(b, "left"), out), (long long)cli_int(b, "pid"),

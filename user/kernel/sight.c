@@ -3,8 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "kernel/internal.h"
@@ -17,7 +21,10 @@ struct attached {
 	uint32_t tgid;
 };
 
+#define NOBODY 65534
+
 struct fence_sight {
+	int closer; /* socket to the process that closes links; -1: none */
 	struct tls_bpf *skel; /* owned */
 	struct ring_buffer *ring; /* owned */
 	struct bpf_link *send; /* owned; there while anything is attached */
@@ -70,6 +77,71 @@ static int share(struct fence_kernel *k, struct bpf_object *o)
 	return err;
 }
 
+/*
+ * Closing a uprobe's link waits until no CPU can be inside its programs, 50 ms a link: too long for
+ * the loop. A process that has given up everything receives what is to be closed, and closes it; it
+ * ends with us.
+ */
+static void closer_run(int fd)
+{
+	char octet, room[CMSG_SPACE(sizeof(int))];
+	struct iovec v = { .iov_base = &octet, .iov_len = 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	int got;
+
+	if (dup2(fd, 3) != 3 || close_range(4, ~0u, 0) || setgroups(0, NULL) ||
+	    setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
+		_exit(1);
+	prctl(PR_SET_NAME, "crmfenced-close");
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	for (;;) {
+		m.msg_control = room;
+		m.msg_controllen = sizeof(room);
+		if (recvmsg(3, &m, MSG_CMSG_CLOEXEC) <= 0)
+			_exit(0);
+		c = CMSG_FIRSTHDR(&m);
+		if (!c || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		memcpy(&got, CMSG_DATA(c), sizeof(got));
+		close(got);
+	}
+}
+
+static int closer_start(struct fence_sight *s)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	pid = fork();
+	if (!pid)
+		closer_run(pair[1]);
+	close(pair[1]);
+	s->closer = pair[0];
+	return pid < 0 ? -errno : 0;
+}
+
+/* Hand it over; what does not fit is closed here. */
+static void let_go(struct fence_sight *s, struct bpf_link *link)
+{
+	char octet = 0, room[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec v = { .iov_base = &octet, .iov_len = 1 };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int fd = bpf_link__fd(link);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	sendmsg(s->closer, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	bpf_link__destroy(link); /* the other's copy is the last one now */
+}
+
 int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d)
 {
 	struct fence_sight *s = calloc(1, sizeof(*s));
@@ -77,8 +149,12 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 
 	if (!s)
 		return -ENOMEM;
-	s->skel = tls_bpf__open();
-	err = s->skel ? share(k, s->skel->obj) : -errno;
+	s->closer = -1;
+	err = closer_start(s); /* before anything is there to be inherited */
+	if (!err)
+		s->skel = tls_bpf__open();
+	if (!err)
+		err = s->skel ? share(k, s->skel->obj) : -errno;
 	if (!err)
 		err = tls_bpf__load(s->skel);
 	if (!err) {
@@ -101,9 +177,11 @@ void fence_sight_close(struct fence_sight *s)
 	if (!s)
 		return;
 	while (s->count)
-		bpf_link__destroy(s->at[--s->count].link);
+		let_go(s, s->at[--s->count].link);
 	bpf_link__destroy(s->send);
 	ring_buffer__free(s->ring);
+	if (s->closer >= 0)
+		close(s->closer); /* it ends when all is closed; nobody waits */
 	tls_bpf__destroy(s->skel);
 	free(s);
 }
@@ -178,7 +256,7 @@ void fence_sight_release(struct fence_sight *s, uint32_t tgid)
 			i++;
 			continue;
 		}
-		bpf_link__destroy(s->at[i].link);
+		let_go(s, s->at[i].link);
 		s->at[i] = s->at[--s->count];
 	}
 	if (!s->count) {

@@ -82,6 +82,10 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		if (!strcmp(r->text, "crm.own"))
 			fence_crm_own(&p->org, show_host, out);
 	}
+	if (t->sight)
+		fence_buf_str(out,
+			      "    and what it says inside TLS is read (sight): requests and what "
+			      "they do are logged,\n      no value, token or body is\n");
 	if (t->nlocal) {
 		fence_buf_str(out, "    this machine, ");
 		ports(t->local, t->nlocal, out);

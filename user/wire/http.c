@@ -263,9 +263,8 @@ static int recognise(struct fence_http *h)
 	method = is_method(&h->first);
 	if (method)
 		return method < 0 ? -1 : FENCE_HTTP_1;
-	if (h->late && h2_chains((const uint8_t *)h->first.data, h->first.len))
-		return FENCE_HTTP_2;
-	return FENCE_HTTP_OPAQUE;
+	method = h->late ? h2_begins((const uint8_t *)h->first.data, h->first.len) : 0;
+	return method < 0 ? -1 : method ? FENCE_HTTP_2 : FENCE_HTTP_OPAQUE;
 }
 
 static void dispatch(struct fence_http *h, int out, const uint8_t *data, size_t len)

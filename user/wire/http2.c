@@ -9,7 +9,6 @@
 
 #include "wire/http_internal.h"
 
-#define FRAME_MAX (1u << 24)
 #define PRIMED 124 /* entries of 33 octets in a table of 4,096 (RFC 7541 4.1) */
 #define TABLE_MAX 65536 /* of SETTINGS_HEADER_TABLE_SIZE that we follow */
 
@@ -30,19 +29,11 @@ static uint32_t be32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | be24(p + 1);
 }
 
-int h2_chains(const uint8_t *data, size_t len)
+int h2_begins(const uint8_t *data, size_t len)
 {
-	size_t at = 0;
-
-	while (len - at >= 9) {
-		uint32_t n = be24(data + at);
-
-		if (data[at + 3] > CONTINUATION || n > 65536 || data[at + 5] & 0x80 ||
-		    n > len - at - 9)
-			return 0;
-		at += 9 + n;
-	}
-	return at && at == len;
+	if (len < 9)
+		return -1;
+	return data[3] <= CONTINUATION && be24(data) <= FENCE_HTTP_HEAD && !(data[5] & 0x80);
 }
 
 static void inflate(struct fence_exchange *x, int out, nghttp2_hd_inflater *in, const uint8_t *p,

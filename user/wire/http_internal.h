@@ -67,6 +67,6 @@ void h2_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void h2_gap(struct fence_http *h, int out, uint64_t len);
 int h2_init(struct fence_http *h);
 void h2_done(struct fence_http *h);
-int h2_chains(const uint8_t *data, size_t len); /* whole frames, one behind the other */
+int h2_begins(const uint8_t *data, size_t len); /* a frame; -1: more is needed */
 
 #endif
