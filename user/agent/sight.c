@@ -72,6 +72,22 @@ static void freeze(struct agent *a, const struct stat *st, uint32_t on)
 			agent_session_write(s, "cgroup.freeze", on);
 }
 
+/* A free slot, else one of a file that has no TLS stack: nobody refers to it. */
+static struct sight_file *slot(struct sight *s)
+{
+	unsigned int i;
+
+	if (s->nfiles < SIGHT_FILES)
+		return &s->files[s->nfiles++];
+	for (i = 0; i < SIGHT_FILES; i++) {
+		struct sight_file *f = &s->files[s->turn++ % SIGHT_FILES];
+
+		if (f->err && f->err != -EINVAL)
+			return f;
+	}
+	return NULL;
+}
+
 /* The file at `path`, looked into once. NULL: it cannot be opened, or there is no room. */
 static struct sight_file *file_at(struct agent *a, const char *path)
 {
@@ -91,14 +107,15 @@ static struct sight_file *file_at(struct agent *a, const char *path)
 		    f->size == (uint64_t)st.st_size)
 			return f;
 	}
-	if (s->nfiles == SIGHT_FILES)
+	f = slot(s);
+	if (!f)
 		return NULL;
-	f = &s->files[s->nfiles++];
 	freeze(a, &st, 1);
 	*f = (struct sight_file){
 		.dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime = mtime
 	};
 	f->err = look(fd, &st, &f->points);
+	f->fd = f->err ? -1 : TAKE_FD(fd);
 	freeze(a, &st, 0);
 	return f;
 }
@@ -128,14 +145,25 @@ static void attach_row(struct agent *a, const struct sight_proc *p, const char *
 	agent_row_end(a, &j, "sight");
 }
 
-/* Probes into the file for this process, when it has a TLS stack; a row once it is mapped. */
-static void attach(struct agent *a, struct sight_proc *p, const char *path, int mapped)
+static int probe(struct sight *s, const struct sight_proc *p, const struct sight_file *f)
 {
 	struct fence_sight_point at[FENCE_SIGHT_POINTS];
+	char path[32];
+	unsigned int i;
+
+	for (i = 0; i < f->points.count; i++)
+		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call };
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+	return fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
+}
+
+/* Probes into the file for this process, when it has a TLS stack; a row once it is mapped. */
+static void attach(struct agent *a, struct sight_proc *p, struct sight_file *f, const char *path,
+		   int mapped)
+{
 	struct sight *s = a->sight;
-	struct sight_file *f = file_at(a, path);
 	char real[256];
-	unsigned int i, k;
+	unsigned int k;
 	ssize_t n;
 	int err = 0;
 
@@ -148,11 +176,7 @@ static void attach(struct agent *a, struct sight_proc *p, const char *path, int 
 	if (k == p->nfiles) {
 		p->files[p->nfiles++] = (uint32_t)(f - s->files);
 		p->told[k] = 0;
-		for (i = 0; i < f->points.count; i++)
-			at[i] = (struct fence_sight_point){ f->points.at[i].offset,
-							    f->points.at[i].call };
-		err = f->err ? f->err
-			     : fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
+		err = f->err ? f->err : probe(s, p, f);
 	}
 	if (err == -ESRCH || !mapped)
 		return; /* it is gone; or nothing to tell yet */
@@ -180,7 +204,22 @@ static void attach_maps(struct agent *a, struct sight_proc *p)
 		    perms[2] != 'x')
 			continue;
 		snprintf(entry, sizeof(entry), "/proc/%u/map_files/%s", p->tgid, range);
-		attach(a, p, entry, 1);
+		attach(a, p, file_at(a, entry), entry, 1);
+	}
+}
+
+/* A child has mapped what its parent has. */
+static void attach_child(struct agent *a, struct sight_proc *child, const struct sight_proc *p)
+{
+	struct sight_file *f;
+	char path[32];
+	unsigned int i;
+
+	for (i = 0; i < p->nfiles; i++) {
+		f = &a->sight->files[p->files[i]];
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+		if (p->told[i] && f->fd >= 0)
+			attach(a, child, f, path, 1);
 	}
 }
 
@@ -208,23 +247,22 @@ static void proc_done(struct sight *s, struct sight_proc *p)
 static void on_mapping(void *ctx, const struct fence_mapping *g)
 {
 	struct agent *a = ctx;
-	struct sight_proc *p = proc_of(a->sight, g->parent ? g->parent : g->tgid);
-	uint64_t session = p ? p->session : 0;
+	struct sight_proc *p = proc_of(a->sight, g->parent ? g->parent : g->tgid), *child;
 	char entry[128];
 
 	if (!p || !g->tgid)
 		return;
 	if (g->parent) {
-		p = proc_of(a->sight, g->tgid);
-		if (!p)
-			p = proc_new(a, g->tgid, session);
-		if (p)
-			attach_maps(a, p);
+		child = proc_of(a->sight, g->tgid);
+		if (!child)
+			child = proc_new(a, g->tgid, p->session);
+		if (child)
+			attach_child(a, child, p);
 		return;
 	}
 	snprintf(entry, sizeof(entry), "/proc/%u/map_files/%llx-%llx", g->tgid,
 		 (unsigned long long)g->start, (unsigned long long)g->end);
-	attach(a, p, entry, 1);
+	attach(a, p, file_at(a, entry), entry, 1);
 }
 
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
@@ -243,7 +281,7 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 	else
 		epoll_ctl(a->sight->ep, EPOLL_CTL_ADD, fence_mapped_fd(p->mapped), &e);
 	for (i = 0; i < a->sight->nlibraries; i++)
-		attach(a, p, a->sight->libraries[i].path, 0);
+		attach(a, p, &a->sight->files[a->sight->libraries[i]], "", 0);
 	attach_maps(a, p);
 }
 
@@ -323,16 +361,17 @@ static void libraries(struct agent *a)
 	struct sight_file *f;
 	glob_t found;
 	size_t i, k;
+	unsigned int n;
 
 	for (k = 0; k < ARRAY_SIZE(patterns); k++) {
 		if (glob(patterns[k], 0, NULL, &found))
 			continue;
 		for (i = 0; i < found.gl_pathc && s->nlibraries < SIGHT_LIBRARIES; i++) {
 			f = file_at(a, found.gl_pathv[i]);
-			if (!f || f->err)
-				continue;
-			snprintf(s->libraries[s->nlibraries++].path, sizeof(s->libraries[0].path),
-				 "%s", found.gl_pathv[i]);
+			for (n = 0; f && n < s->nlibraries && &s->files[s->libraries[n]] != f; n++)
+				;
+			if (f && !f->err && n == s->nlibraries)
+				s->libraries[s->nlibraries++] = (uint32_t)(f - s->files);
 		}
 		globfree(&found);
 	}
@@ -378,6 +417,9 @@ void agent_sight_done(struct agent *a)
 			sight_forget(a, s->procs[i].session);
 			proc_done(s, &s->procs[i]);
 		}
+	for (i = 0; i < s->nfiles; i++)
+		if (s->files[i].fd >= 0)
+			close(s->files[i].fd);
 	fence_sight_close(s->kernel);
 	close(s->ep);
 	free(s);

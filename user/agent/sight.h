@@ -12,7 +12,7 @@
 #include "tls/find.h"
 #include "wire/http.h"
 
-#define SIGHT_FILES 256 /* files that were looked into, remembered */
+#define SIGHT_FILES 1024 /* files that were looked into, remembered */
 #define SIGHT_LIBRARIES 16 /* of them, attached to every watched process before it maps them */
 #define SIGHT_PROCS 512 /* processes watched at once; the next are not, and the log says so */
 #define SIGHT_ATTACHED 16 /* files of one process that carry probes */
@@ -29,6 +29,7 @@ struct sight_file {
 	int64_t mtime;
 	int err; /* of fence_tls_find; 0: it has a TLS stack */
 	int told;
+	int fd; /* owned; open while it has one: /proc/self/fd names the very file */
 	struct fence_tls_points points;
 };
 
@@ -62,11 +63,8 @@ struct sight_user {
 struct sight {
 	struct fence_sight *kernel; /* owned */
 	struct sight_file files[SIGHT_FILES];
-	unsigned int nfiles;
-	struct {
-		char path[128];
-		uint32_t file;
-	} libraries[SIGHT_LIBRARIES];
+	unsigned int nfiles, turn; /* turn: whose slot is taken next when all are */
+	uint32_t libraries[SIGHT_LIBRARIES]; /* indexes */
 	unsigned int nlibraries;
 	struct sight_proc procs[SIGHT_PROCS];
 	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -18,7 +19,7 @@
 
 #define PAGES 16 /* of a ring, a power of two */
 #define CPUS 256
-#define AT_ONCE 4 /* records of a ring: attaching takes milliseconds, and other work waits */
+#define AT_ONCE_NS 20000000 /* attaching takes milliseconds, and other work waits */
 
 struct ring {
 	int fd;
@@ -151,6 +152,14 @@ static void one(const uint8_t *data, void (*each)(void *ctx, const struct fence_
 	}
 }
 
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void drain_ring(struct fence_mapped *m, struct ring *r,
 		       void (*each)(void *ctx, const struct fence_mapping *g), void *ctx,
 		       uint64_t *lost)
@@ -160,9 +169,9 @@ static void drain_ring(struct fence_mapped *m, struct ring *r,
 	const uint8_t *base = (const uint8_t *)r->page + m->page_size;
 	uint8_t room[4096 + 256] __attribute__((aligned(8)));
 	struct perf_event_header h;
-	unsigned int left = AT_ONCE;
+	int64_t begun = now();
 
-	while (tail < head && left--) {
+	while (tail < head && now() - begun < AT_ONCE_NS) {
 		for (i = 0; i < sizeof(h); i++)
 			room[i] = base[(tail + i) % size];
 		memcpy(&h, room, sizeof(h));
