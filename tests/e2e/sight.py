@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS sight, cases for run.py. The server's own log says what was asked; the agent's rows have to say the same, and no more."""
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.parse
 
 import world as W
@@ -278,6 +280,54 @@ def sight_off(w):
     return bad
 
 
-ALONE = [sight_programs, sight_actions, sight_witness, sight_off]
+EXTENSION = {
+    "manifest.json": json.dumps({"manifest_version": 3, "name": "%s", "version": "1", "background": {"service_worker": "sw.js"},
+                                 "host_permissions": ["https://acme.my.salesforce.com/*"]}),
+    "sw.js": "(async()=>{for(let i=0;i<5;i++){await fetch('%s?t=ext-%s&i='+i).catch(()=>{});"
+             "if(%s)await fetch('%s?t=ext-%s&post='+i,{method:'POST',body:'{}'}).catch(()=>{})}})()"}
+
+
+def extension(w, name, posts):
+    where = "%s/ext-%s" % (w.dir, name)
+    os.mkdir(where)
+    with open(where + "/manifest.json", "w") as f:
+        f.write(EXTENSION["manifest.json"] % name)
+    with open(where + "/sw.js", "w") as f:
+        f.write(EXTENSION["sw.js"] % (OWN + ROW, name, "true" if posts else "false", OWN + ROW, name))
+    return where, "".join(chr(ord("a") + int(c, 16)) for c in hashlib.sha256(where.encode()).hexdigest()[:32])  # id of an unpacked one
+
+
+def sight_extensions(w):
+    """Two extensions and a page of one Chromium ask the same host: each request is labelled with its own, or with nobody."""
+    w.start(**tools(w))
+    (one, one_id), (two, _) = extension(w, "one", True), extension(w, "two", False)
+    cmd = chromium(w, 5, ROW + "?t=page")
+    cmd[1:1] = ["--load-extension=%s,%s" % (one, two), "--disable-features=DisableLoadExtensionCommandLineSwitch"]
+    cmd = [c for c in cmd if c != "--dump-dom"]
+    mark, done = len(arrived(w)), max([r["id"] for r in w.rows()])
+    p = w.popen(*cmd, stdin_fd=subprocess.PIPE)
+    deadline = time.monotonic() + 25
+    while time.monotonic() < deadline and len(arrived(w, mark)) < 20:
+        time.sleep(0.5)
+    time.sleep(1)
+    p.terminate()
+    p.communicate(timeout=20)
+    made = [r["url"] for r in arrived(w, mark)]
+    for _ in range(6):
+        rows = [r for r in w.rows() if r["id"] > done]
+        seen = [r for r in rows if r["kind"] == "request" and r["path"] == ROW]
+        if len(seen) >= len(made):
+            break
+    w.stop()
+    count = {k: len([u for u in made if "t=" + k in u]) for k in ("ext-one", "ext-two", "page")}
+    if count != {"ext-one": 10, "ext-two": 5, "page": 5}:
+        return ["what was asked: %s" % count]
+    whole = {r["cookie"]: r["extension"] for r in rows if r["kind"] == "initiator"}
+    who = lambda r: whole.get(r["cookie"], r.get("extension"))  # noqa: E731
+    got = {k: len([r for r in seen if who(r) == k]) for k in (one_id, "unknown", None)}
+    return [] if got == {one_id: 10, "unknown": 5, None: 5} else ["labelled %s of %s" % (got, count)]
+
+
+ALONE = [sight_programs, sight_actions, sight_witness, sight_extensions, sight_off]
 if not shutil.which("go"):
     raise SystemExit("sight.py needs go; tools/deps --test installs it")

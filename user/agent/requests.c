@@ -223,6 +223,49 @@ static void alert(struct agent *a, struct sight_conn *c, const struct fence_exch
 			c->tgid, cut ? "; the connection was ended" : "");
 }
 
+/*
+ * Chromium has a socket of its own for each initiator (network anonymization key), so one request
+ * whose Origin is an extension's labels its whole connection: the later ones by the label, the
+ * earlier ones by the row that says so.
+ */
+static void label(struct sight_conn *c, const struct fence_exchange *x)
+{
+	static const char scheme[] = "chrome-extension://";
+	struct agent *a = c->agent;
+	struct fence_json j;
+
+	if (strncmp(x->origin, scheme, sizeof(scheme) - 1) || c->extension[0] ||
+	    strspn(x->origin + sizeof(scheme) - 1, "abcdefghijklmnop") != 32)
+		return;
+	snprintf(c->extension, sizeof(c->extension), "%.32s", x->origin + sizeof(scheme) - 1);
+	agent_row(a, &j);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_str(&j, "extension", c->extension);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	agent_row_end(a, &j, "initiator");
+}
+
+/* Who in the browser asked, and how that is known; `by` NULL: nothing points at an extension. */
+static const char *initiator(const struct sight_conn *c, const struct fence_exchange *x,
+			     const char **by)
+{
+	*by = NULL;
+	if (c->extension[0]) {
+		*by = strstr(x->origin, c->extension) ? "origin" : "connection";
+		return c->extension;
+	}
+	/* no page and no person makes such a request; which extension, its headers do not say */
+	if (!strcmp(x->site, "none") && !strcmp(x->mode, "cors") && !strcmp(x->dest, "empty") &&
+	    !x->origin[0]) {
+		*by = "sec-fetch";
+		return "unknown";
+	}
+	return NULL;
+}
+
 static void on_request(void *ctx, const struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
@@ -233,6 +276,7 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	size_t i;
 	int cut;
 
+	label(c, x);
 	host_of(x, host, sizeof(host));
 	wrong = disagree(c, x, host);
 	if (!wrong)
@@ -250,6 +294,7 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 			   const struct fence_exchange *x, const char *host)
 {
 	static const char *const hows[] = { "unmapped", "exact", "probable" };
+	const char *by, *who = initiator(c, x, &by);
 	char shape[512];
 	struct fence_json j;
 
@@ -262,6 +307,10 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	if (x->flags & FENCE_HTTP_CUT)
 		fence_json_bool(&j, "cut", 1);
 	fence_json_id(&j, "exec", c->exec);
+	if (by) {
+		fence_json_str(&j, "extension", who);
+		fence_json_str(&j, "extension_by", by);
+	}
 	if (x->flags & FENCE_HTTP_LATE)
 		fence_json_bool(&j, "late", 1);
 	fence_json_str(&j, "mapping", hows[c->how < 3 ? c->how : 0]);

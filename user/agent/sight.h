@@ -48,6 +48,7 @@ struct sight_conn {
 	uint32_t tgid;
 	uint8_t tool, how, begun[2];
 	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
+	char extension[33]; /* that opened it: an origin said so; empty: not known */
 	char sni[256];
 	struct fence_http *http; /* owned; NULL until the first octets */
 	struct agent *agent;

@@ -16,7 +16,7 @@ static void request_line(const struct fence_row *row, const cJSON *b)
 	       cli_clock(row->ts / 1000, clock), cli_str(b, "method"), status,
 	       cli_amount(cli_int(b, "bytes_out"), out), cli_amount(cli_int(b, "bytes_in"), in),
 	       cli_program(cli_str(b, "exec")), cli_str(b, "authority"), cli_str(b, "path"),
-	       *cli_str(b, "origin") ? " from " : "", cli_str(b, "origin"));
+	       *cli_str(b, "extension") ? " by extension " : "", cli_str(b, "extension"));
 }
 
 static void list(struct fence_buf *out, const cJSON *b, const char *key, int64_t total)
