@@ -229,7 +229,8 @@ static void tally_done(void *ctx, struct fence_exchange *x)
  */
 static struct tally http(const uint8_t *data, size_t len, size_t step, int late, int gaps)
 {
-	static const struct fence_http_hooks hooks = { tally_request, tally_done };
+	static size_t room = 4u << 20;
+	static const struct fence_http_hooks hooks = { tally_request, tally_done, &room };
 	struct tally t = { 0 };
 	struct fence_http *h = fence_http_new(&hooks, &t, late);
 	size_t at = 0, n;
@@ -253,6 +254,7 @@ static struct tally http(const uint8_t *data, size_t len, size_t step, int late,
 		}
 	}
 	fence_http_free(h);
+	MUST(room == 4u << 20);
 	return t;
 }
 

@@ -487,7 +487,8 @@ static void seen_done(void *ctx, struct fence_exchange *x)
 	snprintf(s->response, sizeof(s->response), "%s", fence_buf_text(&x->response));
 }
 
-static const struct fence_http_hooks seen_hooks = { seen_request, seen_done };
+static size_t seen_room = 1u << 20;
+static const struct fence_http_hooks seen_hooks = { seen_request, seen_done, &seen_room };
 
 /* A seed of the fuzzer, the two sides in turn at 0xff. */
 static struct seen read_http(const char *path, int late)
@@ -557,6 +558,36 @@ static void test_http_gaps(void **state)
 	assert_int_equal(s.requests, 2);
 	fence_http_free(h);
 	assert_int_equal(s.done, 2);
+	assert_int_equal(seen_room, 1u << 20);
+}
+
+/* No room: what cannot be kept is said to be cut or long, and nothing is taken for good. */
+static void test_http_room(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
+	struct seen s = { 0 };
+	struct fence_http *h;
+	size_t room;
+
+	(void)state;
+	for (room = 0; room < sizeof(struct fence_exchange) + 300; room += 50) {
+		memset(&s, 0, sizeof(s));
+		seen_room = room;
+		h = fence_http_new(&seen_hooks, &s, 0);
+		fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+		fence_http_feed(h, 1,
+				(const uint8_t *)"0123456789012345678901234567890123456789"
+						 "012345678901234567890123456789012345678901"
+						 "234567890123456789",
+				100);
+		fence_http_free(h);
+		assert_int_equal(seen_room, room);
+		assert_true(s.requests == s.done);
+		if (s.done && s.last.request.len < 100)
+			assert_true(s.last.flags & FENCE_HTTP_LONG);
+	}
+	assert_int_equal(s.done, 1);
+	seen_room = 1u << 20;
 }
 
 static int find_in(const char *path, struct fence_tls_points *p)
@@ -595,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_path_shapes),
 		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_http_gaps),
+		cmocka_unit_test(test_http_room),
 		cmocka_unit_test(test_tls_find),
 		cmocka_unit_test(test_json_is_canonical),
 		cmocka_unit_test(test_addresses),

@@ -37,7 +37,13 @@ static const struct {
 static void on_request(void *ctx, const struct fence_exchange *x);
 static void on_done(void *ctx, struct fence_exchange *x);
 
-static const struct fence_http_hooks hooks = { .request = on_request, .done = on_done };
+void sight_hooks(struct sight *s)
+{
+	s->room = SIGHT_ROOM;
+	s->hooks = (struct fence_http_hooks){ .request = on_request,
+					      .done = on_done,
+					      .room = &s->room };
+}
 
 static struct sight_conn **conn_at(struct sight *s, uint64_t id)
 {
@@ -129,7 +135,7 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 	if (r->kind != FENCE_SIGHT_DATA)
 		return;
 	if (!c->http)
-		c->http = fence_http_new(&hooks, c, 0);
+		c->http = fence_http_new(&a->sight->hooks, c, 0);
 	if (!c->http)
 		return;
 	next = &c->next[r->out];

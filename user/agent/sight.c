@@ -398,6 +398,7 @@ int agent_sight_init(struct agent *a)
 	}
 	epoll_ctl(s->ep, EPOLL_CTL_ADD, fence_sight_fd(s->kernel), &e);
 	a->sight = s;
+	sight_hooks(s);
 	libraries(a);
 	agent_show_note(a,
 			"TLS SIGHT IS ON: requests of tools with \"sight\" are read; bodies stay "

@@ -16,7 +16,8 @@
 #define SIGHT_LIBRARIES 16 /* of them, attached to every watched process before it maps them */
 #define SIGHT_PROCS 512 /* processes watched at once; the next are not, and the log says so */
 #define SIGHT_ATTACHED 16 /* files of one process that carry probes */
-#define SIGHT_CONNS 4096 /* connections followed at once */
+#define SIGHT_ROOM (48u << 20) /* octets kept of all connections together */
+#define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
@@ -70,6 +71,8 @@ struct sight {
 	struct sight_proc procs[SIGHT_PROCS];
 	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */
 	unsigned int nconns;
+	struct fence_http_hooks hooks;
+	size_t room; /* of SIGHT_ROOM, still free */
 	struct sight_user users[64];
 	unsigned int nusers;
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
@@ -78,6 +81,7 @@ struct sight {
 };
 
 /* requests.c */
+void sight_hooks(struct sight *s);
 void sight_record(void *ctx, const struct fence_sight_rec *r);
 void sight_forget(struct agent *a, uint64_t session); /* its connections are over */
 

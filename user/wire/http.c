@@ -2,6 +2,7 @@
 /* What HTTP/1 and HTTP/2 have in common: exchanges, the fields that are kept, bodies. */
 #include "wire/http.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void fence_http_free(struct fence_http *h)
 	}
 	h1_done(h);
 	h2_done(h);
+	http_drop(h, &h->first);
 	fence_buf_done(&h->first);
 	free(h);
 }
@@ -58,6 +60,24 @@ void http_lose(struct fence_http *h, int out)
 		x->flags |= FENCE_HTTP_CUT;
 }
 
+int http_keep(struct fence_http *h, struct fence_buf *b, const void *data, size_t len)
+{
+	if (len > *h->hooks->room || fence_buf_reserve(b, len))
+		return -ENOMEM;
+	*h->hooks->room -= len;
+	fence_buf_add(b, data, len);
+	return 0;
+}
+
+/* It is what people write to each other, and their tokens: not left behind in memory. */
+void http_drop(struct fence_http *h, struct fence_buf *b)
+{
+	if (b->data)
+		explicit_bzero(b->data, b->len);
+	*h->hooks->room += b->len;
+	fence_buf_reset(b);
+}
+
 struct fence_exchange *http_find(struct fence_http *h, uint32_t id)
 {
 	struct fence_exchange *x;
@@ -75,9 +95,10 @@ struct fence_exchange *http_begin(struct fence_http *h, uint32_t id)
 		h->open->flags |= FENCE_HTTP_CUT;
 		http_end(h, h->open);
 	}
-	x = calloc(1, sizeof(*x));
+	x = *h->hooks->room < sizeof(*x) ? NULL : calloc(1, sizeof(*x));
 	if (!x)
 		return NULL;
+	*h->hooks->room -= sizeof(*x);
 	x->id = id;
 	x->version = (uint8_t)h->version;
 	x->flags = h->late ? FENCE_HTTP_LATE : 0;
@@ -112,13 +133,11 @@ void http_end(struct fence_http *h, struct fence_exchange *x)
 	if (x->method[0] || x->status)
 		h->hooks->done(h->ctx, x);
 	h->bodies -= x->keeps;
-	/* bodies are what people write to each other: not left behind in freed memory */
-	if (x->request.data)
-		explicit_bzero(x->request.data, x->request.len);
-	if (x->response.data)
-		explicit_bzero(x->response.data, x->response.len);
+	http_drop(h, &x->request);
+	http_drop(h, &x->response);
 	fence_buf_done(&x->request);
 	fence_buf_done(&x->response);
+	*h->hooks->room += sizeof(*x);
 	explicit_bzero(x, sizeof(*x));
 	free(x);
 }
@@ -235,7 +254,8 @@ void http_body(struct fence_http *h, struct fence_exchange *x, int out, const ui
 		x->flags |= FENCE_HTTP_LONG;
 		len = x->keeps ? FENCE_HTTP_BODY - b->len : 0;
 	}
-	fence_buf_add(b, data, len);
+	if (http_keep(h, b, data, len))
+		x->flags |= FENCE_HTTP_LONG;
 }
 
 static int is_method(const struct fence_buf *b)
@@ -291,7 +311,10 @@ void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t 
 		h->late = 1;
 		return;
 	}
-	fence_buf_add(&h->first, data, len);
+	if (http_keep(h, &h->first, data, len)) {
+		h->version = FENCE_HTTP_OPAQUE;
+		return;
+	}
 	version = recognise(h);
 	if (version < 0)
 		return;
@@ -304,8 +327,7 @@ void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t 
 	}
 	if (h->first.len > skip)
 		dispatch(h, 1, (const uint8_t *)h->first.data + skip, h->first.len - skip);
-	explicit_bzero(h->first.data, h->first.len);
-	fence_buf_done(&h->first);
+	http_drop(h, &h->first);
 }
 
 void fence_http_gap(struct fence_http *h, int out, uint64_t len)

@@ -56,6 +56,7 @@ struct fence_exchange {
 struct fence_http_hooks {
 	void (*request)(void *ctx, const struct fence_exchange *x); /* its head is complete */
 	void (*done)(void *ctx, struct fence_exchange *x); /* it is over, or never will be */
+	size_t *room; /* octets that all connections together may still keep; borrowed */
 };
 
 struct fence_http;

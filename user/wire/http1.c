@@ -162,7 +162,7 @@ static void head_complete(struct fence_http *h, struct h1_side *s, int out)
 		http_lose(h, out);
 		return;
 	}
-	fence_buf_reset(&s->line);
+	http_drop(h, &s->line);
 	if (out)
 		http_told(h, s->x);
 	if (!out && s->x->status / 100 == 1 && s->x->status != 101) {
@@ -178,14 +178,16 @@ static void head_complete(struct fence_http *h, struct h1_side *s, int out)
 }
 
 /* Octets up to and with the end of a line; -1: too long. 1: the line is complete. */
-static int gather(struct h1_side *s, const uint8_t **data, size_t *len, size_t most)
+static int gather(struct fence_http *h, struct h1_side *s, const uint8_t **data, size_t *len,
+		  size_t most)
 {
 	const uint8_t *eol = memchr(*data, '\n', *len);
 	size_t n = eol ? (size_t)(eol - *data) + 1 : *len;
 
 	if (s->line.len + n > most)
 		return -1;
-	fence_buf_add(&s->line, *data, n);
+	if (http_keep(h, &s->line, *data, n))
+		return -1;
 	*data += n;
 	*len -= n;
 	return !!eol;
@@ -206,7 +208,7 @@ static int is_empty(const struct fence_buf *b)
 static void line_state(struct fence_http *h, struct h1_side *s, int out, const uint8_t **data,
 		       size_t *len)
 {
-	int got = gather(s, data, len, s->state == H1_HEAD ? FENCE_HTTP_HEAD : LINE_MAX);
+	int got = gather(h, s, data, len, s->state == H1_HEAD ? FENCE_HTTP_HEAD : LINE_MAX);
 	size_t digits;
 
 	if (got < 0) {
@@ -218,7 +220,7 @@ static void line_state(struct fence_http *h, struct h1_side *s, int out, const u
 	switch (s->state) {
 	case H1_HEAD:
 		if (is_empty(&s->line)) /* RFC 9112 2.2: before a message */
-			fence_buf_reset(&s->line);
+			http_drop(h, &s->line);
 		else if (head_ended(&s->line))
 			head_complete(h, s, out);
 		return;
@@ -235,7 +237,7 @@ static void line_state(struct fence_http *h, struct h1_side *s, int out, const u
 		if (is_empty(&s->line))
 			message_end(h, s, out);
 	}
-	fence_buf_reset(&s->line);
+	http_drop(h, &s->line);
 }
 
 /* Octets of a body; data NULL: not seen. Returns how many it took. */
@@ -296,8 +298,7 @@ void h1_done(struct fence_http *h)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		if (h->h1[i].line.data)
-			explicit_bzero(h->h1[i].line.data, h->h1[i].line.len);
+		http_drop(h, &h->h1[i].line);
 		fence_buf_done(&h->h1[i].line);
 	}
 }

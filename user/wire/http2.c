@@ -90,8 +90,7 @@ void h2_done(struct fence_http *h)
 	for (i = 0; i < 2; i++) {
 		if (h->h2[i].inflater)
 			nghttp2_hd_inflate_del(h->h2[i].inflater);
-		if (h->h2[i].block.data)
-			explicit_bzero(h->h2[i].block.data, h->h2[i].block.len);
+		http_drop(h, &h->h2[i].block);
 		fence_buf_done(&h->h2[i].block);
 	}
 }
@@ -114,10 +113,8 @@ static void block_complete(struct fence_http *h, struct h2_side *s, int out)
 		x->status = 0;
 	inflate(x, out, s->inflater, (const uint8_t *)fence_buf_text(&s->block), s->block.len,
 		&bad);
-	if (s->block.data)
-		explicit_bzero(s->block.data, s->block.len);
-	fence_buf_reset(&s->block);
-	if (bad || s->block.failed) {
+	http_drop(h, &s->block);
+	if (bad) {
 		http_lose(h, out);
 		return;
 	}
@@ -141,7 +138,7 @@ static void settings(struct fence_http *h, struct h2_side *s, int out)
 		if (p[i] == 0 && p[i + 1] == 1 && value > 4096 && value <= TABLE_MAX)
 			nghttp2_hd_inflate_change_table_size(h->h2[!out].inflater, value);
 	}
-	fence_buf_reset(&s->block);
+	http_drop(h, &s->block);
 }
 
 static void frame_end(struct fence_http *h, struct h2_side *s, int out)
@@ -185,12 +182,12 @@ static void frame_begin(struct fence_http *h, struct h2_side *s, int out)
 	s->pad = (s->type == DATA || s->type == HEADERS) && s->flags & PADDED;
 	s->padding = 0;
 	if (s->type == HEADERS) {
-		fence_buf_reset(&s->block);
+		http_drop(h, &s->block);
 		s->block_stream = s->stream;
 		s->end = s->flags & END_STREAM;
 	}
 	if (s->type == SETTINGS)
-		fence_buf_reset(&s->block);
+		http_drop(h, &s->block);
 	if (s->type == PUSH || (s->type == CONTINUATION && s->stream != s->block_stream) ||
 	    (s->type == HEADERS && s->left > FENCE_HTTP_HEAD) ||
 	    ((s->type == HEADERS || s->type == DATA) && !s->stream)) {
@@ -224,10 +221,8 @@ static void block_add(struct fence_http *h, struct h2_side *s, int out, const ui
 		p += cut;
 		n -= cut;
 	}
-	if (s->block.len + n > FENCE_HTTP_HEAD)
+	if (s->block.len + n > FENCE_HTTP_HEAD || http_keep(h, &s->block, p, n))
 		http_lose(h, out);
-	else
-		fence_buf_add(&s->block, p, n);
 }
 
 static void data_add(struct fence_http *h, struct h2_side *s, int out, const uint8_t *p, size_t n)

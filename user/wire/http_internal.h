@@ -60,6 +60,10 @@ void http_body(struct fence_http *h, struct fence_exchange *x, int out, const ui
 	       size_t len); /* data NULL: not seen */
 void http_lose(struct fence_http *h, int out);
 
+/* Keep octets in a buffer of the connection, within the room of all; -ENOMEM. Empty it again. */
+int http_keep(struct fence_http *h, struct fence_buf *b, const void *data, size_t len);
+void http_drop(struct fence_http *h, struct fence_buf *b);
+
 void h1_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void h1_gap(struct fence_http *h, int out, uint64_t len);
 void h1_done(struct fence_http *h);
