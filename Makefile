@@ -119,6 +119,7 @@ bench: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/lograte
 	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
+	$(Q)python3 tests/bench/sight.py $(ROUNDS)
 	$(Q)rm -f $(B)/lograte.db*; $(B)/tests/lograte $(B)/lograte.db 600000; rm -f $(B)/lograte.db*
 
 #: make evasion  every way out that we know, without, with, and beside; build/evasion.json (root)

@@ -87,7 +87,8 @@ def programs(w):
     go, stripped = w.dir + "/goclient", w.dir + "/gostripped"
     with open(w.dir + "/sight.go", "w") as f:
         f.write(GO)
-    for out, flags in ((go, []), (stripped, ["-ldflags", "-s -w"])):
+    have = {n: shutil.which(n) for n in ("go", "chromium")}
+    for out, flags in ((go, []), (stripped, ["-ldflags", "-s -w"])) if have["go"] else ():
         subprocess.run(["go", "build"] + flags + ["-o", out, w.dir + "/sight.go"], check=True, cwd=w.dir,
                        env=dict(os.environ, HOME=w.dir, GOFLAGS="-mod=mod", GO111MODULE="off"))
     many = lambda n, u: ["%s%s&i=%d" % (OWN, u, i) for i in range(n)]  # noqa: E731
@@ -102,7 +103,9 @@ def programs(w):
     }
     for name, script in NODE.items():
         out["node " + name] = ("OpenSSL", "probable", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
-    out["chromium"] = ("BoringSSL", "exact", lambda n, u: chromium(w, n, u))
+    for name in [n for n in out if n.startswith("go") and not have["go"]]:
+        out[name] = "go is not installed"
+    out["chromium"] = "chromium is not installed" if not have["chromium"] else ("BoringSSL", "exact", lambda n, u: chromium(w, n, u))
     return out
 
 
@@ -111,7 +114,11 @@ def sight_programs(w):
     total, conns = int(os.environ.get("REQUESTS", 60)), int(os.environ.get("CONNECTIONS", 3))
     out, table = {}, []
     w.start(**tools(w))
-    for name, (stack, mapping, start) in programs(w).items():
+    for name, how in programs(w).items():
+        if isinstance(how, str):
+            out["sight-" + name.replace(" ", "-")] = how
+            continue
+        stack, mapping, start = how
         bad, mark, done = [], len(arrived(w)), max([r["id"] for r in w.rows()])
         url = ROW + "?t=" + name.replace(" ", "-")
         ps = [w.popen(*start(total // conns, url)) for _ in range(conns)]
@@ -299,6 +306,8 @@ def extension(w, name, posts):
 
 def sight_extensions(w):
     """Two extensions and a page of one Chromium ask the same host: each request is labelled with its own, or with nobody."""
+    if not shutil.which("chromium"):
+        return {"sight-extensions": "chromium is not installed"}
     w.start(**tools(w))
     (one, one_id), (two, _) = extension(w, "one", True), extension(w, "two", False)
     cmd = chromium(w, 5, ROW + "?t=page")
@@ -329,5 +338,3 @@ def sight_extensions(w):
 
 
 ALONE = [sight_programs, sight_actions, sight_witness, sight_extensions, sight_off]
-if not shutil.which("go"):
-    raise SystemExit("sight.py needs go; tools/deps --test installs it")

@@ -211,6 +211,7 @@ void agent_denials_turn(struct agent *a, int final);
 
 /* sight.c */
 int agent_sight_init(struct agent *a); /* when the policy asks for it */
+void agent_sight_reload(struct agent *a); /* another policy is in force */
 void agent_sight_done(struct agent *a);
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session); /* it is stopped */
 void agent_sight_turn(struct agent *a);

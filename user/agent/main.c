@@ -202,6 +202,8 @@ static int reload(struct agent *a, struct fence_diag *d)
 	else
 		agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
 				(unsigned long long)a->generation);
+	if (err >= 0)
+		agent_sight_reload(a);
 	return err;
 }
 

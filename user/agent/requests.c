@@ -179,16 +179,16 @@ static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange 
 {
 	const struct fence_policy *p = c->agent->policy;
 	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
-	struct fence_query q = { .tool = c->tool,
-				 .host = host,
-				 .port = f && f->port ? f->port : 443,
-				 .proto = FENCE_IPPROTO_TCP };
+	struct fence_query q = {
+		.tool = c->tool, .host = host, .port = f ? f->port : 443, .proto = FENCE_IPPROTO_TCP
+	};
 	struct fence_answer_to to;
 	uint8_t wrong = 0;
 
 	if (host[0] && c->sni[0] && strcasecmp(host, c->sni))
 		wrong |= WRONG_AUTHORITY;
-	if (host[0] && c->tool <= p->ntools && !(f && f->facts.addr == FENCE_ADDR_LISTED)) {
+	if (host[0] && f && c->tool <= p->ntools && f->facts.addr != FENCE_ADDR_LISTED &&
+	    f->facts.addr != FENCE_ADDR_LOOPBACK) {
 		fence_policy_decide(p, &q, &to);
 		if (to.verdict.action != FENCE_ALLOW)
 			wrong |= WRONG_HOST;
@@ -287,7 +287,9 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	wrong = disagree(c, x, host);
 	if (!wrong)
 		return;
-	cut = f && !a->policy->monitor &&
+	/* several names of one allowed host on one connection (RFC 9113 9.1.1) are told, not ended
+	 */
+	cut = f && wrong != WRONG_AUTHORITY && !a->policy->monitor &&
 	      !fence_socket_destroy(c->cookie, fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
 				    f->port, c->tgid);
 	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)

@@ -377,6 +377,13 @@ static void libraries(struct agent *a)
 	}
 }
 
+void agent_sight_reload(struct agent *a)
+{
+	if (!a->sight && wanted(a->policy))
+		agent_show_note(a, "the policy asks for TLS sight: it begins when the agent is "
+				   "started again");
+}
+
 int agent_sight_init(struct agent *a)
 {
 	struct epoll_event e = { .events = EPOLLIN };
@@ -390,7 +397,8 @@ int agent_sight_init(struct agent *a)
 		return -ENOMEM;
 	s->ep = epoll_create1(EPOLL_CLOEXEC);
 	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0) {
-		agent_show_note(a, "%s; enforcement does not need it and goes on", d.text);
+		agent_show_note(a, "TLS sight is off: %s; enforcement does not need it and goes on",
+				d.text);
 		if (s->ep >= 0)
 			close(s->ep);
 		free(s);

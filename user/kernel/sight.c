@@ -164,8 +164,7 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 	if (err) {
 		fence_sight_close(s);
 		return fence_diag_set(d, -ENOTSUP, NULL,
-				      "TLS sight needs Linux 6.6 (uprobe_multi); the policy asks "
-				      "for it: %s",
+				      "its sensor cannot be loaded (%s); it needs Linux 6.6",
 				      strerror(-err));
 	}
 	*ret = s;
