@@ -28,7 +28,7 @@ def tools(w, sight=True, **more):
 
 def arrived(w, since=0):
     rows = [json.loads(line) for line in open(w.dir + "/arrived.jsonl")]
-    return [r for r in rows[since:] if "url" in r]
+    return [r for r in rows if "url" in r][since:]
 
 
 PY = """
@@ -168,7 +168,7 @@ OPP = "006000000000001AAA"
 ACC = "0015j00000AbCdEAAV"
 CALLS = [
     ("GET", ROW, None, [("rest", "read", "Opportunity", [OPP], [])]),
-    ("PATCH", ROW, {"StageName": "Closed Won", "Amount": 991177}, [("rest", "update", "Opportunity", [OPP], ["StageName", "Amount"])]),
+    ("PATCH", ROW, {"StageName": "Closed Won", "Amount": 880991177553}, [("rest", "update", "Opportunity", [OPP], ["StageName", "Amount"])]),
     ("POST", DATA + "/sobjects/Task", {"Subject": "call back secret-subject", "WhatId": OPP}, [("rest", "create", "Task", [], ["Subject", "WhatId"])]),
     ("DELETE", DATA + "/sobjects/Task/00T5j00000AbCdEEAV", None, [("rest", "delete", "Task", ["00T5j00000AbCdEEAV"], [])]),
     ("GET", DATA + "/query?q=" + urllib.parse.quote("SELECT Id, (SELECT Id FROM Contacts) FROM Account WHERE Name = 'secret FROM Lead'"), None,
@@ -219,7 +219,7 @@ def sight_actions(w):
             rc, text = curl(w, version, method, path, body)
             server = arrived(w, mark)
             if rc or len(server) != 1 or server[0]["method"] != method or server[0]["url"] != path:
-                bad.append("%s %s: exit %d %s; the server has %s" % (method, path, rc, text, server))
+                bad.append("%s %s: exit %d %s; the server has %s" % (method, path, rc, text, server[:2]))
         rows = w.rows()
         requests = [r for r in rows if r["kind"] == "request" and r["id"] > done]
         if [r["method"] for r in requests] != [c[0] for c in CALLS]:
@@ -236,10 +236,10 @@ def sight_actions(w):
     left = []
     for root, _, files in os.walk(w.dir):
         for name in files:
-            if name.startswith("egress-") or name == "agent.log":
+            if name.startswith(os.path.basename(w.db)) or name == "agent.log":
                 with open(root + "/" + name, "rb") as f:
                     data = f.read()
-                left += ["%s has %s" % (name, s) for s in (b"secret", b"991177", b"Closed Won", b"AQ4AQI", b"jane") if s in data]
+                left += ["%s has %s" % (name, s) for s in (b"secret", b"880991177553", b"Closed Won", b"AQ4AQI", b"jane") if s in data]
     shown = subprocess.run([W.BUILD + "/crmfence", "requests", "--db", w.db, "--json"], capture_output=True, text=True)
     left += ["requests --json shows a secret"] if "secret" in shown.stdout or shown.returncode else []
     out["sight-private"] = left
@@ -257,11 +257,14 @@ def sight_witness(w):
                 ("tenant", [OWN + "/quiet/b", "-H", "Authorization: Bearer 00D000000000FRN!x"], "E003"),
                 ("token", ["https://models.acme.example/quiet/c", "-H", "Authorization: Bearer " + TOKEN], "E014")):
             done = max([r["id"] for r in w.rows("alert")] or [0])
-            w.run("curl", "-sS", "-m", "5", "--" + version, *args)
+            # an upload that goes on until somebody ends it
+            p = w.popen("curl", "-sS", "-m", "4", "--" + version, "-T", ".", *args, stdin_fd=subprocess.PIPE)
+            p.wait(20)
+            p.stdin.close()
             got = [r for r in w.rows("alert") if r["id"] > done]
             rules = [r["rule"] for r in got]
-            bad = [] if rule in rules else ["no %s: %s" % (rule, rules)]
-            bad += [] if all(r["cut"] for r in got) else ["not cut"]
+            bad = [] if rule in rules else ["no %s: %s" % (rule, got)]
+            bad += [] if all(r["cut"] for r in got) and p.returncode else ["not cut, curl's exit %d: %s" % (p.returncode, got)]
             bad += [] if all(r["left"] > 0 for r in got) else ["octets that left are not told: %s" % got]
             out["sight-%s-%s" % (name, version)] = bad
     done = max([r["id"] for r in w.rows("alert")] or [0])

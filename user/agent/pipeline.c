@@ -102,6 +102,7 @@ void agent_record(void *ctx, const struct fence_rec *r)
 		agent_flow_deny(a, (const void *)r);
 		return;
 	case FENCE_K_CLOSE:
+		agent_sight_drain(a); /* what was said on it needs it still */
 		agent_flow_close(a, (const void *)r);
 		return;
 	case FENCE_K_DNS:

@@ -324,6 +324,12 @@ static void losses(struct agent *a)
 	memcpy(a->sight->missed, now, sizeof(now));
 }
 
+void agent_sight_drain(struct agent *a)
+{
+	if (a->sight)
+		fence_sight_drain(a->sight->kernel, sight_record, a, &a->sight->bad);
+}
+
 void agent_sight_turn(struct agent *a)
 {
 	struct sight *s = a->sight;
@@ -334,7 +340,7 @@ void agent_sight_turn(struct agent *a)
 	for (i = 0; i < SIGHT_PROCS; i++)
 		if (s->procs[i].mapped)
 			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);
-	fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+	agent_sight_drain(a);
 	sweep(a);
 	losses(a);
 }
