@@ -80,6 +80,9 @@ void sight_forget(struct agent *a, uint64_t session)
 			else
 				at = &(*at)->chain;
 	}
+	for (i = 0; i < s->nusers; i++)
+		if (s->users[i].session == session)
+			s->users[i--] = s->users[--s->nusers];
 }
 
 /* What the flow table knows of its socket. */
@@ -356,7 +359,7 @@ static void learn_user(struct agent *a, const struct sight_conn *c, const struct
 	struct sight_user u = { .session = c->session };
 	char path[64];
 
-	if (!p || user_of(a, c->session) || a->sight->nusers == 64)
+	if (!p || user_of(a, c->session) || a->sight->nusers == SIGHT_USERS)
 		return;
 	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
 	if (!fence_crm_identity(path, u.org, u.user))

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -228,8 +229,9 @@ static struct sight_proc *proc_new(struct agent *a, uint32_t tgid, uint64_t sess
 	struct sight_proc *p = proc_of(a->sight, 0);
 
 	if (!p) {
-		agent_show_note(a, "pid %u is not watched: %u processes are", tgid, SIGHT_PROCS);
-		a->sight->lost++;
+		if (!a->sight->lost++)
+			agent_show_note(a, "pid %u is not watched: %u processes are", tgid,
+					SIGHT_PROCS);
 		return NULL;
 	}
 	*p = (struct sight_proc){ .tgid = tgid, .session = session };
@@ -392,6 +394,8 @@ void agent_sight_reload(struct agent *a)
 
 int agent_sight_init(struct agent *a)
 {
+	/* a session must not be able to take the descriptors that the agent lives by */
+	const struct rlimit open_max = { .rlim_cur = SIGHT_OPEN, .rlim_max = SIGHT_OPEN };
 	struct epoll_event e = { .events = EPOLLIN };
 	struct fence_diag d = { 0 };
 	struct sight *s;
@@ -401,7 +405,7 @@ int agent_sight_init(struct agent *a)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	s->ep = epoll_create1(EPOLL_CLOEXEC);
+	s->ep = setrlimit(RLIMIT_NOFILE, &open_max) ? -1 : epoll_create1(EPOLL_CLOEXEC);
 	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0) {
 		agent_show_note(a, "TLS sight is off: %s; enforcement does not need it and goes on",
 				d.text);

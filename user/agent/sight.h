@@ -12,13 +12,15 @@
 #include "tls/find.h"
 #include "wire/http.h"
 
-#define SIGHT_FILES 1024 /* files that were looked into, remembered */
+#define SIGHT_FILES 512 /* files that were looked into, remembered */
 #define SIGHT_LIBRARIES 16 /* of them, attached to every watched process before it maps them */
 #define SIGHT_PROCS 512 /* processes watched at once; the next are not, and the log says so */
 #define SIGHT_ATTACHED 16 /* files of one process that carry probes */
 #define SIGHT_ROOM (48u << 20) /* octets kept of all connections together */
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
+#define SIGHT_USERS 512 /* live sessions whose user is known */
+#define SIGHT_OPEN 16384 /* descriptors: links, files, two and more of each session */
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
 #define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
@@ -73,7 +75,7 @@ struct sight {
 	unsigned int nconns;
 	struct fence_http_hooks hooks;
 	size_t room; /* of SIGHT_ROOM, still free */
-	struct sight_user users[64];
+	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
 	uint64_t looked; /* boot time of the last look for processes that are gone */

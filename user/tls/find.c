@@ -91,7 +91,7 @@ int fence_tls_find_nspr(struct fence_image *im, struct fence_tls_points *out)
 
 int fence_tls_find(const uint8_t *data, size_t size, struct fence_tls_points *out)
 {
-	/* the cheap ones first; a Chromium has a stub of NSPR in it, and no PR_Send */
+	/* the cheap ones first */
 	static int (*const finders[])(struct fence_image *, struct fence_tls_points *) = {
 		fence_tls_find_gnutls,	  fence_tls_find_nspr, fence_tls_find_openssl,
 		fence_tls_find_boringssl, fence_tls_find_go,

@@ -11,7 +11,7 @@
 
 /* What a head says about the body behind it. */
 struct framing {
-	int chunked, upgrade;
+	int chunked;
 	int has_length;
 	uint64_t length;
 };

@@ -107,8 +107,13 @@ static void block_complete(struct fence_http *h, struct h2_side *s, int out)
 	struct fence_exchange *x = http_find(h, s->block_stream);
 	int bad = 0;
 
-	if (!x && (out || h->late))
+	if (!x && (out || h->late)) {
 		x = http_begin(h, s->block_stream);
+		if (!x) { /* a request that nobody looks at must not pass for one that was */
+			http_lose(h, out);
+			return;
+		}
+	}
 	if (x && !out)
 		x->status = 0;
 	inflate(x, out, s->inflater, (const uint8_t *)fence_buf_text(&s->block), s->block.len,
