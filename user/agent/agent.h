@@ -215,7 +215,8 @@ void agent_sight_reload(struct agent *a); /* another policy is in force */
 void agent_sight_done(struct agent *a);
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session); /* it is stopped */
 void agent_sight_turn(struct agent *a);
-void agent_sight_drain(struct agent *a); /* plaintext alone */
+/* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
+int agent_sight_defers(struct agent *a, const struct fence_rec_close *r);
 int agent_sight_fd(const struct agent *a); /* readable when it has something; -1: never */
 void agent_sight_status(const struct agent *a, struct fence_json *j);
 

@@ -102,8 +102,8 @@ void agent_record(void *ctx, const struct fence_rec *r)
 		agent_flow_deny(a, (const void *)r);
 		return;
 	case FENCE_K_CLOSE:
-		agent_sight_drain(a); /* what was said on it needs it still */
-		agent_flow_close(a, (const void *)r);
+		if (!agent_sight_defers(a, (const void *)r))
+			agent_flow_close(a, (const void *)r);
 		return;
 	case FENCE_K_DNS:
 		on_dns(a, (const void *)r);

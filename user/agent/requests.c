@@ -88,8 +88,11 @@ void sight_forget(struct agent *a, uint64_t session)
 /* What the flow table knows of its socket. */
 static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_sight_rec *r)
 {
-	struct agent_flow *f = agent_flow_find(a, r->cookie);
+	struct agent_flow *f;
 
+	if (c->cookie != r->cookie) /* its records came before this one */
+		fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	f = agent_flow_find(a, r->cookie);
 	c->cookie = r->cookie;
 	c->how = r->how;
 	if (f && (f->sni || f->dns))

@@ -326,10 +326,29 @@ static void losses(struct agent *a)
 	memcpy(a->sight->missed, now, sizeof(now));
 }
 
-void agent_sight_drain(struct agent *a)
+int agent_sight_defers(struct agent *a, const struct fence_rec_close *r)
 {
-	if (a->sight)
-		fence_sight_drain(a->sight->kernel, sight_record, a, &a->sight->bad);
+	const struct agent_flow *f = a->sight ? agent_flow_find(a, r->cookie) : NULL;
+
+	if (!f || !fence_policy_sees(a->policy, f->tool) || a->sight->ncloses == SIGHT_CLOSES)
+		return 0;
+	a->sight->closes[a->sight->ncloses++] = *r;
+	return 1;
+}
+
+/*
+ * A flow's record is written before the plaintext on it, and its close after: so the other ring is
+ * read up to now for each new socket (map_conn), and closes are done last.
+ */
+static void plaintext(struct agent *a)
+{
+	struct sight *s = a->sight;
+	unsigned int i;
+
+	fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+	for (i = 0; i < s->ncloses; i++)
+		agent_flow_close(a, &s->closes[i]);
+	s->ncloses = 0;
 }
 
 void agent_sight_turn(struct agent *a)
@@ -342,7 +361,7 @@ void agent_sight_turn(struct agent *a)
 	for (i = 0; i < SIGHT_PROCS; i++)
 		if (s->procs[i].mapped)
 			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);
-	agent_sight_drain(a);
+	plaintext(a);
 	sweep(a);
 	losses(a);
 }

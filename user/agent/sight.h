@@ -20,6 +20,7 @@
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
 #define SIGHT_USERS 512 /* live sessions whose user is known */
+#define SIGHT_CLOSES 4096 /* flows that end in one turn with plaintext to be read */
 #define SIGHT_OPEN 16384 /* descriptors: links, files, two and more of each session */
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
@@ -74,6 +75,8 @@ struct sight {
 	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */
 	unsigned int nconns;
 	struct fence_http_hooks hooks;
+	struct fence_rec_close closes[SIGHT_CLOSES];
+	unsigned int ncloses;
 	size_t room; /* of SIGHT_ROOM, still free */
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
