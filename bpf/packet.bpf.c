@@ -8,8 +8,7 @@
  * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of
  * a TCP stream are read, for their server name; datagrams are counted.
  */
-#include "lib/deny.h"
-#include "lib/wire.h"
+#include "lib/question.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -52,28 +51,38 @@ static long walk_step(__u32 i, void *ctx)
 #define WALK_STEPS 8192 /* octets looked at in one packet; what is jumped over does not count */
 
 /*
- * Walk what is new of this packet. Retransmits repeat octets that were walked before; a gap cannot
- * be, for what comes before it did not pass here; urgent data (RFC 6093) the receiver may leave out
- * of what it reads: both are BAD.
+ * Octets of this packet that were read before: a retransmit's. Negative: what is new in it cannot
+ * be read. A gap: what comes before it did not pass here. Urgent data (RFC 6093): the receiver may
+ * leave it out of what it reads. Shared pages: it may read others.
  */
-__weak __noinline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk,
-				  struct fence_sock *st, const struct wire *w)
+static __always_inline int stream_known(struct __sk_buff *skb, struct fence_sock *st,
+					const struct wire *w)
 {
-	struct walk_cursor c = { .skb = skb, .walk = walk };
 	__u32 known;
 
-	if (!walk || !st || !w)
-		return -1;
 	if (!(st->flags & FENCE_SK_SEQ)) {
 		st->next_seq = w->seq;
 		st->flags |= FENCE_SK_SEQ;
 	}
 	known = st->next_seq - w->seq - !!(w->tcp_flags & TCP_SYN);
-	if (known > 0x7fffffff || w->tcp_flags & TCP_URG) {
+	if (known > 0x7fffffff || w->tcp_flags & TCP_URG || (known < w->len && wire_shared(skb)))
+		return -1;
+	return (int)known;
+}
+
+/* Walk what is new of this packet. */
+__weak __noinline int walk_packet(struct __sk_buff *skb, struct fence_walk *walk,
+				  struct fence_sock *st, const struct wire *w)
+{
+	struct walk_cursor c = { .skb = skb, .walk = walk };
+	int known;
+
+	if (!walk || !st || !w)
+		return -1;
+	known = stream_known(skb, st, w);
+	if (known < 0)
 		walk->state = FENCE_WALK_BAD;
-		return 0;
-	}
-	if (known >= w->len)
+	if (known < 0 || (__u32)known >= w->len)
 		return 0;
 	c.off = w->off + known;
 	c.end = w->off + w->len;
@@ -235,6 +244,48 @@ static __always_inline void walk_inside(struct fence_sock *st, struct fence_walk
 	walk->port = port;
 }
 
+/*
+ * A session's questions over TCP: each behind its length (RFC 1035 4.2.2), whole in its segment,
+ * and nothing else. The length may come in the segment before (RFC 7766 8 advises against it).
+ * 1: pass.
+ */
+static __always_inline int questions_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
+					     struct fence_sock *st, const struct wire *w)
+{
+	struct fence_facts f = { .at = FENCE_AT_DNS,
+				 .proto = FENCE_IPPROTO_TCP,
+				 .addr = FENCE_ADDR_RESOLVER,
+				 .form = FENCE_FORM_BAD };
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
+	int known = stream_known(skb, st, w), i, r = known < 0 ? -1 : 1;
+	struct wire m = *w; /* what is left of the packet */
+	struct fence_frames *frame;
+
+	frame = bpf_sk_storage_get(&frames, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!frame) {
+		count(FENCE_C_SOCK_FULL);
+		f.flags = config_facts(config_get());
+		return refuse_unread(st, &f, t.cookie);
+	}
+	if (known >= 0 && (__u32)known >= w->len)
+		return 1;
+	m.off += known;
+	m.len -= known;
+	for (i = 0; i < FENCE_DNS_BATCH && r > 0 && m.len; i++)
+		r = question_next(skb, st, frame, &m);
+	if (r > 0 && !m.len) {
+		st->next_seq += w->len - known;
+		return 1;
+	}
+	f.flags = config_facts(config_get());
+	if (r && refuse_packet(st, &f, 0, &t)) { /* not framed: monitor mode goes on unread */
+		st->phase = FENCE_PH_OPEN;
+		return 1;
+	}
+	st->phase = FENCE_PH_DENIED;
+	return 0;
+}
+
 /* The first bytes of a session's stream. 1: pass. */
 static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st, const struct wire *w)
@@ -346,99 +397,16 @@ static __always_inline void datagram_count(struct __sk_buff *skb, struct fence_s
 	flow_emit(st, f, &t);
 }
 
-/* Remember what was asked, so that its answer, and no other, is believed. */
-static __always_inline int question_keep(struct __sk_buff *skb, const struct fence_sock *st,
-					 const struct wire *w, const struct fence_dns *d,
-					 const struct fence_rule *r)
-{
-	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb),
-					.id = d->id,
-					.port = w->port };
-	struct fence_question q = { .name = d->name.hash,
-				    .asked = bpf_ktime_get_boot_ns(),
-				    .qtype = d->qtype,
-				    .tool = st->tool,
-				    .local = skb->ifindex == LOOPBACK_IFINDEX,
-				    .bank = tool_key(0) };
-
-	__builtin_memcpy(k.resolver, w->addr, 16);
-	q.rule = *r;
-	return bpf_map_update_elem(&questions, &k, &q, BPF_ANY);
-}
-
-/* The question into s->dns. */
-__weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
-				    struct fence_scratch *s)
-{
-	struct fence_dns *d;
-	__u32 n;
-
-	if (!w || !s)
-		return -1;
-	d = &s->dns;
-	fence_name_init(&d->name);
-	d->bad = 1;
-	d->qtype = 0;
-	n = w->len;
-	if (!n || n > FENCE_DNS_ASK_MAX)
-		return 0;
-	n = ((n - 1) & 511) + 1;
-	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
-		fence_dns_ask(s->msg, n, d);
-	return 0;
-}
-
-/* What the question is to the policy; its rule into `r`. */
-static __always_inline void facts_question(struct fence_facts *f, struct fence_sock *st,
-					   const struct fence_dns *d, struct fence_rule *r)
-{
-	int found;
-
-	if (d->bad)
-		f->form = FENCE_FORM_BAD;
-	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA &&
-		 d->qtype != FENCE_DNS_CNAME)
-		f->form = FENCE_FORM_TYPE;
-	f->name = FENCE_NAME_MALFORMED;
-	if (fence_name_ok(&d->name)) {
-		found = rule_find(st->tool, &d->name, r);
-		if (found < 0)
-			f->flags |= FENCE_F_OVERFLOW;
-		f->name = found > 0 ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
-		if (found > 0)
-			st->rule = r->id;
-	} else if (!d->name.bad && d->name.label) {
-		f->name = FENCE_NAME_REFUSED; /* one label: a search list's try */
-	}
-}
-
-/* A session's question. 1: pass. */
+/* A session's question in a datagram. 1: pass. */
 static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_sock *st,
 					    const struct wire *w)
 {
-	struct fence_facts f = { .at = FENCE_AT_DNS,
-				 .proto = FENCE_IPPROTO_UDP,
-				 .addr = FENCE_ADDR_RESOLVER };
-	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
-	struct fence_scratch *s = scratch_take();
-	struct fence_rule r = {};
+	struct fence_facts f = {};
+	struct fence_verdict v = verdict_of(question_judge(skb, st, w, &f));
 
-	facts_begin(&f);
-	if (!s)
-		return refuse_unread(st, &f, t.cookie);
-	question_read(skb, w, s);
-	facts_question(&f, st, &s->dns, &r);
-	t.v = judge(&f);
-	if (t.v.action == FENCE_ALLOW) {
-		if (question_keep(skb, st, w, &s->dns, &r))
-			count(FENCE_C_ANSWER_FULL);
-		datagram_count(skb, st, w, &f, t.v);
-	} else {
-		t.detail = s->dns.qtype;
-		deny_to(st, w->addr, w->port, &f, &s->dns.name, &t);
-	}
-	scratch_give(s);
-	return t.v.action != FENCE_DENY;
+	if (v.action == FENCE_ALLOW)
+		datagram_count(skb, st, w, &f, v);
+	return v.action != FENCE_DENY;
 }
 
 /* ---- egress ---- */
@@ -506,6 +474,7 @@ static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock 
 	st->next_seq = w->seq + 1;
 	st->flags |= FENCE_SK_SEQ;
 	bpf_sk_storage_delete(&walks, sk);
+	bpf_sk_storage_delete(&frames, sk);
 }
 
 /* An open stream while no agent is there: held back, not broken. 1: pass. */
@@ -556,6 +525,8 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		stream_refused(skb, st);
 		return 0;
 	}
+	if (st->kind == FENCE_ADDR_RESOLVER)
+		return questions_enforce(skb, sk, st, &w);
 	if (st->flags & FENCE_SK_TOLD)
 		return stream_observe(skb, sk, st, &w);
 	return stream_enforce(skb, sk, st, &w);

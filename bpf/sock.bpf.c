@@ -196,6 +196,8 @@ int sock_bind6(struct bpf_sock_addr *ctx)
 static __always_inline int option_refused(int level, int name)
 {
 	switch (level) {
+	case 1: /* SOL_SOCKET: ZEROCOPY, see wire_shared() */
+		return name == 60;
 	case 0: /* IPPROTO_IP: HDRINCL, OPTIONS, TRANSPARENT */
 		return name == 3 || name == 4 || name == 19;
 	case 6: /* IPPROTO_TCP: REPAIR, ULP */

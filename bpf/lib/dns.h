@@ -20,7 +20,7 @@
 
 #define FENCE_DNS_BUF 2048
 #define FENCE_DNS_ADDRS \
-	32 /* addresses of one answer that are used; a larger answer's rest is not */
+	128 /* addresses of one answer that are used: more do not fit in the buffer */
 #define FENCE_DNS_STEPS 640
 
 #define FENCE_DNS_A 1
@@ -51,7 +51,8 @@ struct fence_dns_cursor {
 	__u32 len;
 	__u32 off;
 	__u32 left; /* octets of the label, records of the section */
-	__u32 done;
+	__u16 done;
+	__u16 cut; /* more of the message follows elsewhere: what is complete counts */
 };
 
 FENCE_INLINE __u8 dns_at(const __u8 *msg, __u32 off)
@@ -185,6 +186,16 @@ FENCE_INLINE void dns_keep(struct fence_dns_cursor *c, __u16 type, __u16 rdlen)
 	}
 }
 
+/* The octets end inside a record. */
+FENCE_INLINE long dns_short(struct fence_dns_cursor *c)
+{
+	if (c->cut)
+		c->left = 0;
+	else
+		c->out->bad = 1;
+	return 1;
+}
+
 /* One label of a record's name, or, when the name is behind, the record. */
 static long dns_record_step(__u32 i, void *ctx)
 {
@@ -196,10 +207,8 @@ static long dns_record_step(__u32 i, void *ctx)
 	(void)i;
 	if (!c->left)
 		return 1;
-	if (c->off + 1 > c->len) {
-		c->out->bad = 1;
-		return 1;
-	}
+	if (c->off + 1 > c->len)
+		return dns_short(c);
 	octet = dns_at(c->msg, c->off);
 	if (octet && octet <= FENCE_LABEL_MAX) {
 		c->off += 1 + octet;
@@ -210,18 +219,14 @@ static long dns_record_step(__u32 i, void *ctx)
 		return 1;
 	}
 	c->off += octet ? 2 : 1;
-	if (c->off + 10 > c->len) {
-		c->out->bad = 1;
-		return 1;
-	}
+	if (c->off + 10 > c->len)
+		return dns_short(c);
 	type = dns_u16(c->msg, c->off);
 	ttl = (__u32)dns_u16(c->msg, c->off + 4) << 16 | dns_u16(c->msg, c->off + 6);
 	rdlen = dns_u16(c->msg, c->off + 8);
 	c->off += 10;
-	if (c->off + rdlen > c->len) {
-		c->out->bad = 1;
-		return 1;
-	}
+	if (c->off + rdlen > c->len)
+		return dns_short(c);
 	if (type == FENCE_DNS_A || type == FENCE_DNS_AAAA || type == FENCE_DNS_CNAME) {
 		if (ttl < c->out->ttl)
 			c->out->ttl = ttl;
@@ -232,10 +237,13 @@ static long dns_record_step(__u32 i, void *ctx)
 	return 0;
 }
 
-/* An answer: d->addrs, d->count, d->ttl. bad: nothing of it may be used. */
-FENCE_INLINE void fence_dns_answer(const __u8 *msg, __u32 len, struct fence_dns *d)
+/*
+ * An answer: d->addrs, d->count, d->ttl. bad: nothing of it may be used. `cut`: these are its first
+ * octets.
+ */
+FENCE_INLINE void fence_dns_answer(const __u8 *msg, __u32 len, int cut, struct fence_dns *d)
 {
-	struct fence_dns_cursor c = { .msg = msg, .out = d, .len = len };
+	struct fence_dns_cursor c = { .msg = msg, .out = d, .len = len, .cut = !!cut };
 
 	dns_question(&c, 0xf8, 0x80); /* QR 1, opcode QUERY */
 	if (d->bad || d->rcode)

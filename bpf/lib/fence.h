@@ -342,12 +342,15 @@ __weak __noinline int judge_packed(const struct fence_facts *f)
 	return v.action | v.reason << 8;
 }
 
+static __always_inline struct fence_verdict verdict_of(int packed)
+{
+	return (struct fence_verdict){ .action = (__u8)packed, .reason = (__u8)(packed >> 8) };
+}
+
 /* Decide, and count what is not allowed. */
 static __always_inline struct fence_verdict judge(const struct fence_facts *f)
 {
-	int packed = judge_packed(f);
-
-	return (struct fence_verdict){ .action = (__u8)packed, .reason = (__u8)(packed >> 8) };
+	return verdict_of(judge_packed(f));
 }
 
 /* What a record says beside its socket and its facts. */

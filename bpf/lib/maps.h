@@ -145,6 +145,14 @@ struct {
 	__type(value, struct fence_walk);
 } walks SEC(".maps") __weak;
 
+/* No memory: the question is refused. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct fence_frames);
+} frames SEC(".maps") __weak;
+
 /* One entry, always there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -171,6 +171,15 @@ struct tcp_sock {
 	__u64 bytes_retrans;
 };
 
+struct sk_buff {
+	unsigned char *head;
+	unsigned int end;
+};
+
+struct skb_shared_info {
+	__u8 flags;
+};
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 };

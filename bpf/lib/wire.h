@@ -16,6 +16,7 @@ struct wire {
 	__u8 proto;
 	__u8 tcp_flags;
 	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
+	__u8 cut; /* DNS over TCP: the payload is a message's beginning only */
 };
 
 static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
@@ -45,6 +46,7 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 	__u8 h[40];
 
 	w->odd = 0;
+	w->cut = 0;
 	w->seq = 0;
 	w->tcp_flags = 0;
 	if (bpf_skb_load_bytes(skb, 0, h, 20))
@@ -65,6 +67,26 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 	if (w->proto != FENCE_IPPROTO_TCP && w->proto != FENCE_IPPROTO_UDP)
 		return -1;
 	return wire_ports(skb, w, at, egress);
+}
+
+#define SKBFL_SHARED 3 /* SKBFL_ZEROCOPY_ENABLE, SKBFL_SHARED_FRAG: include/linux/skbuff.h */
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak; /* 6.2 */
+
+/*
+ * Can its sender still write to the payload (splice, sendfile, MSG_ZEROCOPY)? Then what is read
+ * here is not what arrives. Before 6.2 that is not seen.
+ */
+static __always_inline int wire_shared(struct __sk_buff *skb)
+{
+	struct skb_shared_info *info;
+	struct sk_buff *k;
+
+	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+		return 0;
+	k = bpf_cast_to_kern_ctx(skb);
+	info = (void *)(BPF_CORE_READ(k, head) + BPF_CORE_READ(k, end));
+	return !!(BPF_CORE_READ(info, flags) & SKBFL_SHARED);
 }
 
 #endif

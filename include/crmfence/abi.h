@@ -15,7 +15,7 @@
 #define FENCE_INLINE static inline __attribute__((always_inline))
 
 #define FENCE_MAGIC 0x65636e65666d7263ULL /* "crmfence", little endian */
-#define FENCE_ABI 4
+#define FENCE_ABI 5
 
 #define FENCE_TOOL_MAX \
 	32 /* tools a policy may have; tool ids are 1..FENCE_TOOL_MAX, 0 is "none" \
@@ -33,6 +33,7 @@
 	     */
 #define FENCE_DNS_OPT_MAX \
 	24 /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
+#define FENCE_DNS_BATCH 4 /* messages of one segment that are read, DNS over TCP */
 #define FENCE_HELLO_MAX 16384 /* bytes a ClientHello may have before its server name is known */
 #define FENCE_CONNECT_MAX 4096 /* bytes of a CONNECT request with its headers */
 #define FENCE_PROC_MAX 65536 /* live processes that are known */

@@ -148,7 +148,6 @@ enum fence_reason {
 	FENCE_R_DNS_NAME, /* question for a name that is not allowed */
 	FENCE_R_DNS_TYPE, /* question type other than A, AAAA, CNAME */
 	FENCE_R_DNS_FORM, /* not one plain question */
-	FENCE_R_DNS_TCP, /* DNS over TCP */
 	FENCE_R_UDP, /* UDP to other than a resolver */
 	FENCE_R_SNI, /* server name not allowed */
 	FENCE_R_SNI_ADDR, /* server name allowed, but not at this address */
@@ -187,7 +186,7 @@ FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 
 	switch (f->addr) {
 	case FENCE_ADDR_RESOLVER:
-		return udp ? FENCE_R_PENDING : FENCE_R_DNS_TCP;
+		return FENCE_R_PENDING;
 	case FENCE_ADDR_LOOPBACK:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_LOCAL;
 	case FENCE_ADDR_PROXY:

@@ -243,6 +243,20 @@ struct fence_sock {
 	__u8 family;
 };
 
+/*
+ * `frames`, socket storage of a session's DNS over TCP (RFC 1035 4.2.2): where messages begin, each
+ * way.
+ */
+struct fence_frames {
+	__u32 rx_next; /* sequence number behind what was read of the answers */
+	__u32 rx_left; /* octets of an answer that are still to come */
+	__u16 rx_len; /* the next answer's length, when it came alone; 0: it is still to come */
+	__u16 tx_len; /* the next question's, likewise */
+	__u8 rx_on; /* rx_next holds */
+	__u8 rx_lost; /* an answer cannot be followed: no more is learned here */
+	__u8 spare[2];
+};
+
 /* `peers`, LRU hash: remote addresses of datagram sockets that use more than one. */
 struct fence_peer_key {
 	__u64 cookie;

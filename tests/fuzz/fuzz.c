@@ -95,7 +95,8 @@ static void fuzz_dns(const uint8_t *data, size_t len)
 	memcpy(buf, data, len);
 	fence_dns_ask(buf, (__u32)len, &d);
 	MUST(d.bad || d.name.len <= FENCE_NAME_MAX);
-	fence_dns_answer(buf, (__u32)len, &d);
+	fence_dns_answer(buf, (__u32)len, 0, &d);
+	fence_dns_answer(buf, (__u32)len, 1, &d);
 	MUST(d.count <= FENCE_DNS_ADDRS && (!d.bad || !d.count));
 	if (!fence_wire_dns(copy, len, &m))
 		MUST(m.count <= FENCE_WIRE_ADDRS && memchr(m.name, 0, sizeof(m.name)));

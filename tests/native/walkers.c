@@ -273,6 +273,20 @@ static int check_hello(const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* Of a good answer's first octets, the first addresses; of all of them, all. */
+static int check_cut(const uint8_t *buf, size_t len, const struct fence_dns *whole)
+{
+	static struct fence_dns part;
+	uint32_t n = whole->end + rnd((uint32_t)(len - whole->end + 1));
+
+	fence_dns_answer(buf, n, 1, &part);
+	if (part.bad || part.count > whole->count ||
+	    memcmp(part.addrs, whole->addrs, part.count * 16) ||
+	    (n == len && part.count != whole->count))
+		return fail("an answer that is cut", buf, n);
+	return 0;
+}
+
 static int check_dns(const uint8_t *data, size_t len)
 {
 	static uint8_t buf[FENCE_DNS_BUF];
@@ -284,7 +298,7 @@ static int check_dns(const uint8_t *data, size_t len)
 		len = FENCE_DNS_MAX;
 	memset(buf, 0x5a, sizeof(buf));
 	memcpy(buf, data, len);
-	fence_dns_answer(buf, (uint32_t)len, &d);
+	fence_dns_answer(buf, (uint32_t)len, 0, &d);
 	other = fence_wire_dns(data, len, &m);
 	if (len >= 12 && !(data[2] & 0x80))
 		other = -1; /* the BPF side takes answers only */
@@ -301,6 +315,8 @@ static int check_dns(const uint8_t *data, size_t len)
 	if (fence_name_ok(&d.name) &&
 	    (strlen(m.name) != d.name.len || memcmp(m.name, d.name.text, d.name.len)))
 		return fail("DNS name", data, len);
+	if (check_cut(buf, len, &d))
+		return -1;
 	fence_dns_ask(buf, (uint32_t)len, &d);
 	return 0;
 }

@@ -25,8 +25,9 @@ NAMES = {
     "acme.my.salesforce.com": OWN, "acme.lightning.force.com": OWN, "login.salesforce.com": OWN, "acme--c.vf.force.com": OWN,
     "evil.my.salesforce.com": FOREIGN, "evil.my.site.com": FOREIGN, "api.ai-vendor.example": AI, "paste.example": AI,
     "models.acme.example": SHARED, "drop.evil.example": SHARED, "proxy.acme.example": PROXY, "plain.acme.example": OWN2,
-    "rotate.acme.example": OWN,
+    "rotate.acme.example": OWN, "dropit.evil.example": SHARED,
 }
+MANY = ["10.99.1.%d" % n for n in range(100, 160)] + [OWN]  # more than a datagram has room for
 
 
 def cgroup2():
@@ -107,6 +108,7 @@ class World:
                 f.write("%s %s\n" % (a, n))
                 if a in V6:
                     f.write("%s %s\n" % (V6[a], n))
+            f.writelines("%s acme--many.vf.force.com\n" % a for a in MANY)
 
     def resolver(self):
         self.hosts()

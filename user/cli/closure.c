@@ -6,7 +6,8 @@
  * Landlock: a domain of its own, so that processes outside it cannot be traced, read or robbed of
  * descriptors, and (ABI 6) neither their abstract sockets nor their signals be used; no FIFO is
  * made. Capabilities: those that reach below sockets, or into other processes. seccomp: address
- * families, message queues, key rings and calls that hand data to a process outside.
+ * families, message queues, key rings, pages shared with a socket, and calls that hand data to a
+ * process outside.
  *
  * User namespaces stay: browsers sandbox themselves with them, and the programs on the v2 root hold
  * in every namespace.
@@ -138,6 +139,13 @@ static const int refused[] = {
 	SCMP_SYS(ioperm),
 };
 
+/*
+ * Pages that a socket shares with its sender: what is sent is not what was looked at. Before 6.2
+ * the programs do not see that. EINVAL: copy it yourself.
+ */
+static const int sharing[] = { SCMP_SYS(vmsplice), SCMP_SYS(splice), SCMP_SYS(tee),
+			       SCMP_SYS(sendfile) };
+
 static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
 /* An int argument: the kernel looks at its low half alone, so the rule does too. */
@@ -198,6 +206,8 @@ static int filter(void)
 	err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	for (i = 0; !err && i < ARRAY_SIZE(refused); i++)
 		err = refuse(f, refused[i], 0, NULL);
+	for (i = 0; !err && i < ARRAY_SIZE(sharing); i++)
+		err = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EINVAL), sharing[i], 0, NULL);
 	if (!err)
 		err = family_rules(f);
 	if (!err)

@@ -138,6 +138,16 @@ static void check_tier(struct doctor *d)
 	}
 }
 
+/* Pages that a socket shares with its sender: the programs look with a function of 6.2. */
+static void check_sharing(struct doctor *d)
+{
+	if (!d->root[0] && !file_has(d, "/proc/kallsyms", "bpf_cast_to_kern_ctx"))
+		say(d, "shared pages",
+		    "a recognised session may splice a DNS question or a TLS hello and change it "
+		    "after it was looked at; `crmfence exec` closes that",
+		    "a kernel from 6.2, or start the tool with crmfence exec");
+}
+
 static void check_kernel(struct doctor *d)
 {
 	int major = 0, minor = 0;
@@ -360,6 +370,7 @@ int cmd_doctor(int argc, char **argv)
 		printf("tier      %s\nkernel    %s\n", d.tier, d.kernel.release);
 	check_tier(&d);
 	check_kernel(&d);
+	check_sharing(&d);
 	check_sysctls(&d);
 	check_modules(&d);
 	return d.open ? 1 : 0;

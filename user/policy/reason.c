@@ -30,7 +30,6 @@ static const struct {
 					   "carry data out" },
 	[FENCE_R_DNS_TYPE] = { "dns-type", "only A, AAAA and CNAME are asked for" },
 	[FENCE_R_DNS_FORM] = { "dns-form", "not one plain DNS question" },
-	[FENCE_R_DNS_TCP] = { "dns-tcp", "DNS over TCP is not checked, so it is refused" },
 	[FENCE_R_UDP] = { "udp", "UDP (QUIC too) hides the server name; clients fall back to TCP" },
 	[FENCE_R_SNI] = { "server-name", "the TLS server name is not allowed" },
 	[FENCE_R_SNI_ADDR] = { "name-elsewhere", "the server name is allowed, but DNS never gave "

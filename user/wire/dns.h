@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FENCE_WIRE_ADDRS 32
+#define FENCE_WIRE_ADDRS 128
 
 struct fence_dns_message {
 	uint16_t id; /* as two octets on the wire, native order of the copy */

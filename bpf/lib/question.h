@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Layer 5. What a session asks of DNS: read, judged, and remembered, so that its answer, and no
+ * other, is believed.
+ */
+#ifndef FENCE_BPF_QUESTION_H
+#define FENCE_BPF_QUESTION_H
+
+#include "deny.h"
+#include "wire.h"
+
+/* `q` has its rule already. */
+static __always_inline int question_keep(struct __sk_buff *skb, const struct fence_sock *st,
+					 const struct wire *w, const struct fence_dns *d,
+					 struct fence_question *q)
+{
+	struct fence_question_key k = { .cookie = bpf_get_socket_cookie(skb),
+					.id = d->id,
+					.port = w->port };
+
+	__builtin_memcpy(k.resolver, w->addr, 16);
+	q->name = d->name.hash;
+	q->asked = bpf_ktime_get_boot_ns();
+	q->qtype = d->qtype;
+	q->tool = st->tool;
+	q->local = skb->ifindex == LOOPBACK_IFINDEX;
+	q->bank = tool_key(0);
+	q->spare[0] = q->spare[1] = q->spare[2] = 0;
+	q->pad = 0;
+	return bpf_map_update_elem(&questions, &k, q, BPF_ANY);
+}
+
+/* The question into s->dns. */
+__weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
+				    struct fence_scratch *s)
+{
+	struct fence_dns *d;
+	__u32 n;
+
+	if (!w || !s)
+		return -1;
+	d = &s->dns;
+	fence_name_init(&d->name);
+	d->bad = 1;
+	d->qtype = 0;
+	n = w->len;
+	if (!n || n > FENCE_DNS_ASK_MAX || wire_shared(skb))
+		return 0;
+	n = ((n - 1) & 511) + 1;
+	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
+		fence_dns_ask(s->msg, n, d);
+	return 0;
+}
+
+/* What the question is to the policy; its rule into `r`. */
+static __always_inline void facts_question(struct fence_facts *f, struct fence_sock *st,
+					   const struct fence_dns *d, struct fence_rule *r)
+{
+	int found;
+
+	if (d->bad)
+		f->form = FENCE_FORM_BAD;
+	else if (d->qtype != FENCE_DNS_A && d->qtype != FENCE_DNS_AAAA &&
+		 d->qtype != FENCE_DNS_CNAME)
+		f->form = FENCE_FORM_TYPE;
+	f->name = FENCE_NAME_MALFORMED;
+	if (fence_name_ok(&d->name)) {
+		found = rule_find(st->tool, &d->name, r);
+		if (found < 0)
+			f->flags |= FENCE_F_OVERFLOW;
+		f->name = found > 0 ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
+		if (found > 0)
+			st->rule = r->id;
+	} else if (!d->name.bad && d->name.label) {
+		f->name = FENCE_NAME_REFUSED; /* one label: a search list's try */
+	}
+}
+
+/* deny_to, without its copy on the stack: this is deep in calls. */
+static __always_inline int question_deny(const struct fence_sock *st, const struct wire *w,
+					 const struct fence_facts *f, struct fence_scratch *s,
+					 const struct told *t)
+{
+	struct fence_sock *own;
+
+	if (!s)
+		return deny_emit(st, f, 0, t);
+	own = (void *)s->room;
+	*own = *st;
+	__builtin_memcpy(own->addr, w->addr, 16);
+	own->port = w->port;
+	return deny_emit(own, f, &s->dns.name, t);
+}
+
+/*
+ * The question that is the `w->len` octets at `w->off`: its facts into `f`. action | reason << 8;
+ * what is not allowed is told.
+ */
+__weak __noinline int question_judge(struct __sk_buff *skb, struct fence_sock *st,
+				     const struct wire *w, struct fence_facts *f)
+{
+	struct fence_scratch *s;
+	struct fence_question *q;
+	struct told t = {};
+	int packed;
+
+	if (!st || !w || !f)
+		return FENCE_DENY;
+	f->at = FENCE_AT_DNS;
+	f->proto = w->proto;
+	f->addr = FENCE_ADDR_RESOLVER;
+	facts_begin(f);
+	t.cookie = bpf_get_socket_cookie(skb);
+	s = scratch_take();
+	if (s) {
+		q = (void *)s->room;
+		question_read(skb, w, s);
+		facts_question(f, st, &s->dns, &q->rule);
+		t.detail = s->dns.qtype;
+	} else {
+		f->flags |= FENCE_F_OVERFLOW;
+	}
+	packed = judge_packed(f);
+	t.v = verdict_of(packed);
+	if (t.v.action != FENCE_ALLOW) {
+		if (question_deny(st, w, f, s, &t))
+			st->flags |= FENCE_SK_UNTOLD;
+	} else if (s && question_keep(skb, st, w, &s->dns, (void *)s->room)) {
+		count(FENCE_C_ANSWER_FULL);
+	}
+	if (s)
+		scratch_give(s);
+	return packed;
+}
+
+/*
+ * The next question of what is left of a packet, `m`. 1: it may pass; 0: refused, and told;
+ * negative: no question is there.
+ */
+__weak __noinline int question_next(struct __sk_buff *skb, struct fence_sock *st,
+				    struct fence_frames *frame, struct wire *m)
+{
+	struct fence_facts f = {};
+	__u32 left, len;
+	__u8 head[2];
+	int packed;
+
+	if (!st || !frame || !m)
+		return -1;
+	if (!frame->tx_len) {
+		if (m->len < 2 || bpf_skb_load_bytes(skb, m->off, head, 2))
+			return -1;
+		frame->tx_len = (__u16)(head[0] << 8 | head[1]);
+		if (!frame->tx_len || frame->tx_len > FENCE_DNS_ASK_MAX)
+			return -1;
+		m->off += 2;
+		m->len -= 2;
+		if (!m->len)
+			return 1;
+	}
+	len = frame->tx_len;
+	frame->tx_len = 0;
+	if (m->len < len)
+		return -1;
+	left = m->len - len;
+	m->len = len;
+	packed = question_judge(skb, st, m, &f);
+	m->off += len;
+	m->len = left;
+	return verdict_of(packed).action != FENCE_DENY;
+}
+
+#endif
