@@ -8,6 +8,7 @@
  * when a running process joins a session.
  */
 #include "lib/path.h"
+#include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -40,6 +41,7 @@ int recon_task(struct bpf_iter__task *ctx)
 	r.tgid = tgid;
 	r.parent = p.parent;
 	r.kernel = !BPF_CORE_READ(task, mm);
+	r.shared = WIRE_SEES_SHARED;
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;
 }

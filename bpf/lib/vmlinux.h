@@ -180,6 +180,10 @@ struct skb_shared_info {
 	__u8 flags;
 };
 
+enum special_kfunc_type {
+	KF_bpf_cast_to_kern_ctx = 1,
+};
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 };

@@ -71,7 +71,11 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 
 #define SKBFL_SHARED 3 /* SKBFL_ZEROCOPY_ENABLE, SKBFL_SHARED_FRAG: include/linux/skbuff.h */
 
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak; /* 6.2 */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* bpf_cast_to_kern_ctx is there: 6.2. */
+#define WIRE_SEES_SHARED \
+	bpf_core_enum_value_exists(enum special_kfunc_type, KF_bpf_cast_to_kern_ctx)
 
 /*
  * Can its sender still write to the payload (splice, sendfile, MSG_ZEROCOPY)? Then what is read
@@ -82,7 +86,7 @@ static __always_inline int wire_shared(struct __sk_buff *skb)
 	struct skb_shared_info *info;
 	struct sk_buff *k;
 
-	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+	if (!WIRE_SEES_SHARED)
 		return 0;
 	k = bpf_cast_to_kern_ctx(skb);
 	info = (void *)(BPF_CORE_READ(k, head) + BPF_CORE_READ(k, end));

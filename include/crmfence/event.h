@@ -177,7 +177,7 @@ struct fence_recon_task {
 	__u32 tgid;
 	__u32 parent;
 	__u32 kernel; /* 1: a kernel thread */
-	__u32 spare;
+	__u32 shared; /* 1: the programs see payload that is on shared pages */
 };
 
 /* One per socket that became a session's while it was open; not a ring record. */

@@ -287,7 +287,7 @@ def many_addresses(w):
 @case
 def swapped_pages(w):
     """A question and a hello that are allowed when they are looked at and others when they arrive: they were spliced from pages that
-    their sender writes to again. Without crmfence it works; a recognised session is refused, one of `crmfence exec` cannot try."""
+    their sender writes to again. Without crmfence it works; a session is refused, however it was begun."""
     bad = []
     shutil.copy("/usr/bin/python3", w.dir + "/assistantd")
     for args, reason in ((["dns-swap", DNS, "acme--ccccccc.vf.force.com", "TOKEN.exfil.example"], "dns-form"),
@@ -301,7 +301,7 @@ def swapped_pages(w):
         if w.arrived(own) or not any(d["reason"] == reason for d in w.rows("deny")[before:]):
             bad.append("%s, recognised: %s arrived, %r, %s" % (args[0], w.arrived(own), out[-200:], w.rows("deny")[before:]))
         code, out = w.run(*LEAK, *args, launched)
-        if w.arrived(launched) or not out.startswith("EINVAL"):
+        if w.arrived(launched):
             bad.append("%s, exec: %s arrived, %r" % (args[0], w.arrived(launched), out[-200:]))
     return bad
 

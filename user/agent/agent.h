@@ -109,6 +109,7 @@ struct agent {
 	char exe[256]; /* the agent's own file */
 	uint64_t exe_ino;
 	int64_t exe_mtime;
+	uint8_t sees_shared; /* the programs see payload that is on shared pages */
 	uint8_t bank; /* 0 or FENCE_BANK: where the policy in force stands */
 	uint32_t epoch; /* of `denied` */
 	uint64_t swept; /* boot time of the last look at `denied` */

@@ -225,6 +225,8 @@ static void tell_session(struct agent *a, const char *tool, uint64_t session, st
 		fence_buf_str(out, FENCE_CONTROL_UNCHECKED);
 	else if (fence_policy_unix_each(t, is_abstract, NULL))
 		fence_buf_str(out, FENCE_CONTROL_ABSTRACT);
+	if (!a->sees_shared)
+		fence_buf_str(out, FENCE_CONTROL_SHARING);
 }
 
 static void on_control(struct agent *a, int listener)

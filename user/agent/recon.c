@@ -168,6 +168,7 @@ static void on_task(void *ctx, const void *task)
 	struct recon *r = ctx;
 	struct stat st = { 0 };
 
+	r->a->sees_shared |= (uint8_t)t->shared;
 	on_parent(r, t);
 	snprintf(path, sizeof(path), "/proc/%u", t->tgid);
 	if (!stat(path, &st))

@@ -189,6 +189,7 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
 	fence_json_str(&j, "policy", a->policy->name);
 	fence_json_str(&j, "policy_file", a->policy->file);
+	fence_json_bool(&j, "sees_shared", a->sees_shared);
 	fence_json_int(&j, "sessions_live", (int64_t)live);
 	agent_sight_status(a, &j);
 	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));

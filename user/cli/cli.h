@@ -58,9 +58,10 @@ const char *cli_program(const char *exec);
 
 /*
  * closure.c: close what is no network for this process and all that descend from it. 0, or negative
- * after the line was printed. `abstract`: abstract Unix sockets are left to the kernel programs.
+ * after the line was printed. `abstract`: abstract Unix sockets are left to the kernel programs;
+ * `unshared`: those do not see payload on shared pages.
  */
-int cli_close_session(int abstract);
+int cli_close_session(int abstract, int unshared);
 
 int cli_colour(void);
 const char *cli_clock(int64_t us,

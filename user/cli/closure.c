@@ -140,8 +140,8 @@ static const int refused[] = {
 };
 
 /*
- * Pages that a socket shares with its sender: what is sent is not what was looked at. Before 6.2
- * the programs do not see that. EINVAL: copy it yourself.
+ * Pages that a socket shares with its sender: what is sent is not what was looked at. Where the
+ * programs do not see that (before 6.2), nobody makes such pages. EINVAL: copy it yourself.
  */
 static const int sharing[] = { SCMP_SYS(vmsplice), SCMP_SYS(splice), SCMP_SYS(tee),
 			       SCMP_SYS(sendfile) };
@@ -194,7 +194,7 @@ static int terminal_rules(scmp_filter_ctx f)
 	return err ? err : refuse(f, SCMP_SYS(ioctl), 1, &select);
 }
 
-static int filter(void)
+static int filter(int unshared)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	size_t i;
@@ -206,7 +206,7 @@ static int filter(void)
 	err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	for (i = 0; !err && i < ARRAY_SIZE(refused); i++)
 		err = refuse(f, refused[i], 0, NULL);
-	for (i = 0; !err && i < ARRAY_SIZE(sharing); i++)
+	for (i = 0; !err && unshared && i < ARRAY_SIZE(sharing); i++)
 		err = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EINVAL), sharing[i], 0, NULL);
 	if (!err)
 		err = family_rules(f);
@@ -218,7 +218,7 @@ static int filter(void)
 	return err ? fail("seccomp", -err) : 0;
 }
 
-int cli_close_session(int abstract)
+int cli_close_session(int abstract, int unshared)
 {
 	int err;
 
@@ -231,5 +231,5 @@ int cli_close_session(int abstract)
 	err = landlock(abstract);
 	if (!err)
 		err = capabilities();
-	return err ? err : filter();
+	return err ? err : filter(unshared);
 }

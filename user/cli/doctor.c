@@ -28,6 +28,7 @@ struct doctor {
 	const char *tier; /* "A1", "A2", "B", or "?" when no agent answers */
 	struct utsname kernel;
 	int json;
+	int shares; /* the agent's programs do not see payload on shared pages */
 	int open; /* ways out that stay open */
 };
 
@@ -141,7 +142,7 @@ static void check_tier(struct doctor *d)
 /* Pages that a socket shares with its sender: the programs look with a function of 6.2. */
 static void check_sharing(struct doctor *d)
 {
-	if (!d->root[0] && !file_has(d, "/proc/kallsyms", "bpf_cast_to_kern_ctx"))
+	if (d->shares)
 		say(d, "shared pages",
 		    "a recognised session may splice a DNS question or a TLS hello and change it "
 		    "after it was looked at; `crmfence exec` closes that",
@@ -329,14 +330,17 @@ static void ask_tier(struct doctor *d, const char *control)
 {
 	static char text[FENCE_CONTROL_REPLY], tier[8];
 	cJSON *s;
+	int sees;
 
 	d->tier = "?";
 	if (fence_control_ask(control, FENCE_OP_STATUS, NULL, 0, text, sizeof(text)) < 0)
 		return;
 	s = cJSON_Parse(text);
 	snprintf(tier, sizeof(tier), "%s", cli_str(s, "tier"));
+	sees = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "sees_shared"));
 	cJSON_Delete(s);
 	d->tier = tier[0] ? tier : "?";
+	d->shares = !sees;
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -74,7 +74,8 @@ int cmd_exec(int argc, char **argv)
 		      "data to any program of this machine; see `crmfence doctor`\n",
 		      stderr);
 	if (!strstr(text, FENCE_CONTROL_MONITOR) &&
-	    cli_close_session(strstr(text, FENCE_CONTROL_ABSTRACT) != NULL) < 0)
+	    cli_close_session(strstr(text, FENCE_CONTROL_ABSTRACT) != NULL,
+			      strstr(text, FENCE_CONTROL_SHARING) != NULL) < 0)
 		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;
