@@ -14,7 +14,6 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define CGROUP_STEPS 12
 #define FD_STEPS 4096
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000

@@ -9,6 +9,7 @@
 #ifndef FENCE_BPF_GUARD_H
 #define FENCE_BPF_GUARD_H
 
+#include "path.h"
 #include "unix.h"
 
 #define EPERM 1
@@ -94,14 +95,22 @@ static __always_inline int guard_family(int family, int type, int protocol, int 
 	return guard(FENCE_G_FAMILY);
 }
 
-/* Does a session's tool list the name that the peer bound, and who listens there? */
-static __always_inline int guard_listed(const struct fence_name *name, __u32 tgid, __u8 tool)
+/*
+ * Does a session's tool list the name that the peer bound, and who listens there, by his program or
+ * by the unit that made the socket?
+ */
+static __always_inline int guard_listed(struct fence_scratch *s, struct sock *other, __u32 tgid,
+					__u8 tool)
 {
 	struct fence_proc *owner = bpf_map_lookup_elem(&procs, &tgid);
+	const struct fence_name *name = &s->dns.name;
+	__u64 unit;
 
-	return unix_listed(name, FENCE_SVC_UNIX, tool, 0) ||
-	       (owner && owner->program &&
-		unix_listed(name, FENCE_SVC_OWNED, tool, owner->program));
+	if (unix_listed(name, FENCE_SVC_UNIX, tool, 0) ||
+	    (owner && owner->program && unix_listed(name, FENCE_SVC_OWNED, tool, owner->program)))
+		return 1;
+	unit = unit_hash((__u64)BPF_CORE_READ(other, sk_cgrp_data.cgroup), s);
+	return unit && unix_listed(name, FENCE_SVC_OWNED, tool, unit);
 }
 
 /* A Unix socket's peer: listed, or of the same session. */
@@ -127,7 +136,7 @@ static __always_inline int guard_unix(struct sock *other)
 		unix_read(&s->dns.name,
 			  (void *)a + bpf_core_field_offset(struct unix_address, name),
 			  a ? (__u32)BPF_CORE_READ(a, len) : 0);
-	if (s && who.proc && guard_listed(&s->dns.name, tgid, who.proc->tool))
+	if (s && who.proc && guard_listed(s, other, tgid, who.proc->tool))
 		f.flags |= FENCE_F_PORT_OK;
 	err = guard_judge(&who, &f, s ? &s->dns.name : 0, 0);
 	if (s)

@@ -91,6 +91,37 @@ __weak __noinline __u64 text_hash(const struct fence_scratch *s, int arg, __u32 
 	return c.hash;
 }
 
+#define CGROUP_STEPS 12
+
+/*
+ * Of the name of the system's unit that a cgroup is of: what stands below system.slice, where none
+ * but root makes cgroups. 0: of none.
+ */
+__weak __noinline __u64 unit_hash(__u64 cgroup, struct fence_scratch *s)
+{
+	struct cgroup *cg = (void *)cgroup;
+	struct hash_cursor c = {};
+	__u64 upper = 0, unit = 0;
+	__u32 i;
+
+	if (!s)
+		return 0;
+	c.text = (const char *)s->room;
+	for (i = 0; i < CGROUP_STEPS && cg; i++) {
+		long n = bpf_probe_read_kernel_str(s->room, 256, BPF_CORE_READ(cg, kn, name));
+
+		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+		if (n <= 1 || !cg) /* the root, which has no name */
+			continue;
+		c.hash = FENCE_FNV_BASIS;
+		c.end = (__u32)n - 1;
+		fence_loop(FENCE_PATH_MAX, hash_step, &c);
+		unit = upper;
+		upper = c.hash;
+	}
+	return !cg && upper == FENCE_SYSTEM_SLICE ? unit : 0;
+}
+
 /* Of the path of a program's file; 0: not known. */
 static __always_inline __u64 program_hash(struct file *file)
 {

@@ -140,10 +140,15 @@ struct pid {
 	struct upid numbers[1];
 };
 
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
 	struct pid *sk_peer_pid;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct sockaddr_un {

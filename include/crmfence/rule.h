@@ -58,9 +58,11 @@ enum fence_service {
 	FENCE_SVC_LOCAL, /* addr is zero: the port on any address of this machine */
 	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of a path where none but root can listen */
 	FENCE_SVC_OWNED, /* of any path or, after '@', abstract name; then that of the listener's
-			    program */
+			    program's path, or of its unit's name */
 	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };
+
+#define FENCE_SYSTEM_SLICE 0x79645ebaa5ee7094ULL /* FNV-1a of "system.slice" */
 
 struct fence_service_key {
 	__u8 addr[16];

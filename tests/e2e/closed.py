@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -454,6 +455,38 @@ def doctor(w):
     return bad
 
 
-ALONE = [doctor, verifier, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+def files(w):
+    """"write": a session of `crmfence exec` writes where the policy says and nowhere else, however it goes about it; without the key
+    it writes where its user may."""
+    script = ("cd %s; t() { eval \"$2\" 2>/dev/null && echo $1; }; t in 'echo x >ok/a'; t move-in 'mv ok/a ok/b'; t null 'echo x >/dev/null'; "
+              "t out 'echo x >sync/a'; t over 'echo x >sync/there'; t cut 'truncate -s 0 sync/there'; t append 'echo x >>sync/there'; "
+              "t link 'ln ok/b sync/l'; t move-out 'mv ok/b sync/m'; t name 'mkdir sync/secret'; t symlink 'ln -s secret sync/c'; "
+              "t through 'ln -s ../sync ok/s && echo x >ok/s/d'; t remove 'rm sync/there'; t home 'echo x >~/d'; t shm 'echo x >/dev/shm/%s'" %
+              (w.dir, w.id))
+    bad = []
+    for write in (None, [w.dir + "/ok", w.dir + "/nothere"]):
+        tool = {"name": "voice-assistant", "allow": ["crm.own"]}
+        if write:
+            tool["write"] = write
+        w.start(tools=[tool])
+        for d in ("ok", "sync"):
+            shutil.rmtree(w.dir + "/" + d, ignore_errors=True)
+            os.mkdir(w.dir + "/" + d)
+        open(w.dir + "/sync/there", "w").close()
+        _, out = w.run("sh", "-c", script, env={"HOME": w.dir})
+        w.stop()
+        done = [x for x in out.split("\n") if x and not x.startswith("crmfence: ")]
+        if write and done != ["in", "move-in", "null"]:
+            bad.append("with the key: %s" % done)
+        if write and "nothere is not there" not in out:
+            bad.append("a directory that is not there is not told: %r" % out)
+        if not write and len(done) != 15:
+            bad.append("without the key: %s" % done)
+        if os.path.exists("/dev/shm/" + w.id):
+            os.unlink("/dev/shm/" + w.id)
+    return bad
+
+
+ALONE = [doctor, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

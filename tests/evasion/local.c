@@ -67,7 +67,8 @@ static void helper_is(int *pid, unsigned long *addr, int *fd)
 static void unix_stream(void)
 {
 	struct sockaddr_un a;
-	static const char *const leaf[] = { "stream", "stream", "owned", "", "impostor" };
+	static const char *const leaf[] = { "stream", "stream", "owned", "",	     "impostor",
+					    "",	      "unit",	"",	 "pretender" };
 	socklen_t len = unix_name(&a, leaf[way_arg()], way_arg() & 1);
 	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
 
@@ -289,6 +290,8 @@ const struct way local_ways[] = {
 	{ "unix-abstract", unix_stream, 1, 'l', 'u' },
 	{ "unix-owned", unix_stream, 2, 'l', 'u' },
 	{ "unix-impostor", unix_stream, 4, 'l', 'u' },
+	{ "unix-unit", unix_stream, 6, 'l', 'u' },
+	{ "unix-pretender", unix_stream, 8, 'l', 'u' },
 	{ "unix-seqpacket", unix_seqpacket, 0, 'l', 'u' },
 	{ "unix-dgram", unix_dgram, 0, 'l', 'u' },
 	{ "unix-dgram-abstract", unix_dgram, 1, 'l', 'u' },
@@ -463,7 +466,8 @@ void helper(void)
 	struct mq_attr attr = { .mq_maxmsg = 8, .mq_msgsize = 256 };
 	char shm_path[200], text[256], *about = at("about.new");
 	struct signalfd_siginfo info;
-	struct pollfd p[13];
+	struct pollfd p[15];
+	const int n = sizeof(p) / sizeof(p[0]);
 	int i, msg, stolen, pipes[2], nlfd, sig;
 	const char *paths[3];
 	char *shm;
@@ -503,15 +507,17 @@ void helper(void)
 	p[10].fd = sig;
 	p[11].fd = unix_listener("owned", SOCK_STREAM, 0); /* the policy lists it, and us */
 	p[12].fd = unix_listener("impostor", SOCK_STREAM, 0); /* and this, of somebody else */
+	p[13].fd = unix_listener("unit", SOCK_STREAM, 0); /* and this, of our unit */
+	p[14].fd = unix_listener("pretender", SOCK_STREAM, 0); /* and this, of another one */
 	f = fopen(about, "w");
 	fprintf(f, "%d %lx %d\n", getpid(), (unsigned long)mailbox, STOLEN);
 	fclose(f);
 	must(rename(about, at("about")));
 	for (;;) {
-		for (i = 0; i < 13; i++)
+		for (i = 0; i < n; i++)
 			p[i].events = POLLIN;
-		poll(p, 13, 50);
-		for (i = 0; i < 13; i++) {
+		poll(p, n, 50);
+		for (i = 0; i < n; i++) {
 			if (!(p[i].revents & POLLIN))
 				continue;
 			if (i < 8 || i > 10)

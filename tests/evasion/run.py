@@ -64,7 +64,8 @@ class Suite:
     def policy(self):
         return {"tools": [{"name": "voice-assistant", "match": [{"exe": self.matched}], "allow": [
             "crm.own", {"cidr": "10.99.1.10/32", "ports": [80], "why": "evasion"}, {"cidr": "fd99::10/128", "ports": [80], "why": "evasion"}],
-            "unix": [{"path": self.dir + "/owned", "owner": self.evade}, {"path": self.dir + "/impostor", "owner": "/usr/bin/somebody-else"}]}]}
+            "unix": [{"path": self.dir + "/owned", "owner": self.evade}, {"path": self.dir + "/impostor", "owner": "/usr/bin/somebody-else"},
+            {"path": self.dir + "/unit", "unit": "helper.service"}, {"path": self.dir + "/pretender", "unit": "other.service"}]}]}
 
     def one(self, name, who, flavour):
         """Try it; back with the token and what the program said."""
@@ -105,21 +106,21 @@ class Suite:
 OLD = "a kernel before 6.7 has no hook for Unix sockets: tier A, or a mount namespace, closes it"
 
 
-LISTED = "the policy lists this peer, by its path and its program"
-CLAIMED = "listed by its path, listened on by another program than the policy says: who listens is seen in tier A only"
+LISTED = "the policy lists this peer, by its path and its program or unit"
+CLAIMED = "listed by its path, listened on by another program or unit than the policy says: who listens is seen in tier A only"
 TIER_A = {"file": FILES, "file-in-dev-shm": FILES}
 
 
 def open_why(name, flavour, release, tier):
     """Why this may stay open here; None: it may not."""
-    if name == "unix-owned":
+    if name in ("unix-owned", "unix-unit"):
         return LISTED
     if tier != "B":
         return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else TIER_A.get(name)
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])
     if version < (6, 7) and name.startswith("unix-"):
         return OLD
-    if name == "unix-impostor":
+    if name in ("unix-impostor", "unix-pretender"):
         return CLAIMED
     return OPEN[flavour].get(name)
 
@@ -132,7 +133,7 @@ def judge(name, flavour, bare, tried, twin, release=os.uname().release, tier="B"
     if leaked:
         why = open_why(name, flavour, release, tier)
         return ("open: " + why, None) if why else ("LEAKED", "it leaked (%s)" % said)
-    if name == "unix-owned":
+    if name in ("unix-owned", "unix-unit"):
         return "held", "the policy lists this peer, and it was refused (%s)" % said
     if not twin[0]:
         return "held", "the unconfined twin was harmed (%s)" % twin[1]

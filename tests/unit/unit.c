@@ -118,6 +118,9 @@ static void test_grammar_options(void **state)
 static const struct {
 	const char *text, *path, *say;
 } refused[] = {
+	{ "{\"crmfence\":1,\"name\":\"n\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"t\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"write\":[\"work\"]}]}",
+	  "$.tools[0].write[0]", "absolute directory" },
 	{ "", "", "not JSON" },
 	{ "[]", "$", "object" },
 	{ "{\"crmfence\":1,}", "", "not JSON" },
@@ -150,7 +153,12 @@ static const struct {
 	  "$.tools[0].unix[0]", "say who" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
 	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/x\"}]}]}",
-	  "$.tools[0].unix[0].owner", "must be a string" },
+	  "$.tools[0].unix[0]", "exactly one of owner, unit" },
+	{ "{\"crmfence\":1,\"name\":\"n\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"t\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
+	  "x\",\"unit\":\"a/"
+	  "b.service\"}]}]}",
+	  "$.tools[0].unix[0].unit", "service of system.slice" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
 	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"x\",\"owner\":"
 	  "\"/usr/bin/x\"}]}]}",
@@ -282,6 +290,17 @@ static void test_cases_can_fail(void **state)
 /* ---- decide ---- */
 
 /* Everything that is not allowed by name is a denial, also for values that no enumeration has. */
+static void test_constants(void **state)
+{
+	const char *s = "system.slice";
+	uint64_t hash = FENCE_FNV_BASIS;
+
+	(void)state;
+	while (*s)
+		hash = fence_fnv(hash, (uint8_t)*s++);
+	assert_true(hash == FENCE_SYSTEM_SLICE);
+}
+
 static void test_decide_default_is_no(void **state)
 {
 	struct fence_facts f = { .flags = FENCE_F_CONFINED };
@@ -635,6 +654,7 @@ int main(void)
 		cmocka_unit_test(test_policy_refusals),
 		cmocka_unit_test(test_shipped_policy),
 		cmocka_unit_test(test_cases_can_fail),
+		cmocka_unit_test(test_constants),
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),
 		cmocka_unit_test(test_log_chain),

@@ -218,6 +218,7 @@ static void tell_session(struct agent *a, const char *tool, uint64_t session, st
 {
 	const struct fence_policy_tool *t =
 		&a->policy->tools[fence_policy_tool(a->policy, tool) - 1];
+	size_t i;
 
 	fence_buf_printf(out, "%llx%s", (unsigned long long)session,
 			 a->policy->monitor ? FENCE_CONTROL_MONITOR : "");
@@ -227,6 +228,8 @@ static void tell_session(struct agent *a, const char *tool, uint64_t session, st
 		fence_buf_str(out, FENCE_CONTROL_ABSTRACT);
 	if (!a->sees_shared)
 		fence_buf_str(out, FENCE_CONTROL_SHARING);
+	for (i = 0; i < t->nwrite; i++)
+		fence_buf_printf(out, FENCE_CONTROL_WRITE "%s", t->write[i]);
 }
 
 static void on_control(struct agent *a, int listener)

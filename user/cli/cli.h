@@ -56,12 +56,15 @@ void cli_learn(const cJSON *body);
 const cJSON *cli_process(const char *exec);
 const char *cli_program(const char *exec);
 
-/*
- * closure.c: close what is no network for this process and all that descend from it. 0, or negative
- * after the line was printed. `abstract`: abstract Unix sockets are left to the kernel programs;
- * `unshared`: those do not see payload on shared pages.
- */
-int cli_close_session(int abstract, int unshared);
+/* closure.c: close what is no network for this process and all that descend from it. */
+struct cli_closing {
+	int abstract; /* abstract Unix sockets are left to the kernel programs */
+	int unshared; /* those do not see payload on shared pages: there are to be none */
+	char *write; /* lines of FENCE_CONTROL_WRITE, taken apart on the way; NULL: files stay open
+		      */
+};
+
+int cli_close_session(const struct cli_closing *c); /* 0, or negative; the line was printed */
 
 int cli_colour(void);
 const char *cli_clock(int64_t us,

@@ -5,16 +5,18 @@
  *
  * Landlock: a domain of its own, so that processes outside it cannot be traced, read or robbed of
  * descriptors, and (ABI 6) neither their abstract sockets nor their signals be used; no FIFO is
- * made. Capabilities: those that reach below sockets, or into other processes. seccomp: address
- * families, message queues, key rings, pages shared with a socket, and calls that hand data to a
- * process outside.
+ * made, and where the policy has "write", nothing is written elsewhere. Capabilities: those that
+ * reach below sockets, or into other processes. seccomp: address families, message queues, key
+ * rings, pages shared with a socket, and calls that hand data to a process outside.
  *
  * User namespaces stay: browsers sandbox themselves with them, and the programs on the v2 root hold
  * in every namespace.
  */
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/landlock.h>
+#include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -28,10 +30,13 @@
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
+#include "ipc/control.h"
 
 #define SCOPE_ABI 6 /* first ABI of LANDLOCK_SCOPE_* */
 #define SCOPE_ABSTRACT_UNIX_SOCKET 1u
 #define SCOPE_SIGNAL 2u
+#define ACCESS_FS_REFER (1u << 13) /* ABI 2 */
+#define ACCESS_FS_TRUNCATE (1u << 14) /* ABI 3 */
 
 /* struct landlock_ruleset_attr as of ABI 6; an older kernel takes the part that it knows. */
 struct ruleset {
@@ -47,8 +52,70 @@ static int fail(const char *what, int err)
 	return -err;
 }
 
-/* That a kernel has no Landlock is said by doctor; it is no reason not to start. */
-static int landlock(int abstract)
+/* What a program may do to a file system, beside making FIFOs: by the ABI that knows it. */
+static uint64_t writing(long abi)
+{
+	uint64_t rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+			  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+			  LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+			  LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
+			  LANDLOCK_ACCESS_FS_MAKE_SYM;
+
+	return rights | (abi >= 2 ? ACCESS_FS_REFER : 0) | (abi >= 3 ? ACCESS_FS_TRUNCATE : 0);
+}
+
+/* One directory, or device, that stays writable. */
+static int allow(int ruleset, const char *path, uint64_t rights)
+{
+	struct landlock_path_beneath_attr at = { .allowed_access = rights };
+	AUTO_FD int fd = open(path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	at.parent_fd = fd;
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &at, 0) ? -errno
+											   : 0;
+}
+
+/* "~/x": below the home that the user database says, not the one that the environment says. */
+static const char *at_home(const char *path, char *room, size_t size)
+{
+	const struct passwd *user = path[0] == '~' ? getpwuid(getuid()) : NULL;
+
+	if (path[0] != '~')
+		return path;
+	snprintf(room, size, "%s%s", user ? user->pw_dir : "/nonexistent", path + 1);
+	return room;
+}
+
+/* The policy's directories, and the devices that every program writes to. */
+static int write_rules(int ruleset, char *lines, long abi)
+{
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full",
+					       "/dev/tty",  "/dev/ptmx", "/dev/pts" };
+	char room[512], *line, *save = NULL;
+	const char *path;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(devices); i++)
+		allow(ruleset, devices[i], LANDLOCK_ACCESS_FS_WRITE_FILE); /* as far as there */
+	for (line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		path = at_home(line + strlen(FENCE_CONTROL_WRITE) - 1, room, sizeof(room));
+		err = allow(ruleset, path, writing(abi));
+		if (err == -ENOENT)
+			fprintf(stderr,
+				"crmfence: %s is not there; nothing can be written below it\n",
+				path);
+		else if (err)
+			return fail(path, -err);
+	}
+	return 0;
+}
+
+/* That a kernel has no Landlock is said by doctor; it is a reason not to start where files count.
+ */
+static int landlock(const struct cli_closing *c)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct ruleset r = { .fs = LANDLOCK_ACCESS_FS_MAKE_FIFO };
@@ -56,12 +123,20 @@ static int landlock(int abstract)
 	AUTO_FD int fd = -1;
 
 	if (abi < 1)
-		return 0;
+		return c->write ? fail("this kernel has no Landlock for \"write\"", ENOTSUP) : 0;
+	if (c->write)
+		r.fs |= writing(abi);
+	else if (abi >= 2) /* else no domain may link or rename between directories */
+		r.fs |= ACCESS_FS_REFER;
 	if (abi >= SCOPE_ABI) {
-		r.scoped = SCOPE_SIGNAL | (abstract ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET);
+		r.scoped = SCOPE_SIGNAL | (c->abstract ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET);
 		size = sizeof(r);
 	}
 	fd = (int)syscall(SYS_landlock_create_ruleset, &r, size, 0);
+	if (fd >= 0 && c->write && write_rules(fd, c->write, abi) < 0)
+		return -1;
+	if (fd >= 0 && !c->write && abi >= 2 && allow(fd, "/", ACCESS_FS_REFER))
+		return fail("Landlock", errno);
 	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0))
 		return fail("Landlock", errno);
 	return 0;
@@ -218,7 +293,7 @@ static int filter(int unshared)
 	return err ? fail("seccomp", -err) : 0;
 }
 
-int cli_close_session(int abstract, int unshared)
+int cli_close_session(const struct cli_closing *c)
 {
 	int err;
 
@@ -228,8 +303,8 @@ int cli_close_session(int abstract, int unshared)
 		return fail("no_new_privs", errno);
 	if (!geteuid() && unshare(CLONE_NEWIPC))
 		return fail("an IPC namespace", errno);
-	err = landlock(abstract);
+	err = landlock(c);
 	if (!err)
 		err = capabilities();
-	return err ? err : filter(unshared);
+	return err ? err : filter(c->unshared);
 }

@@ -175,7 +175,7 @@ static void check_kernel(struct doctor *d)
 		    "scoped by `crmfence exec`",
 		    "a kernel from 6.12");
 	say(d, "files", "a session may write files that another program sends",
-	    "give the tool a user of its own, or watch what it writes");
+	    "\"write\" in the tool's policy, and crmfence exec");
 }
 
 /* Is it laxer than wanted? `have`: its value. A kernel without it is not. */

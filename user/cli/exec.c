@@ -60,6 +60,7 @@ int cmd_exec(int argc, char **argv)
 {
 	static char text[FENCE_CONTROL_REPLY];
 	const char *tool, *control;
+	struct cli_closing c = { 0 };
 	int err;
 
 	if (options(argc, argv, "+", &tool, &control) || optind >= argc) {
@@ -73,9 +74,12 @@ int cmd_exec(int argc, char **argv)
 		fputs("crmfence: this kernel does not check Unix sockets: the session can hand "
 		      "data to any program of this machine; see `crmfence doctor`\n",
 		      stderr);
-	if (!strstr(text, FENCE_CONTROL_MONITOR) &&
-	    cli_close_session(strstr(text, FENCE_CONTROL_ABSTRACT) != NULL,
-			      strstr(text, FENCE_CONTROL_SHARING) != NULL) < 0)
+	c.write = strstr(text, FENCE_CONTROL_WRITE);
+	if (c.write) /* what follows are paths, no flags */
+		*c.write++ = 0;
+	c.abstract = strstr(text, FENCE_CONTROL_ABSTRACT) != NULL;
+	c.unshared = strstr(text, FENCE_CONTROL_SHARING) != NULL;
+	if (!strstr(text, FENCE_CONTROL_MONITOR) && cli_close_session(&c) < 0)
 		return 2;
 	execvp(argv[optind], argv + optind);
 	err = errno;

@@ -22,6 +22,7 @@
 #define FENCE_CONTROL_MONITOR " monitor" /* nothing is enforced: close nothing either */
 #define FENCE_CONTROL_ABSTRACT " abstract" /* the tool lists an abstract Unix socket */
 #define FENCE_CONTROL_UNCHECKED " unchecked" /* this kernel does not check Unix sockets */
+#define FENCE_CONTROL_WRITE "\nwrite " /* and a directory: the session may write below it */
 #define FENCE_CONTROL_SHARING " sharing" /* nor sees it payload on shared pages */
 #define FENCE_CONTROL_REPLY 65536 /* bytes of a reply's text */
 

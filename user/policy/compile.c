@@ -294,6 +294,17 @@ static void warn_unix(struct fence_policy *p, size_t tool)
 			warn(p, path, g->warning);
 }
 
+static void warn_write(struct fence_policy *p, size_t tool)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "$.tools[%zu].write", tool);
+	if (p->tools[tool].nwrite && p->tools[tool].nmatch)
+		warn(p, path,
+		     "held for sessions of `crmfence exec` alone: a process that is recognised "
+		     "has begun without it");
+}
+
 int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,
 			 struct fence_diag *d)
 {
@@ -303,6 +314,7 @@ int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allow
 
 	for (i = 0; err >= 0 && i < p->ntools; i++) {
 		warn_unix(p, i);
+		warn_write(p, i);
 		for (j = 0; err >= 0 && j < allows[i].count; j++)
 			err = compile_allow(&c, &allows[i].list[j]);
 		for (j = 0; err >= 0 && j < p->nproxies; j++)

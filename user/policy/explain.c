@@ -95,6 +95,11 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		fence_buf_printf(out, "    the Unix socket %s%s%s\n", t->unix_peers[i].path,
 				 t->unix_peers[i].owner[0] ? ", if it is listened on by " : "",
 				 t->unix_peers[i].owner);
+	for (i = 0; i < t->nwrite; i++)
+		fence_buf_printf(out, "%s%s%s",
+				 i ? " "
+				   : "    files: started with crmfence exec, it writes below ",
+				 t->write[i], i + 1 < t->nwrite ? "" : " and nowhere else\n");
 	for (i = 0; (g = fence_unix_group(i)); i++) {
 		if (!(t->unix_groups >> i & 1))
 			continue;

@@ -27,6 +27,8 @@
 #define FENCE_UNIX_MAX 108 /* sun_path of unix(7), with its NUL */
 #define FENCE_UNIX_OWNER 128
 #define FENCE_POLICY_LOCAL 16 /* loopback ports of one tool */
+#define FENCE_POLICY_WRITE 16 /* directories of one tool */
+#define FENCE_WRITE_MAX 256
 #define FENCE_POLICY_RESOLVERS 8
 #define FENCE_POLICY_PROXIES 4
 #define FENCE_POLICY_WARNINGS 64
@@ -57,7 +59,8 @@ struct fence_policy_rule {
 /* A Unix socket that a session may reach, and who has to listen there. */
 struct fence_policy_unix {
 	char path[FENCE_UNIX_MAX]; /* absolute; "%t/" is a user's runtime directory; "@" abstract */
-	char owner[FENCE_UNIX_OWNER]; /* executable; "": at this path none but root can listen */
+	char owner[FENCE_UNIX_OWNER]; /* executable, or unit, which has no '/'; "": at this path
+					none but root can listen */
 };
 
 /* What a desktop offers, by name: curated, see peers.c. */
@@ -78,6 +81,9 @@ struct fence_policy_tool {
 	struct fence_policy_unix unix_peers[FENCE_POLICY_UNIX];
 	size_t nunix;
 	uint32_t unix_groups; /* bits: indexes of fence_unix_group() */
+	char write[FENCE_POLICY_WRITE][FENCE_WRITE_MAX]; /* directories that it may write below;
+							    "~/" is its user's home */
+	size_t nwrite; /* 0: wherever its user may */
 	int sight; /* its TLS plaintext is read: requests and actions are recorded */
 };
 

@@ -217,6 +217,31 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 	return fence_read_str(r, host, sub, a->rule.text, sizeof(a->rule.text));
 }
 
+/* Directories that a session may write below. */
+static int read_write(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_tool *t)
+{
+	int err = fence_read_list(r, v, path, FENCE_POLICY_WRITE);
+	const cJSON *e;
+	char sub[112], *p;
+
+	cJSON_ArrayForEach (e, v) {
+		if (err < 0)
+			return err;
+		snprintf(sub, sizeof(sub), "%s[%zu]", path, t->nwrite);
+		p = t->write[t->nwrite];
+		err = fence_read_str(r, e, sub, p, FENCE_WRITE_MAX);
+		if (err >= 0 && ((p[0] != '/' && strncmp(p, "~/", 2)) || strstr(p, "//") ||
+				 strstr(p, "/./") || strstr(p, "/../") || strchr(p, '\n')))
+			return REFUSE(
+				r, sub,
+				"must be an absolute directory, or one below the user's home, "
+				"\"~/...\", without \"//\", \"/./\" or \"/../\"");
+		t->nwrite++;
+	}
+	return err;
+}
+
 int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 {
 	struct fence_policy_tool *t = &r->p->tools[index];
@@ -228,7 +253,7 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 	int err;
 
 	snprintf(path, sizeof(path), "$.tools[%zu]", index);
-	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,sight,");
+	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,write,sight,");
 	if (err < 0)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.name", path);
@@ -276,6 +301,11 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 		snprintf(sub, sizeof(sub), "%s.local_ports", path);
 		err = read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
 		t->nlocal = n;
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "write");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.write", path);
+		err = read_write(r, k, sub, t);
 	}
 	k = cJSON_GetObjectItemCaseSensitive(v, "sight");
 	if (err >= 0 && k) {

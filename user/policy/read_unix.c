@@ -39,20 +39,39 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 	return 0;
 }
 
+/* A service of the system: a user's own units are his to name. */
+static int read_unit(struct reader *r, const cJSON *v, const char *path,
+		     struct fence_policy_unix *u)
+{
+	int err = fence_read_str(r, v, path, u->owner, sizeof(u->owner));
+	size_t n = strlen(u->owner);
+
+	if (err >= 0 && (strchr(u->owner, '/') || n <= 8 || strcmp(u->owner + n - 8, ".service")))
+		return REFUSE(r, path,
+			      "must be a service of system.slice by its full name, such as "
+			      "\"assistant-helper.service\"");
+	return err;
+}
+
 static int read_owned(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_unix *u)
 {
 	char sub[128];
-	int err = fence_read_keys(r, v, path, ",path,owner,");
+	const cJSON *unit = cJSON_GetObjectItemCaseSensitive(v, "unit");
+	const cJSON *owner = cJSON_GetObjectItemCaseSensitive(v, "owner");
+	int err = fence_read_keys(r, v, path, ",path,owner,unit,");
 
 	snprintf(sub, sizeof(sub), "%s.path", path);
 	if (err >= 0)
 		err = fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "path"), sub, u->path,
 				     sizeof(u->path));
-	snprintf(sub, sizeof(sub), "%s.owner", path);
-	if (err >= 0)
-		err = fence_read_exe(r, cJSON_GetObjectItemCaseSensitive(v, "owner"), sub, u->owner,
-				     sizeof(u->owner));
+	if (err >= 0 && !owner == !unit)
+		return REFUSE(r, path, "needs \"path\" and exactly one of owner, unit");
+	snprintf(sub, sizeof(sub), "%s.%s", path, unit ? "unit" : "owner");
+	if (err >= 0 && unit)
+		err = read_unit(r, unit, sub, u);
+	else if (err >= 0)
+		err = fence_read_exe(r, owner, sub, u->owner, sizeof(u->owner));
 	snprintf(sub, sizeof(sub), "%s.path", path);
 	return err < 0 ? err : check_path(r, sub, u);
 }
