@@ -487,6 +487,50 @@ def files(w):
     return bad
 
 
-ALONE = [doctor, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+def browser(w):
+    """The browsers' managed policy: made, told when something differs later, taken away; what is somebody else's stays."""
+    root, bad = w.dir + "/laptop", []
+    for path, text in {"usr/bin/chromium": "", "usr/bin/firefox-esr": "", "etc/chromium/native-messaging-hosts/a.json": json.dumps({
+            "name": "com.acme.helper", "path": "/opt/a", "type": "stdio", "allowed_origins": ["chrome-extension://abcdefghijklmnopabcdefghijklmnop/"]}),
+            "etc/chromium/native-messaging-hosts/b.json": json.dumps({
+                "name": "com.acme.unknown", "path": "/opt/b", "type": "stdio", "allowed_origins": ["chrome-extension://%s/" % ("b" * 32)]}),
+            "etc/chromium/native-messaging-hosts/c.json": "{}"}.items():
+        os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+        with open(os.path.join(root, path), "w") as f:
+            f.write(text)
+    policy = w.policy(browser={"extensions": ["abcdefghijklmnopabcdefghijklmnop", "b" * 32]})
+    os.makedirs(root + "/etc/crmfence")
+    shutil.copy(policy, root + "/etc/crmfence/policy.json")
+
+    def ask(*args):
+        p = W.sh(W.BUILD + "/crmfence", "policy", "browser", policy, "--root", root, *args, check=False)
+        return p.returncode, p.stdout
+
+    def drifts():
+        out = W.sh(W.BUILD + "/crmfence", "doctor", "--json", "--root", root, "--control", w.dir + "/none", check=False).stdout
+        return [r["way"] + ": " + r["why"] for r in map(json.loads, out.splitlines()) if r["way"].startswith("browser")]
+
+    bad += [] if len(drifts()) == 2 else ["before: %s" % drifts()]
+    rc, text = ask("--install")
+    mine = root + "/etc/chromium/policies/managed/crmfence.json"
+    have = json.load(open(mine))
+    bad += [] if rc == 0 and not drifts() else ["after: %d %r %s" % (rc, text, drifts())]
+    # the second extension is no tool's: its native host would run unconfined
+    bad += [] if have["NativeMessagingAllowlist"] == ["com.acme.helper"] else [str(have)]
+    bad += [] if "*://models.acme.example" in have["ExtensionSettings"]["abcdefghijklmnopabcdefghijklmnop"]["runtime_allowed_hosts"] else [str(have)]
+    with open(root + "/etc/chromium/policies/managed/other.json", "w") as f:
+        f.write('{"QuicAllowed": true}')
+    bad += [] if any("QuicAllowed" in d for d in drifts()) else ["another file's key is not told: %s" % drifts()]
+    with open(mine, "w") as f:
+        f.write("{}")
+    bad += [] if any("is not what" in d for d in drifts()) else ["a change is not told: %s" % drifts()]
+    with open(root + "/etc/firefox/policies/policies.json", "w") as f:
+        f.write('{"policies": {"AppAutoUpdate": false}}')
+    bad += [] if ask("--install", "--browser", "firefox")[0] == 2 else ["somebody else's policies of Firefox were overwritten"]
+    bad += [] if ask("--remove")[0] == 2 and not os.path.exists(mine) else ["--remove: %s" % os.path.exists(mine)]
+    return bad
+
+
+ALONE = [doctor, browser, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -340,4 +340,43 @@ def sight_extensions(w):
     return [] if got == {one_id: 10, "unknown": 5, None: 5} else ["labelled %s of %s" % (got, count)]
 
 
-ALONE = [sight_programs, sight_actions, sight_witness, sight_extensions, sight_off]
+def browser_policy(w):
+    """Chromium holds a listed extension to the managed policy: its JSON goes to the org and no longer to a vendor. Without it, to both."""
+    if not shutil.which("chromium"):
+        return "chromium is not installed"
+    where, bad = w.dir + "/ext-listed", []
+    os.mkdir(where)
+    listed = "".join(chr(ord("a") + int(c, 16)) for c in hashlib.sha256(where.encode()).hexdigest()[:32])
+    with open(where + "/manifest.json", "w") as f:
+        json.dump({"manifest_version": 3, "name": "listed", "version": "1", "background": {"service_worker": "sw.js"}, "host_permissions": ["<all_urls>"]}, f)
+    with open(where + "/sw.js", "w") as f:
+        f.write("(async()=>{for(let i=0;i<3;i++)for(const h of ['api.ai-vendor.example','acme.my.salesforce.com'])"
+                "await fetch('https://'+h+'/listed',{method:'POST',headers:{'Content-Type':'application/json'},body:'{}'}).catch(()=>{})})()")
+    policy = w.policy(browser={"extensions": [listed]}, tools=[{"name": "voice-assistant", "allow": ["crm.own"]}])
+    over = "/etc/netns/%s/chromium" % w.lap  # what `ip netns exec` lays over /etc/chromium
+    for managed in (False, True):
+        if managed:
+            os.makedirs(over)
+            r = W.sh(W.BUILD + "/crmfence", "policy", "browser", policy, "--browser", "chromium", check=False)
+            os.makedirs(over + "/policies/managed")
+            with open(over + "/policies/managed/crmfence.json", "w") as f:
+                f.write(r.stdout)
+        cmd = chromium(w, 1, ROW + "?t=page")
+        cmd[1:1] = ["--load-extension=" + where, "--disable-features=DisableLoadExtensionCommandLineSwitch"]
+        cmd = [c for c in cmd if c != "--dump-dom"]
+        mark = len(arrived(w))
+        p = w.popen(*cmd, confined=False, stdin_fd=subprocess.PIPE)
+        deadline = time.monotonic() + 25
+        while time.monotonic() < deadline and len([r for r in arrived(w, mark) if r["url"] == "/listed" and r["host"].startswith("acme")]) < 2:
+            time.sleep(0.3)
+        p.terminate()
+        p.communicate(timeout=20)
+        posts = [r["host"] for r in arrived(w, mark) if r["url"] == "/listed" and r["method"] == "POST"]
+        want = {"acme.my.salesforce.com"} | (set() if managed else {"api.ai-vendor.example"})
+        if set(posts) != want:
+            bad.append("managed %s: %s" % (managed, [(r["method"], r["host"]) for r in arrived(w, mark)]))
+    shutil.rmtree(over)
+    return bad
+
+
+ALONE = [sight_programs, sight_actions, sight_witness, sight_extensions, browser_policy, sight_off]

@@ -20,6 +20,7 @@
 #include "tls/find.h"
 #include "wire/dns.h"
 #include "wire/http.h"
+#include "wire/native.h"
 
 #define MUST(x) \
 	do { \
@@ -49,6 +50,17 @@ static void fuzz_policy(const uint8_t *data, size_t len)
 	MUST(p->ntools > 0);
 	fence_policy_find(p, 1, "acme.my.salesforce.com");
 	fence_policy_free(p);
+}
+
+/* A manifest that is taken has what a browser needs of it. */
+static void fuzz_native(const uint8_t *data, size_t len)
+{
+	struct fence_native m;
+
+	if (fence_wire_native((const char *)data, len, &m))
+		return;
+	MUST(m.name[0] && m.path[0] == '/' && m.count <= FENCE_NATIVE_ORIGINS);
+	MUST(!m.count || fence_wire_native_for(&m, m.extensions[m.count - 1]));
 }
 
 /* What passes the check has its tail inside. */
@@ -319,7 +331,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(const uint8_t *, size_t) = {
-		fuzz_policy, fuzz_record, fuzz_dns, fuzz_hello, fuzz_control, fuzz_log, fuzz_tls,
+		fuzz_policy,  fuzz_record, fuzz_dns, fuzz_hello,
+		fuzz_control, fuzz_log,	   fuzz_tls, fuzz_native,
 	};
 
 	(void)targets; /* each is built in each */

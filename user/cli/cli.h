@@ -66,6 +66,13 @@ struct cli_closing {
 
 int cli_close_session(const struct cli_closing *c); /* 0, or negative; the line was printed */
 
+/* browser.c. Each difference between what is installed below `root` and what should be. */
+struct fence_policy;
+typedef void cli_drift(void *ctx, const char *browser, const char *why, const char *remedy);
+void cli_browser_drift(const struct fence_policy *p, const char *root, cli_drift *each, void *ctx);
+int cli_policy_browser(const struct fence_policy *p, int argc,
+		       char **argv); /* -EINVAL: usage; else an exit status */
+
 int cli_colour(void);
 const char *cli_clock(int64_t us,
 		      char out[32]); /* day of the month and local time; us since 1970 */

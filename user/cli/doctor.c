@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "ipc/control.h"
+#include "policy/policy.h"
 
 #define SYSCTL_FILE "/etc/sysctl.d/60-crmfence.conf"
 #define MODPROBE_FILE "/etc/modprobe.d/crmfence.conf"
@@ -26,6 +27,7 @@
 struct doctor {
 	const char *root; /* "" for / */
 	const char *tier; /* "A1", "A2", "B", or "?" when no agent answers */
+	char policy[256]; /* the running agent's; "" */
 	struct utsname kernel;
 	int json;
 	int shares; /* the agent's programs do not see payload on shared pages */
@@ -176,6 +178,27 @@ static void check_kernel(struct doctor *d)
 		    "a kernel from 6.12");
 	say(d, "files", "a session may write files that another program sends",
 	    "\"write\" in the tool's policy, and crmfence exec");
+}
+
+static void on_drift(void *ctx, const char *browser, const char *why, const char *remedy)
+{
+	char way[48];
+
+	snprintf(way, sizeof(way), "browser %s", browser);
+	say(ctx, way, why, remedy);
+}
+
+/* By the running agent's policy, else the machine's; without one there is nothing to drift from. */
+static void check_browsers(struct doctor *d)
+{
+	struct fence_policy *p = NULL;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s%s", d->root, "/etc/crmfence/policy.json");
+	if (fence_policy_read(d->policy[0] && !d->root[0] ? d->policy : path, &p, NULL) < 0)
+		return;
+	cli_browser_drift(p, d->root, on_drift, d);
+	fence_policy_free(p);
 }
 
 /* Is it laxer than wanted? `have`: its value. A kernel without it is not. */
@@ -338,6 +361,7 @@ static void ask_tier(struct doctor *d, const char *control)
 	s = cJSON_Parse(text);
 	snprintf(tier, sizeof(tier), "%s", cli_str(s, "tier"));
 	sees = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "sees_shared"));
+	snprintf(d->policy, sizeof(d->policy), "%s", cli_str(s, "policy_file"));
 	cJSON_Delete(s);
 	d->tier = tier[0] ? tier : "?";
 	d->shares = !sees;
@@ -377,5 +401,6 @@ int cmd_doctor(int argc, char **argv)
 	check_sharing(&d);
 	check_sysctls(&d);
 	check_modules(&d);
+	check_browsers(&d);
 	return d.open ? 1 : 0;
 }

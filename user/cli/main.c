@@ -32,7 +32,7 @@ static const struct {
 	{ "reload", cmd_reload, "have the agent read its policy again" },
 	{ "doctor", cmd_doctor, "the tier, what stays open on this machine, and the remedy" },
 	{ "verify", cmd_verify, "recompute the log's hash chain" },
-	{ "policy", cmd_policy, "check, explain, decide, test a policy" },
+	{ "policy", cmd_policy, "check, explain, decide, test a policy; make a browser's of it" },
 };
 
 /* The agent stands beside this program. */

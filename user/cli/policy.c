@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* policy check|explain|decide|test: without root, without a kernel. */
+/* policy check|explain|decide|test|browser: without a kernel, and but for --install without root.
+ */
 #include "policy/policy.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,9 @@ static const char usage[] =
 	"       crmfence policy explain FILE\n"
 	"       crmfence policy decide FILE --tool T --host H [--ip A] [--port N] [--proto "
 	"tcp|udp] [--json]\n"
-	"       crmfence policy test FILE [CASES]     default: FILE with .cases instead of .json\n";
+	"       crmfence policy test FILE [CASES]     default: FILE with .cases instead of .json\n"
+	"       crmfence policy browser FILE [--browser chromium|chrome|edge|firefox] [--root DIR] "
+	"[--install|--remove]\n";
 
 static int check(const struct fence_policy *p)
 {
@@ -155,8 +159,12 @@ int cmd_policy(int argc, char **argv)
 	} else if (!strcmp(argv[1], "test") && argc <= 4) {
 		r = test(p, argc == 4 ? argv[3] : NULL);
 	} else {
-		fputs(usage, stderr);
-		r = 2;
+		r = strcmp(argv[1], "browser") ? -EINVAL
+					       : cli_policy_browser(p, argc - 2, argv + 2);
+		if (r < 0) {
+			fputs(usage, stderr);
+			r = 2;
+		}
 	}
 	fence_policy_free(p);
 	return r;
