@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -531,6 +532,20 @@ def browser(w):
     return bad
 
 
-ALONE = [doctor, browser, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+def early_signal(w):
+    """An agent that is ended while it starts leaves nothing in the kernel."""
+    bad = []
+    for i in range(12):
+        p = w.agent = subprocess.Popen([W.BUILD + "/crmfenced", "--policy", w.policy(), "--db", w.dir + "/early.db", "--control", w.control, "--cgroup",
+                                        w.cgroup, "--pin-dir", w.pins, "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.02 + 0.015 * i)
+        p.send_signal(signal.SIGINT)
+        p.wait(10)
+        bad += ["after %d ms: %s" % (20 + 15 * i, os.listdir(w.pins))] if os.path.isdir(w.pins) and os.listdir(w.pins) else []
+        w.stop()
+    return bad
+
+
+ALONE = [doctor, browser, early_signal, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -338,9 +338,9 @@ static int on_signal(struct agent *a, int sig)
 }
 
 /* Until a signal, or the time is up. Returns why. */
-static const char *loop(struct agent *a, int control)
+static const char *loop(struct agent *a, int control, int sig)
 {
-	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), sig = signals(), tick = ticks();
+	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), tick = ticks();
 	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
 	struct epoll_event e[8];
 	uint64_t expired;
@@ -402,7 +402,7 @@ int main(int argc, char **argv)
 	struct fence_diag d = { 0 };
 	char line[1100];
 	const char *why;
-	int control, err;
+	int control, err, sig;
 
 	a.opt = (struct agent_options){ .policy = DEFAULT_POLICY,
 					.db = DEFAULT_DB,
@@ -419,6 +419,8 @@ int main(int argc, char **argv)
 	if (err)
 		return unpin(&a.opt);
 	signal(SIGPIPE, SIG_IGN);
+	sig = signals(); /* one that comes early waits: what is in the kernel by then is taken out
+			  */
 	a.show = agent_show_new(a.opt.table);
 	err = start(&a, &d);
 	control = err < 0 ? err : fence_control_listen(a.opt.control);
@@ -436,7 +438,7 @@ int main(int argc, char **argv)
 	}
 	agent_show_note(&a, "policy \"%s\" is %s; log %s", a.policy->name,
 			a.policy->monitor ? "watched, nothing is blocked" : "enforced", a.opt.db);
-	why = loop(&a, control);
+	why = loop(&a, control, sig);
 	close(control);
 	unlink(a.opt.control);
 	turn(&a, 1);
