@@ -110,9 +110,15 @@ class Trials:
         agent, group = self.w.agent, self.memory + "/" + self.w.id
         os.makedirs(group, exist_ok=True)
         try:
-            for name, value in (("cgroup.procs", agent.pid), (self.limit, 4096)):
-                with open(group + "/" + name, "w") as f:
-                    f.write(str(value))
+            with open(group + "/cgroup.procs", "w") as f:
+                f.write(str(agent.pid))
+            for room in [4096] * 20 + [1 << n for n in range(13, 24)]:
+                try:  # v1 refuses a limit that it cannot reclaim down to just now
+                    with open(group + "/" + self.limit, "w") as f:
+                        f.write(str(room))
+                    break
+                except OSError:
+                    time.sleep(0.01)
             W.sh(W.BUILD + "/crmfence", "status", "--control", self.w.control, check=False)  # something to do
             agent.wait(20)
         finally:
