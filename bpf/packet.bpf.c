@@ -490,6 +490,36 @@ static __always_inline int packet_silent(struct __sk_buff *skb, struct fence_soc
 	return t.v.action != FENCE_DENY;
 }
 
+/*
+ * Is this, or does the thread that sends hold, what was refused before it was encrypted? Outside
+ * its own calls `current` is somebody else; only his own session's sockets can be taken for his.
+ */
+static __always_inline int stream_held(struct __sk_buff *skb, struct fence_sock *st)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
+	__u64 id = (__u64)task->tgid << 32 | (__u32)task->pid;
+	__u64 socket = t.cookie | FENCE_HOLD_SOCKET;
+	struct fence_hold *hold = bpf_map_lookup_elem(&holds, &id);
+	struct fence_facts f;
+
+	if (!hold)
+		hold = bpf_map_lookup_elem(&holds, &socket);
+	if (!hold || hold->session != st->session ||
+	    bpf_ktime_get_boot_ns() - hold->time > FENCE_HOLD_NS)
+		return 0;
+	f = hold->facts;
+	f.addr = st->kind;
+	t.v = judge(&f);
+	if (t.v.action != FENCE_DENY)
+		return 0;
+	st->rule = hold->rule;
+	st->phase = FENCE_PH_DENIED;
+	if (deny_emit(st, &f, &hold->name, &t))
+		st->flags |= FENCE_SK_UNTOLD;
+	return 1;
+}
+
 static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st)
 {
@@ -517,6 +547,8 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		return 1;
 	if (agent_silent())
 		return packet_silent(skb, st);
+	if (st->phase == FENCE_PH_OPEN && config_sees() && stream_held(skb, st))
+		return 0;
 	if (st->phase == FENCE_PH_OPEN)
 		return st->generation == generation() || st->flags & FENCE_SK_TOLD
 			       ? 1

@@ -5,20 +5,25 @@
  * uprobe, uretprobe on the library's functions (user/tls finds them, the agent attaches to watched
  * processes alone) -> records of plaintext, in calls' order a connection and direction.
  * tp_btf/sock_send_length -> which socket a connection writes to: the one that is sent on inside
- * the call, else the thread's next. Nothing here decides or blocks; a loss is counted and seen, for
- * every record says at which octet of its direction it begins.
+ * the call, else the thread's next. A loss is counted and seen, for every record says at which
+ * octet of its direction it begins.
+ *
+ * A session's request that the policy refuses (by its authority, or by a credential in it) is held:
+ * the thread is remembered before the library encrypts, and what it sends next does not leave.
  */
 #include <linux/ptrace.h>
 
-#include "lib/maps.h"
+#include "lib/deny.h"
 #include <crmfence/sight.h>
 
 char _license[] SEC("license") = "GPL";
 
-#define AF_INET 2
-#define AF_INET6 10
 #define PR_DESC_LAYERED 4 /* NSPR's PRDescType: TLS, not the socket or a file below */
 #define WAKE (1u << 20)
+#define SIGKILL 9
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define REQUESTS 4 /* of one write that are looked at */
 
 /* A TLS call that has not returned yet. */
 struct frame {
@@ -36,6 +41,8 @@ struct thread {
 	__u64 pending; /* one whose write has returned without a send */
 	__u32 pending_len;
 	__u32 next; /* frame to take when none is free */
+	__u32 held; /* an entry of `holds` is this thread's */
+	__u32 spare;
 };
 
 /* No memory: the thread's calls are not seen, and counted as returns without an entry. */
@@ -139,6 +146,14 @@ static __always_inline struct conn *conn_get(const struct conn_key *k)
 	return bpf_map_lookup_elem(&conns, k);
 }
 
+/* Of the socket that it was sent on before, for sure; 0: not known. */
+static __always_inline __u64 conn_cookie(const struct conn_key *k)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, k);
+
+	return c && c->how == FENCE_SIGHT_NESTED ? c->cookie : 0;
+}
+
 static __always_inline void fill(struct fence_sight_rec *r, const struct conn *c,
 				 const struct fence_proc *p, __u32 tgid, __u8 kind)
 {
@@ -236,6 +251,149 @@ static __always_inline void plaintext(struct fence_proc *p, const struct conn_ke
 	bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
 }
 
+struct head_cursor {
+	struct fence_scratch *s;
+	__u32 off;
+	__u32 len;
+};
+
+static long head_step(__u32 i, void *ctx)
+{
+	struct head_cursor *c = ctx;
+	struct fence_head *h = &c->s->head;
+	__u32 n;
+
+	if (h->state != FENCE_HEAD_MORE || c->off >= c->len)
+		return 1;
+	n = fence_head_jump(h, c->len - c->off);
+	if (n) {
+		c->off += n;
+		return 0;
+	}
+	fence_head_feed(h, c->s->text[c->off & (FENCE_HEAD_BUF - 1)]);
+	c->off++;
+	return 0;
+}
+
+/* What a request's head is to the policy: facts and rule into s->hold. */
+static __always_inline struct fence_verdict request_judge(struct fence_scratch *s,
+							  const struct fence_proc *p)
+{
+	struct fence_config *cfg = config_get();
+	struct fence_head *h = &s->head;
+	struct fence_facts f = { .at = FENCE_AT_REQUEST, .proto = FENCE_IPPROTO_TCP };
+	struct fence_rule r = { .id = NO_RULE };
+	int found;
+
+	f.flags = config_facts(cfg);
+	f.addr = FENCE_ADDR_NAMED;
+	f.stream = FENCE_STREAM_TLS;
+	if (h->hosts && fence_name_ok(&h->name)) {
+		found = rule_find(p->tool, &h->name, &r);
+		if (found < 0)
+			f.flags |= FENCE_F_OVERFLOW;
+		f.name = found > 0 ? FENCE_NAME_ALLOWED : FENCE_NAME_REFUSED;
+	} else if (h->hosts) {
+		f.name = FENCE_NAME_MALFORMED;
+	}
+	if (h->has_org && h->hosts && !(r.flags & FENCE_RULE_OWN))
+		f.form = FENCE_FORM_TOKEN;
+	else if (h->has_org && cfg && cfg->flags & FENCE_CFG_ORGS &&
+		 !service_has((const __u8 *)h->org, 0, 0, FENCE_SVC_ORG))
+		f.form = FENCE_FORM_TENANT;
+	if (!h->hosts && !f.form) /* HTTP/2: by its index; it was looked at when it got one */
+		return (struct fence_verdict){};
+	s->hold.facts = f;
+	s->hold.rule = r.id;
+	return verdict_of(judge_packed(&s->hold.facts));
+}
+
+/* Go: conn.conn (interface) -> *TCPConn -> *netFD -> pfd.Sysfd, and what that descriptor is. */
+static __always_inline __u64 go_cookie(__u64 conn)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **fds = BPF_CORE_READ(fdt, fd), *file = 0;
+	struct socket *socket;
+	__u64 at = 0;
+	__s64 fd = -1;
+
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)(conn + 8)) ||
+	    bpf_probe_read_user(&at, sizeof(at), (void *)at) ||
+	    bpf_probe_read_user(&fd, sizeof(fd), (void *)(at + 16)) || fd < 0 ||
+	    fd >= BPF_CORE_READ(fdt, max_fds))
+		return 0; /* wrapped in something else */
+	bpf_probe_read_kernel(&file, sizeof(file), fds + fd);
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(socket, sk, __sk_common.skc_cookie.counter);
+}
+
+/*
+ * A session's thread is about to have `len` octets encrypted. What is refused of them is not to
+ * leave: where that cannot be remembered, the process ends before it goes on. `cookie`: of the
+ * socket, where it is known; 0.
+ */
+__weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc *p, __u64 cookie)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct head_cursor c = {};
+	struct fence_scratch *s;
+	struct thread *t;
+	__u32 n, round;
+
+	if (!p || !buf || !len)
+		return 0;
+	s = scratch_take();
+	if (!s)
+		return 0; /* the agent sees it */
+	n = len < FENCE_HEAD_BUF ? (__u32)len : FENCE_HEAD_BUF;
+	n = ((n - 1) & (FENCE_HEAD_BUF - 1)) + 1;
+	c.s = s;
+	c.len = bpf_probe_read_user(s->text, n, (void *)buf) ? 0 : n;
+	fence_head_init(&s->head);
+	for (round = 0; round < REQUESTS; round++) {
+		bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
+		if (s->head.state != FENCE_HEAD_DONE)
+			break;
+		if (request_judge(s, p).action == FENCE_DENY) {
+			s->hold.session = p->session;
+			s->hold.time = bpf_ktime_get_boot_ns();
+			s->hold.spare = 0;
+			s->hold.name = s->head.name;
+			t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
+			cookie |= FENCE_HOLD_SOCKET;
+			if (cookie != FENCE_HOLD_SOCKET) /* whichever thread it is sent from */
+				bpf_map_update_elem(&holds, &cookie, &s->hold, BPF_ANY);
+			if (!t || bpf_map_update_elem(&holds, &id, &s->hold, BPF_ANY))
+				bpf_send_signal(SIGKILL);
+			else
+				t->held = 1;
+			break;
+		}
+		fence_head_next(&s->head);
+	}
+	scratch_give(s);
+	return 0;
+}
+
+/* The thread's send was that of what was held, or there will be none. */
+static __always_inline void hold_end(struct thread *t, struct sock *sk)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct fence_sock *st;
+
+	t->held = 0;
+	st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+	/* what the kernel queued, and will send by itself */
+	if (st && st->phase != FENCE_PH_DENIED && session_confined(st->session)) {
+		st->phase = FENCE_PH_DENIED;
+		st->flags |= FENCE_SK_UNTOLD;
+	}
+	bpf_map_delete_elem(&holds, &id);
+}
+
 static __always_inline int is_write(__u32 call)
 {
 	return call <= FENCE_TLS_WRITE_PR;
@@ -289,6 +447,7 @@ int tls_enter(struct pt_regs *ctx)
 	struct conn_key k = { .conn = PT_REGS_PARM1(ctx), .tgid = tgid };
 	struct thread *t;
 	struct frame *f;
+	__u64 len;
 
 	if (!p)
 		return 0;
@@ -307,13 +466,18 @@ int tls_enter(struct pt_regs *ctx)
 	f->call = call;
 	f->buf = PT_REGS_PARM2(ctx);
 	f->done = PT_REGS_PARM4(ctx);
+	len = PT_REGS_PARM3(ctx);
+	barrier_var(len); /* or the choice between two becomes one load at a chosen offset */
 	if (call == FENCE_TLS_WRITE_BSSL) {
 		f->buf = PT_REGS_PARM4(ctx);
 		f->done = PT_REGS_PARM3(ctx);
+		len = PT_REGS_PARM5(ctx);
 	}
 	if (is_write(call)) {
 		t->inside = k.conn;
 		t->pending = 0;
+		if (session_confined(p->session))
+			request_look(f->buf, len, p, conn_cookie(&k));
 	}
 	return 0;
 }
@@ -372,6 +536,8 @@ int tls_leave(struct pt_regs *ctx)
 		t->pending = k.conn;
 		t->pending_len = n;
 	}
+	if (out && !n && t->held)
+		hold_end(t, 0);
 	if (out)
 		t->inside = 0;
 	if (n)
@@ -403,6 +569,8 @@ int tls_go(struct pt_regs *ctx)
 		t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (t)
 			t->inside = k.conn;
+		if (session_confined(p->session))
+			request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn));
 		if (ctx->rcx && ctx->rcx < (1u << 30))
 			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1);
 		return 0;
@@ -461,6 +629,8 @@ int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 		return 0;
 	t->inside = 0;
 	t->pending = 0;
+	if (t->held)
+		hold_end(t, sk);
 	k.tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	p = watched(k.tgid);
 	if (p)

@@ -13,7 +13,8 @@
 static __always_inline int deny_each(const struct fence_facts *f)
 {
 	return f->proto == FENCE_IPPROTO_TCP && !(f->state & FENCE_S_SILENT) &&
-	       (f->at == FENCE_AT_STREAM || f->at == FENCE_AT_PACKET || f->at == FENCE_AT_DNS);
+	       (f->at == FENCE_AT_STREAM || f->at == FENCE_AT_PACKET || f->at == FENCE_AT_DNS ||
+		f->at == FENCE_AT_REQUEST);
 }
 
 /* Count it. The entry, new or old; NULL when there is no room for it. */

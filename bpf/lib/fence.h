@@ -300,6 +300,14 @@ static __always_inline int rule_has_port(const struct fence_rule *r, __u16 port)
 	return 0;
 }
 
+/* Some tool's TLS is seen. */
+static __always_inline int config_sees(void)
+{
+	struct fence_config *c = config_get();
+
+	return c && c->flags & FENCE_CFG_SIGHT;
+}
+
 static __always_inline __u8 config_facts(const struct fence_config *c)
 {
 	__u8 flags = FENCE_F_CONFINED;

@@ -15,6 +15,7 @@
 #include <crmfence/name.h>
 #include <crmfence/rule.h>
 #include "dns.h"
+#include "head.h"
 #include "walk.h"
 
 /* One entry, always there. */
@@ -153,6 +154,14 @@ struct {
 	__type(value, struct fence_frames);
 } frames SEC(".maps") __weak;
 
+/* Full: the one that waits longest goes; what it held, user space cuts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 512);
+	__type(key, __u64);
+	__type(value, struct fence_hold);
+} holds SEC(".maps") __weak;
+
 /* One entry, always there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -222,6 +231,11 @@ struct fence_scratch {
 		struct {
 			__u8 msg[FENCE_DNS_BUF];
 			struct fence_dns dns;
+		};
+		struct {
+			__u8 text[FENCE_HEAD_BUF];
+			struct fence_head head;
+			struct fence_hold hold;
 		};
 		struct {
 			char path[2 * FENCE_PATH_MAX + 256];

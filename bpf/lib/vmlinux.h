@@ -124,7 +124,12 @@ struct in6_addr {
 	__u8 in6_u[16];
 };
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct sock_common {
+	atomic64_t skc_cookie;
 	unsigned short skc_family;
 	__u16 skc_dport;
 	__u16 skc_num;

@@ -30,6 +30,7 @@ enum fence_at {
 	FENCE_AT_ACCEPT, /* a connection from outside reaches a confined socket */
 	FENCE_AT_LOCAL, /* another process, by other than the network (tier A) */
 	FENCE_AT_UNIX, /* a Unix socket's peer, by its path */
+	FENCE_AT_REQUEST, /* the head of an HTTP request, before TLS encrypts it ("sight") */
 	FENCE_AT_MAX,
 };
 
@@ -96,12 +97,14 @@ enum fence_stream {
 #define FENCE_F_OVERFLOW 0x80 /* a table was full: nothing can be proved */
 
 /*
- * fence_facts.form: AT_DNS: what is wrong with the message; AT_CREATE: the socket's kind is TCP or
- * UDP
+ * fence_facts.form: AT_DNS, AT_REQUEST: what is wrong with the message; AT_CREATE: the socket's
+ * kind is TCP or UDP
  */
 #define FENCE_FORM_OK 0
 #define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
+#define FENCE_FORM_TENANT 3 /* AT_REQUEST: the credential is of another org than the policy's */
+#define FENCE_FORM_TOKEN 4 /* AT_REQUEST: an org's credential, for a host that is not the org's */
 
 /* fence_facts.state */
 #define FENCE_S_SILENT \
@@ -160,6 +163,9 @@ enum fence_reason {
 	FENCE_R_OVERFLOW, /* a table was full */
 	FENCE_R_UNIX, /* a Unix peer that the tool does not list */
 	FENCE_R_OTHER, /* a way to a process outside the session that is no network */
+	FENCE_R_REQUEST, /* a request for a host that is not allowed */
+	FENCE_R_TENANT, /* another org's credential */
+	FENCE_R_TOKEN, /* the org's credential, for somebody else */
 	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
 	FENCE_R_MAX,
 };
@@ -260,6 +266,18 @@ FENCE_INLINE __u8 fence_decide_dns(const struct fence_facts *f)
 	return FENCE_R_DNS_OK;
 }
 
+/* What a session says inside a stream that was let through. */
+FENCE_INLINE __u8 fence_decide_request(const struct fence_facts *f)
+{
+	int named = f->addr != FENCE_ADDR_LISTED && f->addr != FENCE_ADDR_LOOPBACK;
+
+	if (f->form == FENCE_FORM_TOKEN)
+		return FENCE_R_TOKEN;
+	if (f->form == FENCE_FORM_TENANT)
+		return FENCE_R_TENANT;
+	return !named || f->name == FENCE_NAME_ALLOWED ? FENCE_R_PENDING : FENCE_R_REQUEST;
+}
+
 FENCE_INLINE __u8 fence_decide_reason(const struct fence_facts *f)
 {
 	if (f->flags & FENCE_F_OVERFLOW)
@@ -285,6 +303,8 @@ FENCE_INLINE __u8 fence_decide_reason(const struct fence_facts *f)
 		return FENCE_R_ACCEPT;
 	case FENCE_AT_LOCAL:
 		return FENCE_R_OTHER;
+	case FENCE_AT_REQUEST:
+		return fence_decide_request(f);
 	case FENCE_AT_UNIX:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_UNIX;
 	default:

@@ -8,6 +8,8 @@
 #define CRMFENCE_RULE_H
 
 #include "abi.h"
+#include "decide.h"
+#include "name.h"
 
 /*
  * Two banks: a policy is built beside the one that is in force, in keys whose tool (or `bank`) has
@@ -29,6 +31,8 @@ struct fence_name_key {
 #define FENCE_RULE_PLAIN 0x1 /* "tls": false */
 #define FENCE_RULE_ASK \
 	0x2 /* the host of a proxy: may be asked of DNS, and spoken to with CONNECT */
+
+#define FENCE_RULE_OWN 0x4 /* a host of the customer's own org, or its login */
 
 struct fence_rule {
 	__u32 id; /* index into the policy's list of rules, for people */
@@ -59,6 +63,7 @@ enum fence_service {
 	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of a path where none but root can listen */
 	FENCE_SVC_OWNED, /* of any path or, after '@', abstract name; then that of the listener's
 			    program's path, or of its unit's name */
+	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
 	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };
 
@@ -145,6 +150,8 @@ struct fence_match_rule {
 #define FENCE_CFG_NATIVE 0x4 /* some tool is recognised by its extension: read argv at exec */
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
+#define FENCE_CFG_SIGHT 0x80 /* some tool's TLS is seen: a request may be held */
+#define FENCE_CFG_ORGS 0x100 /* the policy says which orgs are the customer's */
 #define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
 
 struct fence_config {
@@ -258,6 +265,25 @@ struct fence_frames {
 	__u8 rx_lost; /* an answer cannot be followed: no more is learned here */
 	__u8 spare[2];
 };
+
+/*
+ * `holds`, LRU hash by thread (pid_tgid), and by socket (FENCE_HOLD_SOCKET | cookie) where it is
+ * known: what is about to be sent was refused before it was encrypted. A thread's is good for its
+ * next send.
+ */
+#define FENCE_HOLD_SOCKET (1ULL << 63)
+
+struct fence_hold {
+	__u64 session;
+	__u64 time;
+	struct fence_facts facts;
+	__u32 rule;
+	__u32 spare;
+	struct fence_name name; /* the request's authority */
+};
+
+#define FENCE_HOLD_NS \
+	(5ULL * 1000000000) /* a thread that has not sent by then sends something else */
 
 /* `peers`, LRU hash: remote addresses of datagram sockets that use more than one. */
 struct fence_peer_key {

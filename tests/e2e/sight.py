@@ -248,25 +248,72 @@ def sight_actions(w):
 
 
 def sight_witness(w):
-    """A request for another host on an allowed connection, another org's credential, a credential to a host that is not the org's."""
+    """A request for a host that is not allowed, another org's credential, a credential to a host that is not the org's: held in the
+    kernel, before they are encrypted. Another allowed host on the connection: told. A head that comes in two writes: cut by the agent."""
     out = {}
     w.start(**tools(w))
+    kinds = {"authority": ([OWN + "/held/a", "-H", "Host: evil.my.salesforce.com"], "E001", "request-host"),
+             "tenant": ([OWN + "/held/b", "-H", "Authorization: Bearer 00D000000000FRN!x"], "E003", "foreign-tenant"),
+             "token": (["https://models.acme.example/held/c", "-H", "Authorization: Bearer " + TOKEN], "E014", "token-exposure"),
+             "cookie": (["https://models.acme.example/held/d", "-H", "Cookie: a=b; sid=" + TOKEN], "E014", "token-exposure")}
     for version in ("http1.1", "http2"):
-        for name, args, rule in (
-                ("authority", [OWN + "/quiet/a", "-H", "Host: evil.my.salesforce.com"], "E007"),
-                ("tenant", [OWN + "/quiet/b", "-H", "Authorization: Bearer 00D000000000FRN!x"], "E003"),
-                ("token", ["https://models.acme.example/quiet/c", "-H", "Authorization: Bearer " + TOKEN], "E014")):
-            done = max([r["id"] for r in w.rows("alert")] or [0])
-            # an upload that goes on until somebody ends it
-            p = w.popen("curl", "-sS", "-m", "4", "--" + version, "-T", ".", *args, stdin_fd=subprocess.PIPE)
-            p.wait(20)
-            p.stdin.close()
-            got = [r for r in w.rows("alert") if r["id"] > done]
-            rules = [r["rule"] for r in got]
-            bad = [] if rule in rules else ["no %s: %s" % (rule, got)]
-            bad += [] if all(r["cut"] for r in got) and p.returncode else ["not cut, curl's exit %d: %s" % (p.returncode, got)]
-            bad += [] if all(r["left"] > 0 for r in got) else ["octets that left are not told: %s" % got]
+        for name, (args, rule, reason) in kinds.items():
+            mark, done = len(arrived(w)), max([r["id"] for r in w.rows()])
+            url = [a for a in args if a.startswith("https://")][0].split(".", 1)[1].split("/", 1)[1]
+            w.run("curl", "-sS", "-m", "4", "-k", "--" + version, *args, confined=False)
+            bad = [] if any(r["url"] == "/" + url for r in arrived(w, mark)) else ["it does not arrive without crmfence: %s" % arrived(w, mark)]
+            mark = len(arrived(w))
+            rc, text = w.run("curl", "-sS", "-m", "4", "--" + version, *args)
+            rows = [r for r in w.rows() if r["id"] > done]
+            got = [r for r in rows if r["kind"] == "alert"]
+            denied = [r for r in rows if r["kind"] == "deny" and r["at"] == "request"]
+            bad += [] if rule in [r["rule"] for r in got] else ["no %s: %s" % (rule, got)]
+            bad += [] if rc and got and all(r["cut"] and r.get("held") for r in got) else ["not held, curl's exit %d %r: %s" % (rc, text, got)]
+            bad += [] if [r["reason"] for r in denied] == [reason] else ["denials: %s" % denied]
+            bad += [] if all(r["left"] < 100 for r in got) else ["left: %s" % got]  # HTTP/2: its preface and settings
+            bad += ["it arrived: %s" % arrived(w, mark)] if arrived(w, mark) else []
             out["sight-%s-%s" % (name, version)] = bad
+    # the same by programs that write to memory first, or have a TLS of their own
+    leak = {"python": ["python3", "-c", "import urllib.request as u\nu.urlopen(u.Request('https://models.acme.example/held/py',"
+                       "headers={'Authorization':'Bearer %s'}),timeout=4)" % TOKEN],
+            "node": ["node", "-e", "require('https').get({host:'models.acme.example',path:'/held/node',timeout:4000,headers:{authorization:'Bearer %s'}},"
+                     "r=>process.exit(0)).on('error',()=>process.exit(1))" % TOKEN],
+            "node-http2": ["node", "-e", "const c=require('http2').connect('https://models.acme.example');c.on('error',()=>process.exit(1));"
+                           "const s=c.request({':path':'/held/node2',authorization:'Bearer %s'});s.on('error',()=>process.exit(1));s.on('response',()=>process.exit(0));s.end()" % TOKEN]}
+    if shutil.which("go"):
+        with open(w.dir + "/held.go", "w") as f:
+            f.write('package main\nimport ("net/http"; "os")\nfunc main() {\nr, _ := http.NewRequest("GET", "https://models.acme.example/held/go", nil)\n'
+                    'r.Header.Set("Authorization", "Bearer %s")\nif _, err := http.DefaultClient.Do(r); err != nil { os.Exit(1) }\n}\n' % TOKEN)
+        subprocess.run(["go", "build", "-o", w.dir + "/goheld", w.dir + "/held.go"], check=True, cwd=w.dir,
+                       env=dict(os.environ, HOME=w.dir, GOFLAGS="-mod=mod", GO111MODULE="off"))
+        leak["go"] = [w.dir + "/goheld"]
+    for name, cmd in leak.items():
+        mark, done = len(arrived(w)), max([r["id"] for r in w.rows()])
+        w.run(*cmd, confined=False)
+        bad = [] if len(arrived(w)) > mark else ["it does not arrive without crmfence"]
+        mark = len(arrived(w))
+        rc, text = w.run(*cmd)
+        got = [r for r in w.rows("alert") if r["id"] > done]
+        rc = rc or name == "node-http2"  # it ends without a word when its connection does
+        # Go is seen before it encrypts: the agent may end the connection before there is anything to hold
+        bad += [] if rc and [r["rule"] for r in got] == ["E014"] and (got[0].get("held") or (name == "go" and got[0]["cut"])) else ["exit %d %r: %s" % (rc, text[-200:], got)]
+        bad += ["it arrived: %s" % arrived(w, mark)] if arrived(w, mark) else []
+        out["sight-held-" + name] = bad
+    # fronting between two hosts that are both allowed is told, and goes on
+    done = max([r["id"] for r in w.rows("alert")] or [0])
+    rc, _ = w.run("curl", "-sS", "-m", "4", "--http1.1", OWN + "/quiet/e", "-H", "Host: models.acme.example")
+    got = [r["rule"] for r in w.rows("alert") if r["id"] > done]
+    out["sight-coalesced"] = [] if not rc and got == ["E007"] else ["exit %d, %s" % (rc, got)]
+    # a head in two writes is the agent's to see
+    done = max([r["id"] for r in w.rows("alert")] or [0])
+    p = w.popen("python3", "-c", "import socket,ssl,time\ns=ssl.create_default_context().wrap_socket(socket.create_connection(('models.acme.example',443)),"
+                "server_hostname='models.acme.example')\ns.send(b'POST /quiet/f HTTP/1.1\\r\\nHost: models.acme.example\\r\\nAuthor')\n"
+                "s.send(b'ization: Bearer %s\\r\\nContent-Length: 999999999\\r\\n\\r\\n')\n"
+                "for i in range(400):\n s.send(b'x'*100)\n time.sleep(0.01)" % TOKEN)
+    p.communicate(timeout=20)
+    got = [r for r in w.rows("alert") if r["id"] > done]
+    out["sight-head-in-two"] = [] if p.returncode and [r["rule"] for r in got] == ["E014"] and got[0]["cut"] and not got[0].get("held") and \
+        got[0]["left"] > 100 else ["exit %d: %s" % (p.returncode, got)]
     done = max([r["id"] for r in w.rows("alert")] or [0])
     rc, _ = curl(w, "http2", "GET", ROW, None)
     out["sight-no-false-alarm"] = [] if not rc and not [r for r in w.rows("alert") if r["id"] > done] else ["an alert, or exit %d" % rc]

@@ -60,7 +60,7 @@ static void destroy(const struct fence_rec_flow *r)
 	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
 	    r->reason != FENCE_R_SILENT &&
 	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET ||
-	     r->facts.at == FENCE_AT_DNS))
+	     r->facts.at == FENCE_AT_DNS || r->facts.at == FENCE_AT_REQUEST))
 		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
 }
 

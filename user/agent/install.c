@@ -113,6 +113,7 @@ static int put_peers(struct agent *a)
 static int put_services(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
+	uint8_t org[16] = { 0 };
 	size_t i, j;
 	int err;
 
@@ -128,6 +129,10 @@ static int put_services(struct agent *a)
 		for (j = 0; !err && j < p->tools[i].nlocal; j++)
 			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
 					  FENCE_SVC_LOCAL);
+	for (i = 0; !err && i < p->org.nids; i++) {
+		memcpy(org, p->org.ids[i], 15);
+		err = put_service(a, org, 0, 0, FENCE_SVC_ORG);
+	}
 	return err ? err : put_peers(a);
 }
 
@@ -164,7 +169,10 @@ static uint32_t config_flags(const struct fence_policy *p)
 			if (p->tools[i].match[j].kind == FENCE_MATCH_CGROUP)
 				flags |= FENCE_CFG_CGROUP;
 		}
-	return flags;
+	for (i = 0; i < p->ntools; i++)
+		if (p->tools[i].sight)
+			flags |= FENCE_CFG_SIGHT;
+	return flags | (p->org.nids ? FENCE_CFG_ORGS : 0);
 }
 
 void agent_beat(struct agent *a)

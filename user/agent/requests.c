@@ -35,6 +35,7 @@ static const struct {
 };
 
 static void on_request(void *ctx, const struct fence_exchange *x);
+static void object(struct agent *a, struct sight_conn *c);
 static void on_done(void *ctx, struct fence_exchange *x);
 
 void sight_hooks(struct sight *s)
@@ -58,6 +59,8 @@ static void conn_done(struct sight *s, struct sight_conn **at)
 {
 	struct sight_conn *c = *at;
 
+	if (c->owed)
+		object(c->agent, c);
 	*at = c->chain;
 	s->nconns--;
 	s->unfollowed += c->http && (fence_http_lost(c->http) ||
@@ -97,6 +100,8 @@ static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_s
 	c->how = r->how;
 	if (f && (f->sni || f->dns))
 		snprintf(c->sni, sizeof(c->sni), "%s", f->sni ? f->sni : f->dns);
+	if (c->owed)
+		object(a, c);
 }
 
 static struct sight_conn *conn_new(struct agent *a, struct sight_conn **at,
@@ -148,6 +153,8 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 	if (r->offset > *next)
 		fence_http_gap(c->http, r->out, r->offset - *next);
 	*next = r->offset + r->len;
+	if (r->out)
+		c->before = r->offset;
 	fence_http_feed(c->http, r->out, r->data, r->len);
 }
 
@@ -206,9 +213,15 @@ static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange 
 	return wrong;
 }
 
-static void alert(struct agent *a, struct sight_conn *c, const struct fence_exchange *x,
-		  const char *host, uint8_t bit, int cut)
+int sight_held(const struct agent_flow *f)
 {
+	return f && f->facts.at == FENCE_AT_REQUEST && f->action == FENCE_DENY;
+}
+
+static void alert(struct agent *a, struct sight_conn *c, const char *org, const char *host,
+		  uint8_t bit, int cut)
+{
+	int held = sight_held(agent_flow_find(a, c->cookie));
 	struct fence_json j;
 	size_t i;
 
@@ -219,10 +232,13 @@ static void alert(struct agent *a, struct sight_conn *c, const struct fence_exch
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	fence_json_bool(&j, "cut", cut);
 	fence_json_id(&j, "exec", c->exec);
-	fence_json_int(&j, "left", (int64_t)c->next[1]); /* octets of plaintext that were written */
+	if (held)
+		fence_json_bool(&j, "held", 1);
+	/* octets of plaintext that were written, and not held */
+	fence_json_int(&j, "left", (int64_t)(held ? c->before : c->next[1]));
 	fence_json_str(&j, "name", wrongs[i].name);
-	if (x->org[0])
-		fence_json_str(&j, "org", x->org);
+	if (org[0])
+		fence_json_str(&j, "org", org);
 	fence_json_int(&j, "pid", c->tgid);
 	fence_json_str(&j, "rule", wrongs[i].rule);
 	fence_json_id(&j, "session", c->session);
@@ -232,7 +248,10 @@ static void alert(struct agent *a, struct sight_conn *c, const struct fence_exch
 	agent_row_end(a, &j, "alert");
 	a->urgent = 1;
 	agent_show_note(a, "%s %s (%s, pid %u)%s", wrongs[i].sentence, host, wrongs[i].rule,
-			c->tgid, cut ? "; the connection was ended" : "");
+			c->tgid,
+			held  ? "; it did not leave"
+			: cut ? "; the connection was ended"
+			      : "");
 }
 
 /*
@@ -278,30 +297,47 @@ static const char *initiator(const struct sight_conn *c, const struct fence_exch
 	return NULL;
 }
 
+/* End the connection, unless the kernel has, and tell. */
+static void object(struct agent *a, struct sight_conn *c)
+{
+	const struct agent_flow *f;
+	uint8_t wrong = c->owed;
+	size_t i;
+	int cut;
+
+	c->owed = 0;
+	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad); /* was it held? */
+	f = agent_flow_find(a, c->cookie);
+	cut = sight_held(f);
+	/* several names of one allowed host on one connection (RFC 9113 9.1.1) are told, not ended
+	 */
+	if (!cut)
+		cut = f && wrong != WRONG_AUTHORITY && !a->policy->monitor &&
+		      !fence_socket_destroy(c->cookie,
+					    fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6, f->port,
+					    c->tgid);
+	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)
+		if (wrong & wrongs[i].bit & (uint8_t)~c->wrong)
+			alert(a, c, c->owed_org, c->owed_host, wrongs[i].bit, cut);
+	c->wrong |= wrong;
+}
+
 static void on_request(void *ctx, const struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
-	struct agent *a = c->agent;
-	const struct agent_flow *f = agent_flow_find(a, c->cookie);
 	char host[256];
 	uint8_t wrong;
-	size_t i;
-	int cut;
 
 	label(c, x);
 	host_of(x, host, sizeof(host));
 	wrong = disagree(c, x, host);
 	if (!wrong)
 		return;
-	/* several names of one allowed host on one connection (RFC 9113 9.1.1) are told, not ended
-	 */
-	cut = f && wrong != WRONG_AUTHORITY && !a->policy->monitor &&
-	      !fence_socket_destroy(c->cookie, fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
-				    f->port, c->tgid);
-	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)
-		if (wrong & wrongs[i].bit & (uint8_t)~c->wrong)
-			alert(a, c, x, host, wrongs[i].bit, cut);
-	c->wrong |= wrong;
+	c->owed |= wrong;
+	memcpy(c->owed_host, host, sizeof(host));
+	memcpy(c->owed_org, x->org, sizeof(c->owed_org));
+	if (c->cookie) /* else its socket is the thread's next send */
+		object(c->agent, c);
 }
 
 static int64_t request_row(struct agent *a, const struct sight_conn *c,

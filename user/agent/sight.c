@@ -338,17 +338,22 @@ int agent_sight_defers(struct agent *a, const struct fence_rec_close *r)
 
 /*
  * A flow's record is written before the plaintext on it, and its close after: so the other ring is
- * read up to now for each new socket (map_conn), and closes are done last.
+ * read up to now for each new socket (map_conn), and closes are done last. A flow with a held
+ * request is closed by us, before its writer has said what he wrote: a little later.
  */
 static void plaintext(struct agent *a)
 {
 	struct sight *s = a->sight;
-	unsigned int i;
+	unsigned int i, kept = 0;
 
 	fence_sight_drain(s->kernel, sight_record, a, &s->bad);
 	for (i = 0; i < s->ncloses; i++)
-		agent_flow_close(a, &s->closes[i]);
-	s->ncloses = 0;
+		if (sight_held(agent_flow_find(a, s->closes[i].cookie)) &&
+		    a->now < s->closes[i].h.time + SIGHT_HELD_NS)
+			s->closes[kept++] = s->closes[i];
+		else
+			agent_flow_close(a, &s->closes[i]);
+	s->ncloses = kept;
 }
 
 void agent_sight_turn(struct agent *a)

@@ -21,6 +21,8 @@
 #define SIGHT_BUCKETS 4096
 #define SIGHT_USERS 512 /* live sessions whose user is known */
 #define SIGHT_CLOSES 4096 /* flows that end in one turn with plaintext to be read */
+#define SIGHT_HELD_NS \
+	200000000ULL /* until what was held is read: its writer is still in the call */
 #define SIGHT_OPEN 16384 /* descriptors: links, files, two and more of each session */
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
@@ -49,9 +51,12 @@ struct sight_proc {
 struct sight_conn {
 	uint64_t id, cookie, session, exec;
 	uint64_t next[2]; /* offset that is expected, by direction */
+	uint64_t before; /* octets written before the chunk that is read now */
 	uint32_t tgid;
 	uint8_t tool, how, begun[2];
 	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
+	uint8_t owed; /* as wrong: to be told when its socket is known, or it ends */
+	char owed_host[256], owed_org[16]; /* of the request that owes */
 	char extension[33]; /* that opened it: an origin said so; empty: not known */
 	char sni[256];
 	struct fence_http *http; /* owned; NULL until the first octets */
@@ -88,6 +93,8 @@ struct sight {
 /* requests.c */
 void sight_hooks(struct sight *s);
 void sight_record(void *ctx, const struct fence_sight_rec *r);
+/* The kernel kept a request on it from leaving, and has its connection ended. */
+int sight_held(const struct agent_flow *f);
 void sight_forget(struct agent *a, uint64_t session); /* its connections are over */
 
 #endif

@@ -64,15 +64,16 @@ static int on_record(void *ctx, void *data, size_t size)
 /* The maps that it shares with the enforcing programs are theirs. */
 static int share(struct fence_kernel *k, struct bpf_object *o)
 {
-	struct bpf_map *map;
-	size_t i;
+	struct bpf_map *map, *theirs;
 	int err = 0;
 
 	bpf_object__for_each_map(map, o)
 	{
-		for (i = 0; i < FENCE_MAP_COUNT_ && !err; i++)
-			if (!strcmp(bpf_map__name(map), fence_map_names[i]))
-				err = bpf_map__reuse_fd(map, k->maps[i]);
+		theirs = bpf_map__is_internal(map)
+				 ? NULL
+				 : bpf_object__find_map_by_name(k->objects[0], bpf_map__name(map));
+		if (theirs && !err)
+			err = bpf_map__reuse_fd(map, bpf_map__fd(theirs));
 	}
 	return err;
 }

@@ -222,6 +222,7 @@ static int compile_allow(struct compiler *c, const struct fence_policy_allow *a)
 		return -ENOMEM;
 	switch (a->kind) {
 	case FENCE_ALLOW_OWN:
+		c->p->rules[c->rule].flags |= FENCE_RULE_OWN;
 		return fence_crm_own(&c->p->org, add_name, c);
 	case FENCE_ALLOW_NET:
 		return add_net(c, r);

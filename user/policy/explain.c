@@ -153,6 +153,7 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 	switch (reason) {
 	case FENCE_R_DNS_NAME:
 	case FENCE_R_SNI:
+	case FENCE_R_REQUEST:
 	case FENCE_R_PROXY_NAME:
 		if (c == FENCE_HOST_FOREIGN || c == FENCE_HOST_SHARED)
 			fence_buf_printf(out, "none: %s is %s, and no policy may allow it", host,
@@ -184,6 +185,9 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 		else
 			fence_buf_str(out, "none: a policy lists neither who resolves names nor "
 					   "relative names");
+		return;
+	case FENCE_R_TENANT:
+		fence_buf_str(out, "$.org.org_ids: add the org's id, if it is the customer's");
 		return;
 	case FENCE_R_NOT_TLS:
 		fence_buf_str(out, "the rule of this host: add \"tls\": false");

@@ -47,6 +47,12 @@ static const struct {
 	[FENCE_R_OTHER] = { "other-process", "a way to a process outside the session that is no "
 					     "network: a family of "
 					     "sockets, a queue, memory, a signal, a key" },
+	[FENCE_R_REQUEST] = { "request-host",
+			      "a request inside TLS for a host that is not allowed" },
+	[FENCE_R_TENANT] = { "foreign-tenant", "a request with the credential of another org" },
+	[FENCE_R_TOKEN] = { "token-exposure",
+			    "a Salesforce credential on its way to a host that is "
+			    "not the org's" },
 	[FENCE_R_SILENT] = { "agent-silent",
 			     "the agent has been silent for longer than the policy's "
 			     "\"heartbeat\"; nothing leaves until it is back" },
@@ -73,7 +79,7 @@ const char *fence_reason_sentence(uint8_t reason)
 
 NAMED(fence_action_name, "allow", "deny", "would-deny")
 NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns",
-      "stream", "accept", "local", "unix")
+      "stream", "accept", "local", "unix", "request")
 NAMED(fence_guard_name, "none", "socket-family", "ptrace", "signal", "ipc", "key", "fifo", "tun",
       "bpf", "received-socket", "fence")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")

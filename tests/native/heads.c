@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The BPF reader of request heads, built for the host: requests that are made here, in HTTP/1.1 and
+ * (by nghttp2) in HTTP/2, have to be read as they were made, however they are framed; the same with
+ * a few octets changed must not be read outside its bounds, nor, in HTTP/1.1, as another authority
+ * than the agent's own parser reads.
+ *
+ * usage: heads ROUNDS [SEED]
+ */
+#include <ctype.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../bpf/lib/head.h"
+#include "wire/http.h"
+
+#define ROOM 4096
+
+static uint64_t state;
+
+static uint32_t rnd(uint32_t below)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (uint32_t)((state >> 16) % below);
+}
+
+struct made {
+	char host[80], org[16], text[120], path[64];
+	int has_org, cookie;
+	uint8_t data[ROOM];
+	size_t len;
+};
+
+static void word(char *out, size_t n, const char *letters)
+{
+	size_t i, all = strlen(letters);
+
+	for (i = 0; i < n; i++)
+		out[i] = letters[rnd((uint32_t)all)];
+	out[n] = 0;
+}
+
+static void make_words(struct made *m)
+{
+	static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	static const char alnum[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	char a[24], b[24], id[16];
+
+	word(a, 1 + rnd(20), lower);
+	word(b, 1 + rnd(20), lower);
+	snprintf(m->host, sizeof(m->host), "%s%s%s.salesforce.example", a, rnd(2) ? "--" : ".", b);
+	m->has_org = (int)rnd(2);
+	m->cookie = (int)rnd(2);
+	word(id, 12, alnum);
+	snprintf(m->org, sizeof(m->org), "00D%.12s", id);
+	word(a, rnd(20), alnum);
+	snprintf(m->text, sizeof(m->text), "%s%s!%s", m->cookie ? "a=b; sid=" : "Bearer ",
+		 m->has_org ? m->org
+		 : rnd(2)   ? "00Dshort"
+			    : "none",
+		 a);
+	word(a, rnd(20), alnum);
+	snprintf(m->path, sizeof(m->path), "/services/%s", a);
+}
+
+static void put(struct made *m, const void *data, size_t n)
+{
+	memcpy(m->data + m->len, data, n);
+	m->len += n;
+}
+
+static void make_one(struct made *m)
+{
+	static const char *const cases[] = { "Host", "host", "HOST" };
+	char text[600];
+	int n = snprintf(
+		text, sizeof(text), "%s %s HTTP/1.1\r\nAccept: */*\r\n%s:%s%s%s\r\n%s: %s\r\n\r\n",
+		rnd(2) ? "GET" : "PATCH", m->path, cases[rnd(3)], rnd(2) ? " " : "", m->host,
+		rnd(2) ? ":443" : "", m->cookie ? "Cookie" : "Authorization", m->text);
+
+	put(m, text, (size_t)n);
+}
+
+/* One frame of a header block. */
+static void frame(struct made *m, const uint8_t *block, size_t n, uint8_t type, uint8_t flags)
+{
+	uint8_t extra[6] = { 0 }, pad = type == 1 && flags & 8 ? (uint8_t)rnd(20) : 0;
+	size_t before = type == 1 ? !!(flags & 8) + (flags & 0x20 ? 5u : 0u) : 0;
+	size_t all = n + before + pad;
+	uint8_t head[9] = { 0, (uint8_t)(all >> 8), (uint8_t)all, type, flags, 0, 0, 0, 1 };
+	static const uint8_t zeros[32];
+
+	extra[0] = flags & 8 ? pad : 0;
+	put(m, head, 9);
+	put(m, extra, before);
+	put(m, block, n);
+	put(m, zeros, pad);
+}
+
+#define NV(name, value) \
+	{ \
+		(uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), strlen(name), \
+			strlen(value), (uint8_t)(rnd(3) ? 0 : NGHTTP2_NV_FLAG_NO_INDEX) \
+	}
+
+static void make_two(struct made *m)
+{
+	nghttp2_nv nv[] = { NV(":method", "POST"),
+			    NV(":scheme", "https"),
+			    NV(":authority", m->host),
+			    NV(":path", m->path),
+			    NV("user-agent", "test/1.0 (x; \"y\")"),
+			    NV(m->cookie ? "cookie" : "authorization", m->text) };
+	static const uint8_t settings[] = { 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100 };
+	nghttp2_hd_deflater *d = NULL;
+	uint8_t block[ROOM], flags;
+	ssize_t n;
+	size_t cut;
+
+	nghttp2_hd_deflate_new(&d, rnd(2) ? 4096 : 0);
+	n = nghttp2_hd_deflate_hd(d, block, sizeof(block), nv, sizeof(nv) / sizeof(nv[0]));
+	nghttp2_hd_deflate_del(d);
+	put(m, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
+	put(m, settings, sizeof(settings));
+	flags = (uint8_t)((rnd(2) ? 8 : 0) | (rnd(2) ? 0x20 : 0));
+	cut = rnd(3) ? (size_t)n : rnd((uint32_t)n);
+	frame(m, block, cut, 1, flags | (cut == (size_t)n ? 4 : 0));
+	if (cut < (size_t)n)
+		frame(m, block + cut, (size_t)n - cut, 9, 4);
+}
+
+static void read_head(struct fence_head *h, const uint8_t *data, size_t len)
+{
+	size_t at = 0;
+	uint32_t n;
+
+	fence_head_init(h);
+	while (at < len && h->state == FENCE_HEAD_MORE) {
+		n = fence_head_jump(h, (uint32_t)(len - at));
+		at += n;
+		if (!n)
+			fence_head_feed(h, data[at++]);
+	}
+}
+
+static void on_request(void *ctx, const struct fence_exchange *x)
+{
+	char *out = ctx;
+	size_t i;
+
+	if (!out[0])
+		snprintf(out, 256, "%s", x->authority);
+	out[strcspn(out, ":")] = 0;
+	for (i = 0; out[i]; i++)
+		out[i] = (char)tolower((unsigned char)out[i]);
+}
+
+static void on_done(void *ctx, struct fence_exchange *x)
+{
+	(void)ctx;
+	(void)x;
+}
+
+static char other[256];
+
+static int differs(const struct fence_head *h, const struct made *m)
+{
+	size_t room = 1 << 20;
+	struct fence_http_hooks hooks = { .request = on_request, .done = on_done, .room = &room };
+	struct fence_http *http = fence_http_new(&hooks, other, 0);
+
+	other[0] = 0;
+	if (!http)
+		return 0;
+	fence_http_feed(http, 1, m->data, m->len);
+	fence_http_free(http);
+	/* HTTP/2: a name by a dynamic index is the agent's to see, not ours */
+	return other[0] && !h->two && h->state == FENCE_HEAD_DONE && h->hosts &&
+	       fence_name_ok(&h->name) &&
+	       (strlen(other) != h->name.len || memcmp(other, h->name.text, h->name.len));
+}
+
+static int fail(const char *what, const struct fence_head *h, const struct made *m)
+{
+	size_t i;
+
+	printf("%s: made %s %s, other %s, read %.*s %s (state %d)\n", what, m->host,
+	       m->has_org ? m->org : "-", other, h->name.len, h->name.text,
+	       h->has_org ? h->org : "-", h->state);
+	for (i = 0; i < m->len; i++)
+		printf("%02x", m->data[i]);
+	printf("\n");
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, i;
+	static struct made m;
+	struct fence_head h;
+	uint32_t k;
+
+	state = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL + 1;
+	for (i = 0; i < rounds; i++) {
+		m.len = 0;
+		make_words(&m);
+		if (rnd(2))
+			make_one(&m);
+		else
+			make_two(&m);
+		read_head(&h, m.data, m.len);
+		if (h.state != FENCE_HEAD_DONE || !fence_name_ok(&h.name) ||
+		    h.name.len != strlen(m.host) || memcmp(h.name.text, m.host, h.name.len) ||
+		    h.has_org != m.has_org || (h.has_org && strcmp(h.org, m.org)))
+			return fail("not as it was made", &h, &m);
+		for (k = 1 + rnd(3); k; k--)
+			m.data[rnd((uint32_t)m.len)] = (uint8_t)rnd(256);
+		read_head(&h, m.data, m.len);
+		if (differs(&h, &m))
+			return fail("another authority than the agent reads", &h, &m);
+	}
+	printf("%lu requests, each also changed, no difference\n", rounds);
+	return 0;
+}
