@@ -3,6 +3,7 @@
  * Layer 9. The programs of tier A, one a hook. The includer says of which kind.
  */
 #include "own.h"
+#include "write.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -50,7 +51,36 @@ GUARD(key_permission, void *key, const void *cred, int need)
 
 GUARD(file_open, struct file *file)
 {
-	return guard_file(file);
+	int err = guard_file(file);
+
+	return err ? err : write_file(file);
+}
+
+GUARD(path_mknod, const struct path *dir)
+{
+	return write_dir(dir);
+}
+
+GUARD(path_mkdir, const struct path *dir)
+{
+	return write_dir(dir);
+}
+
+GUARD(path_symlink, const struct path *dir)
+{
+	return write_dir(dir);
+}
+
+GUARD(path_link, struct dentry *old, const struct path *dir)
+{
+	return write_dir(dir);
+}
+
+GUARD(path_rename, const struct path *from, struct dentry *old, const struct path *to)
+{
+	int err = write_dir(from);
+
+	return err ? err : write_dir(to);
 }
 
 #ifndef GUARD_WITHOUT_STORAGE

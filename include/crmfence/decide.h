@@ -45,6 +45,7 @@ enum fence_guard {
 	FENCE_G_TUN,
 	FENCE_G_BPF,
 	FENCE_G_RECEIVE, /* a socket that somebody else made */
+	FENCE_G_WRITE, /* a file outside the tool's directories */
 	FENCE_G_OWN, /* not a session's: anybody but the agent, and the fence's own objects */
 	FENCE_G_MAX,
 };

@@ -63,6 +63,10 @@ enum fence_service {
 	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of a path where none but root can listen */
 	FENCE_SVC_OWNED, /* of any path or, after '@', abstract name; then that of the listener's
 			    program's path, or of its unit's name */
+	FENCE_SVC_DIRS, /* the tool has "write" */
+	FENCE_SVC_DIR, /* addr is device (20 bits minor) and inode, 8 octets each, of a directory of
+			* it
+			*/
 	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
 	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };

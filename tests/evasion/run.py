@@ -22,12 +22,12 @@ import world as W  # noqa: E402
 NOBODY = 65534
 only = sys.argv[1:]
 
-FILES = "a file is not the network: closed by a tier with file hooks, where the policy says so"
+FILES = "a file is not the network: closed in tier A, where the policy has \"write\""
 LAUNCH = "only `crmfence exec` closes it on a kernel without BPF LSM: relaunch the tool with it"
 # what stays open in a flavour on this tier, and why; anything else that leaks is a failure
 HANDED = "a socket that another process connected and hands in: only tier A1 sees it (lsm/file_receive, with socket storage)"
 OPEN = {
-    "exec": {"fifo": FILES, "file": FILES, "file-in-dev-shm": FILES},
+    "exec": {},  # "write" closes files, and with them the FIFO
     "match": dict({"received-socket": HANDED}, **{n: FILES for n in ("fifo", "file", "file-in-dev-shm", "fifo-made")}, **{n: LAUNCH for n in (
         "sysv-message", "sysv-shared-memory", "posix-message-queue", "ptrace", "process-vm-writev", "proc-mem", "proc-fd-pipe", "pidfd-getfd",
         "queued-signal", "key-ring", "netlink-usersock", "netlink-userspace", "netlink-high-bits", "vsock-high-bits", "rxrpc", "smc", "vsock", "tipc", "kcm", "can", "bluetooth", "qrtr",
@@ -36,6 +36,7 @@ OPEN = {
 }
 # errors other than EPERM: the call succeeds and the packet goes nowhere, or another part of the kernel is asked first
 ERRORS = {
+    "file": {"EACCES", "EPERM"}, "file-in-dev-shm": {"EACCES", "EPERM"}, "fifo": {"EACCES", "EPERM"},
     "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "received-socket": {"EBADF"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
     "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"}, "fifo-made": {"EACCES"},
@@ -62,7 +63,7 @@ class Suite:
             raise RuntimeError("the helper ended: " + self.helper.stdout.read())
 
     def policy(self):
-        return {"tools": [{"name": "voice-assistant", "match": [{"exe": self.matched}], "allow": [
+        return {"tools": [{"name": "voice-assistant", "match": [{"exe": self.matched}], "write": [self.dir + "/ok"], "allow": [
             "crm.own", {"cidr": "10.99.1.10/32", "ports": [80], "why": "evasion"}, {"cidr": "fd99::10/128", "ports": [80], "why": "evasion"}],
             "unix": [{"path": self.dir + "/owned", "owner": self.evade}, {"path": self.dir + "/impostor", "owner": "/usr/bin/somebody-else"},
             {"path": self.dir + "/unit", "unit": "helper.service"}, {"path": self.dir + "/pretender", "unit": "other.service"}]}]}
@@ -108,7 +109,6 @@ OLD = "a kernel before 6.7 has no hook for Unix sockets: tier A, or a mount name
 
 LISTED = "the policy lists this peer, by its path and its program or unit"
 CLAIMED = "listed by its path, listened on by another program or unit than the policy says: who listens is seen in tier A only"
-TIER_A = {"file": FILES, "file-in-dev-shm": FILES}
 
 
 def open_why(name, flavour, release, tier):
@@ -116,7 +116,7 @@ def open_why(name, flavour, release, tier):
     if name in ("unix-owned", "unix-unit"):
         return LISTED
     if tier != "B":
-        return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else TIER_A.get(name)
+        return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else None
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])
     if version < (6, 7) and name.startswith("unix-"):
         return OLD

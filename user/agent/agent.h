@@ -102,6 +102,7 @@ struct agent {
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
 	struct timespec users; /* /run/user likewise */
+	uint64_t dirs, dirs_looked; /* those to write: over all that were there, and when */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
 	uint64_t digest; /* of the policy in the maps */
@@ -138,6 +139,11 @@ agent_policy_digest(struct agent *a); /* over the policy's keys in force; 0: the
 int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
 void agent_services_turn(struct agent *a); /* another network, another user: other services */
 uint64_t agent_hash(const char *text); /* FNV-1a, as the programs do */
+
+/* dirs.c: what "write" lists, into `put`; all zero: the tool has a list */
+int agent_dirs_put(struct agent *a,
+		   int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]));
+int agent_dirs_changed(struct agent *a); /* at most once a second */
 
 /* rights.c */
 int agent_rights_narrow(struct fence_diag *d);

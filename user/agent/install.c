@@ -110,6 +110,14 @@ static int put_peers(struct agent *a)
 	return err;
 }
 
+/* All zero: that there is a list. */
+static int put_dir(struct agent *a, uint8_t tool, const uint8_t id[16])
+{
+	static const uint8_t none[16];
+
+	return put_service(a, id, 0, tool, memcmp(id, none, 16) ? FENCE_SVC_DIR : FENCE_SVC_DIRS);
+}
+
 static int put_services(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
@@ -133,6 +141,8 @@ static int put_services(struct agent *a)
 		memcpy(org, p->org.ids[i], 15);
 		err = put_service(a, org, 0, 0, FENCE_SVC_ORG);
 	}
+	if (!err)
+		err = agent_dirs_put(a, put_dir);
 	return err ? err : put_peers(a);
 }
 
@@ -477,11 +487,11 @@ static int is_newer(const char *path, const struct timespec *seen)
 void agent_services_turn(struct agent *a)
 {
 	if (!(a->policy->resolvers_system && is_newer(RESOLV, &a->resolv)) &&
-	    !is_newer(RUNTIME, &a->users))
+	    !is_newer(RUNTIME, &a->users) && !agent_dirs_changed(a))
 		return;
 	if (put_services(a)) {
-		agent_show_note(a, "the resolvers of " RESOLV " and the sockets below " RUNTIME
-				   " do not fit the kernel's map");
+		agent_show_note(a, "the resolvers of " RESOLV ", the sockets below " RUNTIME
+				   " and the directories to write do not fit the kernel's map");
 	} else {
 		sweep_services(a);
 	}

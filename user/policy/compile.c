@@ -302,8 +302,8 @@ static void warn_write(struct fence_policy *p, size_t tool)
 	snprintf(path, sizeof(path), "$.tools[%zu].write", tool);
 	if (p->tools[tool].nwrite && p->tools[tool].nmatch)
 		warn(p, path,
-		     "held for sessions of `crmfence exec` alone: a process that is recognised "
-		     "has begun without it");
+		     "in tier B held for sessions of `crmfence exec` alone: a process that is "
+		     "recognised has begun without it");
 }
 
 int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The directories that a tool's sessions may write below ("write"), as the programs of tier A know
+ * them: by device and inode. They are looked at again each second, for they come and go; "~/" is
+ * the home of everybody in /etc/passwd, and each directory of /home.
+ */
+#include <fcntl.h>
+#include <glob.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "base/cleanup.h"
+
+struct dirs {
+	struct agent *a;
+	int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]); /* NULL: only looked at */
+	uint8_t tool;
+	int err;
+	uint64_t sum; /* over all that are there */
+};
+
+/*
+ * The device as the kernel has it in its superblock, which stat(2) does not tell of every file
+ * system: mountinfo does.
+ */
+static int device_of(uint64_t mount, uint32_t *dev)
+{
+	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
+	unsigned long long id;
+	unsigned int major, minor;
+	char line[4096];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%llu %*u %u:%u", &id, &major, &minor) == 3 && id == mount) {
+			*dev = major << 20 | minor;
+			return 0;
+		}
+	return -1;
+}
+
+static void one(struct dirs *d, const char *path)
+{
+	struct statx st;
+	uint64_t id[2];
+	uint32_t dev;
+
+	if (d->err || statx(AT_FDCWD, path, 0, STATX_INO | STATX_MNT_ID, &st) ||
+	    !(st.stx_mask & STATX_MNT_ID))
+		return;
+	d->sum = (d->sum ^ st.stx_ino ^ st.stx_mnt_id << 40 ^ d->tool) * FENCE_FNV_PRIME;
+	if (!d->put || device_of(st.stx_mnt_id, &dev))
+		return;
+	id[0] = dev;
+	id[1] = st.stx_ino;
+	d->err = d->put(d->a, d->tool, (const uint8_t *)id);
+}
+
+static void below(struct dirs *d, const char *home, const char *rest)
+{
+	char path[FENCE_WRITE_MAX + 256];
+
+	if (home[0] != '/' || !home[1])
+		return;
+	snprintf(path, sizeof(path), "%.200s/%s", home, rest);
+	one(d, path);
+}
+
+static void at_homes(struct dirs *d, const char *rest)
+{
+	AUTO_FILE FILE *f = fopen("/etc/passwd", "re");
+	struct passwd *user;
+	glob_t found;
+	size_t i;
+
+	while (f && (user = fgetpwent(f)))
+		below(d, user->pw_dir, rest);
+	if (glob("/home/*", GLOB_ONLYDIR, NULL, &found))
+		return;
+	for (i = 0; i < found.gl_pathc; i++)
+		below(d, found.gl_pathv[i], rest);
+	globfree(&found);
+}
+
+static int each(struct dirs *d)
+{
+	const struct fence_policy *p = d->a->policy;
+	static const uint8_t none[16];
+	size_t i, k;
+
+	for (i = 0; i < p->ntools; i++) {
+		d->tool = (uint8_t)(i + 1);
+		if (d->put && !d->err && p->tools[i].nwrite)
+			d->err = d->put(d->a, d->tool, none); /* it has a list */
+		for (k = 0; k < p->tools[i].nwrite; k++)
+			if (p->tools[i].write[k][0] == '~')
+				at_homes(d, p->tools[i].write[k] + 2);
+			else
+				one(d, p->tools[i].write[k]);
+	}
+	return d->err;
+}
+
+int agent_dirs_put(struct agent *a, int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]))
+{
+	struct dirs d = { .a = a, .put = put };
+	int err = each(&d);
+
+	a->dirs = d.sum;
+	return err;
+}
+
+int agent_dirs_changed(struct agent *a)
+{
+	struct dirs d = { .a = a };
+
+	if (a->now - a->dirs_looked < AGENT_LATE_NS)
+		return 0;
+	a->dirs_looked = a->now;
+	each(&d);
+	return d.sum != a->dirs;
+}
