@@ -176,8 +176,6 @@ static void check_kernel(struct doctor *d)
 		    "Landlock before ABI 6: abstract sockets and signals are not "
 		    "scoped by `crmfence exec`",
 		    "a kernel from 6.12");
-	say(d, "files", "a session may write files that another program sends",
-	    "\"write\" in the tool's policy, and crmfence exec");
 }
 
 static void on_drift(void *ctx, const char *browser, const char *why, const char *remedy)
@@ -188,17 +186,30 @@ static void on_drift(void *ctx, const char *browser, const char *why, const char
 	say(ctx, way, why, remedy);
 }
 
-/* By the running agent's policy, else the machine's; without one there is nothing to drift from. */
-static void check_browsers(struct doctor *d)
+/* The running agent's policy, else the machine's. Owned by the caller; NULL: none. */
+static struct fence_policy *policy_of(const struct doctor *d)
 {
 	struct fence_policy *p = NULL;
 	char path[512];
 
 	snprintf(path, sizeof(path), "%s%s", d->root, "/etc/crmfence/policy.json");
-	if (fence_policy_read(d->policy[0] && !d->root[0] ? d->policy : path, &p, NULL) < 0)
-		return;
-	cli_browser_drift(p, d->root, on_drift, d);
-	fence_policy_free(p);
+	fence_policy_read(d->policy[0] && !d->root[0] ? d->policy : path, &p, NULL);
+	return p;
+}
+
+static void check_files(struct doctor *d, const struct fence_policy *p)
+{
+	size_t i, without = !p;
+
+	for (i = 0; p && i < p->ntools; i++)
+		without += !p->tools[i].nwrite;
+	if (without)
+		say(d, "files", "a session may write files that another program sends",
+		    tier_a(d) ? "\"write\" in the tool's policy"
+			      : "\"write\" in the tool's policy, and crmfence exec");
+	else if (!tier_a(d))
+		say(d, "files", "a recognised session may write files that another program sends",
+		    "start the tool with crmfence exec");
 }
 
 /* Is it laxer than wanted? `have`: its value. A kernel without it is not. */
@@ -375,6 +386,7 @@ int cmd_doctor(int argc, char **argv)
 	};
 	struct doctor d = { .root = "" };
 	const char *control = FENCE_CONTROL_PATH;
+	struct fence_policy *p;
 	int c, change = 0;
 
 	optind = 1;
@@ -401,6 +413,10 @@ int cmd_doctor(int argc, char **argv)
 	check_sharing(&d);
 	check_sysctls(&d);
 	check_modules(&d);
-	check_browsers(&d);
+	p = policy_of(&d);
+	check_files(&d, p);
+	if (p)
+		cli_browser_drift(p, d.root, on_drift, &d);
+	fence_policy_free(p);
 	return d.open ? 1 : 0;
 }

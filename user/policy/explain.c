@@ -97,8 +97,7 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 				 t->unix_peers[i].owner);
 	for (i = 0; i < t->nwrite; i++)
 		fence_buf_printf(out, "%s%s%s",
-				 i ? " "
-				   : "    files: started with crmfence exec, it writes below ",
+				 i ? " " : "    files: it writes (recognised: in tier A) below ",
 				 t->write[i], i + 1 < t->nwrite ? "" : " and nowhere else\n");
 	for (i = 0; (g = fence_unix_group(i)); i++) {
 		if (!(t->unix_groups >> i & 1))
