@@ -24,14 +24,14 @@ struct write_cursor {
 static long write_step(__u32 i, void *ctx)
 {
 	struct write_cursor *c = ctx;
-	struct dentry *up = BPF_CORE_READ(c->at, d_parent);
-	__u64 id[2] __attribute__((aligned(8))) = { c->dev, BPF_CORE_READ(c->at, d_inode, i_ino) };
+	struct dentry *at = c->at, *up = BPF_CORE_READ(at, d_parent);
+	__u64 id[2] __attribute__((aligned(8))) = { c->dev, BPF_CORE_READ(at, d_inode, i_ino) };
 
 	if (service_has((const __u8 *)id, 0, c->tool, FENCE_SVC_DIR)) {
 		c->found = 1;
 		return 1;
 	}
-	if (up == c->at)
+	if (up == at)
 		return 1;
 	c->at = up;
 	return 0;
