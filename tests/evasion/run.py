@@ -39,9 +39,9 @@ ERRORS = {
     "file": {"EACCES", "EPERM"}, "file-in-dev-shm": {"EACCES", "EPERM"}, "fifo": {"EACCES", "EPERM"},
     "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "received-socket": {"EBADF"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
-    "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"}, "fifo-made": {"EACCES"},
+    "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"},
     "udp-multicast": {"EPERM"}, "tun": {"EPERM", "EACCES", "ENOENT"}, "tcp-old-netns-socket": {"EPERM"},
-    "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"},
+    "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"}, "fifo-made": {"EACCES", "EPERM"},
 }
 
 

@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "../../bpf/lib/dns.h"
+#include "../../bpf/lib/head.h"
 #include "../../bpf/lib/walk.h"
 #include "base/diag.h"
 #include "crm/action.h"
+#include "crm/values.h"
 #include "ipc/control.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
@@ -61,6 +63,51 @@ static void fuzz_native(const uint8_t *data, size_t len)
 		return;
 	MUST(m.name[0] && m.path[0] == '/' && m.count <= FENCE_NATIVE_ORIGINS);
 	MUST(!m.count || fence_wire_native_for(&m, m.extensions[m.count - 1]));
+}
+
+/* An answer, then what leaves, with NUL between them: what is found has a field's name. */
+static void fuzz_values(const uint8_t *data, size_t len)
+{
+	static const uint8_t key[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+	static struct fence_values *v;
+	static unsigned int runs;
+	const uint8_t *cut = len ? memchr(data, 0, len) : NULL;
+	struct fence_value_hit hits[4];
+	size_t first = cut ? (size_t)(cut - data) : len, n, i;
+
+	if (!v)
+		v = fence_values_new(key);
+	MUST(v);
+	fence_values_learn(v, (const char *)data, first);
+	n = fence_values_search(v, data, len, hits, 4);
+	for (i = 0; i < n && i < 4; i++)
+		MUST(hits[i].field[0] && memchr(hits[i].id, 0, sizeof(hits[i].id)));
+	if (++runs % 50000 == 0) {
+		fence_values_free(v);
+		v = NULL;
+	}
+}
+
+/* A request's head: however it is cut off, what is read of it is inside its limits. */
+static void fuzz_head(const uint8_t *data, size_t len)
+{
+	struct fence_head h;
+	size_t at = 0;
+	uint32_t n;
+
+	fence_head_init(&h);
+	while (at < len && h.state != FENCE_HEAD_UNKNOWN) {
+		if (h.state == FENCE_HEAD_DONE) {
+			MUST(!h.has_org || strlen(h.org) == FENCE_ORG_LEN);
+			MUST(h.name.len <= FENCE_NAME_MAX);
+			fence_head_next(&h);
+		}
+		n = fence_head_jump(&h, (uint32_t)(len - at));
+		MUST(n <= len - at);
+		at += n;
+		if (!n)
+			fence_head_feed(&h, data[at++]);
+	}
 }
 
 /* What passes the check has its tail inside. */
@@ -331,8 +378,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(const uint8_t *, size_t) = {
-		fuzz_policy,  fuzz_record, fuzz_dns, fuzz_hello,
-		fuzz_control, fuzz_log,	   fuzz_tls, fuzz_native,
+		fuzz_policy, fuzz_record, fuzz_dns,    fuzz_hello,  fuzz_control,
+		fuzz_log,    fuzz_tls,	  fuzz_native, fuzz_values, fuzz_head,
 	};
 
 	(void)targets; /* each is built in each */

@@ -5,16 +5,19 @@
  * was let through for ends its connection. No value, token or body gets into a row.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "agent/sight.h"
 #include "base/addr.h"
 #include "crm/action.h"
+#include "crm/values.h"
 
 /* Which witness disagrees. */
 #define WRONG_AUTHORITY 0x1 /* of a request, with the server name of its connection */
@@ -38,12 +41,19 @@ static void on_request(void *ctx, const struct fence_exchange *x);
 static void object(struct agent *a, struct sight_conn *c);
 static void on_done(void *ctx, struct fence_exchange *x);
 
-void sight_hooks(struct sight *s)
+int sight_hooks(struct sight *s)
 {
+	uint8_t key[16];
+
 	s->room = SIGHT_ROOM;
 	s->hooks = (struct fence_http_hooks){ .request = on_request,
 					      .done = on_done,
 					      .room = &s->room };
+	if (getrandom(key, sizeof(key), 0) != sizeof(key)) /* of this run, and nowhere else */
+		return -errno;
+	s->values = fence_values_new(key);
+	explicit_bzero(key, sizeof(key));
+	return s->values ? 0 : -ENOMEM;
 }
 
 static struct sight_conn **conn_at(struct sight *s, uint64_t id)
@@ -450,6 +460,58 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 	agent_row_end(a, &j, "action");
 }
 
+/* What the org answered before is in a request to somebody else. */
+static void values_alert(struct agent *a, struct sight_conn *c, const char *host, int64_t request,
+			 const struct fence_value_hit *hits, size_t n)
+{
+	size_t shown = n < SIGHT_HITS ? n : SIGHT_HITS, i;
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", host);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
+	fence_json_bool(&j, "cut", 0);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_array(&j, "fields"); /* of the record at the same place in "ids" */
+	for (i = 0; i < shown; i++)
+		fence_json_str(&j, NULL, hits[i].field);
+	fence_json_array_end(&j);
+	fence_json_array(&j, "ids");
+	for (i = 0; i < shown; i++)
+		fence_json_str(&j, NULL, hits[i].id);
+	fence_json_array_end(&j);
+	fence_json_int(&j, "left", (int64_t)c->next[1]);
+	fence_json_str(&j, "name", "crm-values");
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	fence_json_str(&j, "rule", "E011");
+	fence_json_id(&j, "session", c->session);
+	if (c->sni[0])
+		fence_json_str(&j, "sni", c->sni);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	fence_json_int(&j, "values", (int64_t)n);
+	agent_row_end(a, &j, "alert");
+	a->urgent = 1;
+	agent_show_note(a, "%zu values of the org's records went to %s (E011, pid %u)", n, host,
+			c->tgid);
+}
+
+static void values_out(struct sight_conn *c, const struct fence_exchange *x, const char *host,
+		       int64_t request)
+{
+	struct fence_value_hit hits[SIGHT_HITS];
+	struct agent *a = c->agent;
+	size_t n;
+
+	n = fence_values_search(a->sight->values, fence_buf_text(&x->request), x->request.len, hits,
+				SIGHT_HITS);
+	if (!n)
+		n = fence_values_search(a->sight->values, x->path, strlen(x->path), hits,
+					SIGHT_HITS);
+	if (n)
+		values_alert(a, c, host, request, hits, n);
+}
+
 static void on_done(void *ctx, struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
@@ -473,9 +535,13 @@ static void on_done(void *ctx, struct fence_exchange *x)
 		return;
 	host_of(x, host, sizeof(host));
 	w.request = request_row(c->agent, c, x, host);
-	if (!is_own(c->agent->policy, host))
+	if (!is_own(c->agent->policy, host)) {
+		values_out(c, x, host, w.request);
 		return;
+	}
 	if (strstr(x->path, "/services/oauth2/"))
 		learn_user(c->agent, c, x);
+	else if (!call.response_cut)
+		fence_values_learn(c->agent->sight->values, call.response, call.response_len);
 	fence_crm_actions(&call, on_action, &w);
 }

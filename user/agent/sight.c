@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "crm/values.h"
 
 static const char *const patterns[] = {
 	"/usr/lib/*/libssl.so.*",     "/usr/lib64/libssl.so.*", "/usr/lib/*/libgnutls.so.30",
@@ -440,7 +441,10 @@ int agent_sight_init(struct agent *a)
 	}
 	epoll_ctl(s->ep, EPOLL_CTL_ADD, fence_sight_fd(s->kernel), &e);
 	a->sight = s;
-	sight_hooks(s);
+	if (sight_hooks(s)) {
+		agent_sight_done(a);
+		return -ENOMEM;
+	}
 	libraries(a);
 	agent_show_note(a,
 			"TLS SIGHT IS ON: requests of tools with \"sight\" are read; bodies stay "
@@ -463,6 +467,7 @@ void agent_sight_done(struct agent *a)
 	for (i = 0; i < s->nfiles; i++)
 		if (s->files[i].fd >= 0)
 			close(s->files[i].fd);
+	fence_values_free(s->values);
 	fence_sight_close(s->kernel);
 	close(s->ep);
 	free(s);

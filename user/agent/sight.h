@@ -27,6 +27,7 @@
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
 #define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
+#define SIGHT_HITS 16 /* values of one request that are named */
 #define SIGHT_STRANGE (64u << 20) /* of anybody else's: it is read whole */
 
 /* A file by what stat(2) says of it. */
@@ -83,6 +84,7 @@ struct sight {
 	struct fence_rec_close closes[SIGHT_CLOSES];
 	unsigned int ncloses;
 	size_t room; /* of SIGHT_ROOM, still free */
+	struct fence_values *values; /* owned: fingerprints of what the org answered */
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
@@ -91,7 +93,7 @@ struct sight {
 };
 
 /* requests.c */
-void sight_hooks(struct sight *s);
+int sight_hooks(struct sight *s); /* 0, or -ENOMEM */
 void sight_record(void *ctx, const struct fence_sight_rec *r);
 /* The kernel kept a request on it from leaving, and has its connection ended. */
 int sight_held(const struct agent_flow *f);

@@ -104,7 +104,9 @@ static int alert_row(void *ctx, const struct fence_row *row)
 		printf("%6lld %s %s %-18s %-30s %s%s octets had left (pid %lld, %s)\n",
 		       (long long)row->seq, cli_clock(row->ts / 1000, clock), cli_str(b, "rule"),
 		       cli_str(b, "name"), cli_str(b, "authority"),
-		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "cut")) ? "cut, " : "",
+		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "held"))  ? "held, "
+		       : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "cut")) ? "cut, "
+										  : "",
 		       cli_amount(cli_int(b, "left"), out), (long long)cli_int(b, "pid"),
 		       cli_str(b, "tool"));
 	l->nrest++;

@@ -133,7 +133,7 @@ static uint16_t field_of(struct fence_values *v, const char *name)
 	for (i = 0; i < v->nfields; i++)
 		if (!strcmp(v->fields[i], name))
 			return (uint16_t)i;
-	if (v->nfields == FENCE_VALUE_FIELDS || strlen(name) >= FENCE_ACTION_NAME)
+	if (!name[0] || v->nfields == FENCE_VALUE_FIELDS || strlen(name) >= FENCE_ACTION_NAME)
 		return 0;
 	memcpy(v->fields[v->nfields], name, strlen(name) + 1);
 	return (uint16_t)v->nfields++;
