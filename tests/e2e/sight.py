@@ -444,7 +444,12 @@ def sight_values(w):
                 f.write(body)
             rc, text = w.run("curl", "-sS", "--" + version, "-o", "/dev/null", OWN + DATA + "/query?q=SELECT+Name+FROM+Opportunity", "--next", "-sS",
                              "--" + version, "--data-binary", "@" + where, "https://models.acme.example/in")  # one process reads and sends
-            got = [r for r in w.rows() if r["id"] > done and r["kind"] == "alert"]
+            rows = [r for r in w.rows() if r["id"] > done]
+            got = [r for r in rows if r["kind"] == "alert"]
+            taints = [r["exec"] for r in rows if r["kind"] == "taint"]
+            marked = [r["exec"] for r in rows if r["kind"] == "flow" and r.get("tainted") and r["port"] == 443]
+            if len(taints) != 1 or not set(marked) == set(taints):
+                bad.append("%s: tainted %s, flows %s" % (name, taints, marked))
             said = [(r["rule"], r["ids"], r["fields"], r["authority"]) for r in got]
             want = [] if name == "else" else [("E011", ["006000000000001AAA"], ["Name"], "models.acme.example")]
             if rc or said != want:

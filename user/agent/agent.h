@@ -34,6 +34,7 @@ struct agent_exec {
 	uint32_t dev, tgid, parent, uid;
 	uint8_t tool, match, rule;
 	uint8_t existing, logged;
+	uint64_t tainted; /* boot time: it read records of the org, as far as sight shows; 0 */
 	char *path; /* owned */
 	struct agent_exec *next; /* hash chain */
 };
@@ -124,6 +125,8 @@ int agent_exec_init(struct agent *a);
 void agent_exec_done(struct agent *a);
 struct agent_exec *agent_exec_find(struct agent *a, uint64_t id);
 struct agent_exec *agent_exec_add(struct agent *a, const struct fence_rec_exec *r, int existing);
+uint64_t agent_exec_tainted(struct agent *a,
+			    uint64_t id); /* since when, by itself or by who began it; 0 */
 void agent_exec_log(struct agent *a,
 		    struct agent_exec *e); /* its row, and those of its ancestors, once */
 int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */

@@ -102,6 +102,7 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 {
 	char addr[FENCE_ADDR_TEXT];
 	struct fence_json j;
+	uint64_t tainted;
 	int64_t seq;
 
 	agent_row(a, &j);
@@ -136,6 +137,9 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 		fence_json_str(&j, "sni", f->sni);
 	fence_json_int(&j, "start", agent_us(a, f->opened));
 	fence_json_str(&j, "state", state);
+	tainted = agent_exec_tainted(a, f->exec);
+	if (tainted)
+		fence_json_int(&j, "tainted", agent_us(a, tainted));
 	if (f->session)
 		fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
 	if (f->uid != ~0u)

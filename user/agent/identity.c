@@ -89,6 +89,22 @@ struct agent_exec *agent_exec_find(struct agent *a, uint64_t id)
 	return NULL;
 }
 
+/* What a program reads is its descendants', if they began after it. */
+uint64_t agent_exec_tainted(struct agent *a, uint64_t id)
+{
+	const struct agent_exec *e = a->sight ? agent_exec_find(a, id) : NULL;
+	uint64_t began = ~0ULL;
+	int hops;
+
+	for (hops = 0; e && hops < 16; hops++) {
+		if (e->tainted && e->tainted <= began)
+			return e->tainted;
+		began = e->id;
+		e = e->parent_id == e->id ? NULL : agent_exec_find(a, e->parent_id);
+	}
+	return 0;
+}
+
 static void exec_drop(struct agent *a, struct agent_exec *e)
 {
 	struct agent_exec **p = bucket(a, e->id);

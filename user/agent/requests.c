@@ -496,6 +496,24 @@ static void values_alert(struct agent *a, struct sight_conn *c, const char *host
 			c->tgid);
 }
 
+/* It has read what the org holds. */
+static void taint(struct agent *a, const struct sight_conn *c, int64_t request)
+{
+	struct agent_exec *e = agent_exec_find(a, c->exec);
+	struct fence_json j;
+
+	if (!e || e->tainted)
+		return;
+	e->tainted = a->now;
+	agent_row(a, &j);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	agent_row_end(a, &j, "taint");
+}
+
 static void values_out(struct sight_conn *c, const struct fence_exchange *x, const char *host,
 		       int64_t request)
 {
@@ -539,6 +557,8 @@ static void on_done(void *ctx, struct fence_exchange *x)
 		values_out(c, x, host, w.request);
 		return;
 	}
+	if (x->in && x->status >= 200 && x->status < 300 && !strstr(x->path, "/services/oauth2/"))
+		taint(c->agent, c, w.request);
 	if (strstr(x->path, "/services/oauth2/"))
 		learn_user(c->agent, c, x);
 	else if (!call.response_cut)
