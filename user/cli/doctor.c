@@ -151,6 +151,16 @@ static void check_sharing(struct doctor *d)
 		    "a kernel from 6.2, or start the tool with crmfence exec");
 }
 
+/* Only BPF LSM may look into socket storage when a descriptor arrives. */
+static void check_received(struct doctor *d)
+{
+	if (strcmp(d->tier, "A1") && d->tier[0] != '?')
+		say(d, "received sockets",
+		    "another process may hand a recognised session a socket that is connected "
+		    "already (SCM_RIGHTS, pidfd_getfd)",
+		    "boot with bpf in lsm=, or start the tool with crmfence exec");
+}
+
 static void check_kernel(struct doctor *d)
 {
 	int major = 0, minor = 0;
@@ -411,6 +421,7 @@ int cmd_doctor(int argc, char **argv)
 	check_tier(&d);
 	check_kernel(&d);
 	check_sharing(&d);
+	check_received(&d);
 	check_sysctls(&d);
 	check_modules(&d);
 	p = policy_of(&d);
