@@ -15,18 +15,9 @@
 
 #include "../../bpf/lib/head.h"
 #include "wire/http.h"
+#include "random.h"
 
 #define ROOM 4096
-
-static uint64_t state;
-
-static uint32_t rnd(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)((state >> 16) % below);
-}
 
 struct made {
 	char host[80], org[16], text[120], path[64];
@@ -205,7 +196,7 @@ int main(int argc, char **argv)
 	struct fence_head h;
 	uint32_t k;
 
-	state = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL + 1;
+	random_seed((argc > 2 ? strtoull(argv[2], NULL, 10) : 1));
 	for (i = 0; i < rounds; i++) {
 		m.len = 0;
 		make_words(&m);

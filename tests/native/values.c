@@ -13,19 +13,10 @@
 
 #include "base/buf.h"
 #include "crm/values.h"
+#include "random.h"
 
 #define BODY (256u << 10)
 #define AN_ANSWER 200 /* records of one */
-
-static uint64_t state;
-
-static uint32_t rnd(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)((state >> 16) % below);
-}
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 static const char *const words[] = {
@@ -154,7 +145,7 @@ int main(int argc, char **argv)
 	struct fence_buf b = { 0 };
 	struct rusage use;
 
-	state = (argc > 3 ? strtoull(argv[3], NULL, 10) : 1) * 0x9e3779b97f4a7c15ULL + 1;
+	random_seed((argc > 3 ? strtoull(argv[3], NULL, 10) : 1));
 	if (!n || !all || !v || !values)
 		return 2;
 	for (i = 0; i < n; i++)

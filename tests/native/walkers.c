@@ -14,6 +14,7 @@
 #include "../../bpf/lib/walk.h"
 #include "base/buf.h"
 #include "wire/dns.h"
+#include "random.h"
 
 #define INPUT 2048
 #define SEEDS 64
@@ -24,16 +25,6 @@ static struct {
 	size_t len;
 } seeds[SEEDS];
 static size_t nseeds;
-static uint64_t state;
-
-static uint32_t rnd(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)((state >> 16) % below);
-}
-
 /* ---- the other hello parser: recursive descent over octets pulled through the records ---- */
 
 struct source {
@@ -390,7 +381,7 @@ int main(int argc, char **argv)
 	struct fence_walk w;
 	size_t which, len;
 
-	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	random_seed(seed);
 	if (argc < 3 || load(argv[1])) {
 		fprintf(stderr, "usage: walkers CORPUS_DIR ROUNDS [SEED]\n");
 		return 2;
