@@ -382,14 +382,20 @@ __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc
 static __always_inline void hold_end(struct thread *t, struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
+	struct fence_hold *hold = bpf_map_lookup_elem(&holds, &id);
+	struct fence_facts f;
 	struct fence_sock *st;
 
 	t->held = 0;
-	st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
-	/* what the kernel queued, and will send by itself */
+	st = sk && hold ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+	/* what the kernel queued, and will send by itself: judged as egress does, by the socket */
 	if (st && st->phase != FENCE_PH_DENIED && session_confined(st->session)) {
-		st->phase = FENCE_PH_DENIED;
-		st->flags |= FENCE_SK_UNTOLD;
+		f = hold->facts;
+		f.addr = st->kind;
+		if (fence_decide(&f).action == FENCE_DENY) {
+			st->phase = FENCE_PH_DENIED;
+			st->flags |= FENCE_SK_UNTOLD;
+		}
 	}
 	bpf_map_delete_elem(&holds, &id);
 }

@@ -20,7 +20,8 @@ TOKEN = "00D5f000000J2PK!AQ4AQIsecretsecretsecret"
 
 def tools(w, sight=True, **more):
     tool = {"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}],
-            "allow": ["crm.own", {"host": "models.acme.example", "why": "on-prem speech model"}]}
+            "allow": ["crm.own", {"host": "models.acme.example", "why": "on-prem speech model"},
+                                {"cidr": "%s/32" % W.OWN2, "ports": [443], "why": "a machine without a name"}]}
     if sight:
         tool["sight"] = True
     return dict(tools=[dict(tool, **more)],
@@ -305,6 +306,12 @@ def sight_witness(w):
     rc, _ = w.run("curl", "-sS", "-m", "4", "--http1.1", OWN + "/quiet/e", "-H", "Host: models.acme.example")
     got = [r["rule"] for r in w.rows("alert") if r["id"] > done]
     out["sight-coalesced"] = [] if not rc and got == ["E007"] else ["exit %d, %s" % (rc, got)]
+    # at an address that is listed itself no name is asked for
+    done = max([r["id"] for r in w.rows()])
+    rc, text = w.run("curl", "-sSk", "-m", "4", "--http1.1", "https://%s/quiet/g" % W.OWN2, "https://%s/quiet/h" % W.OWN2)
+    got = [r for r in w.rows() if r["id"] > done and (r["kind"] == "alert" or r["kind"] == "deny" and r["at"] == "request" or
+                                                       r["kind"] == "flow" and r["action"] == "deny")]
+    out["sight-listed-address"] = [] if not rc and not got else ["exit %d %r, %s" % (rc, text, got)]
     # a head in two writes is the agent's to see
     done = max([r["id"] for r in w.rows("alert")] or [0])
     p = w.popen("python3", "-c", "import socket,ssl,time\ns=ssl.create_default_context().wrap_socket(socket.create_connection(('models.acme.example',443)),"
