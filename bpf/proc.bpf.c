@@ -10,13 +10,13 @@
  * Membership is for ever: nothing here takes a process out of its session, and exec does not match
  * again inside one.
  */
+#include "lib/carry.h"
 #include "lib/path.h"
+#include "lib/subject.h"
 
 char _license[] SEC("license") = "GPL";
 
 #define FD_STEPS 4096
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
 #define SIGKILL 9
 #define SIGSTOP 19
 #define CHROME_ORIGIN "chrome-extension://"
@@ -149,45 +149,50 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 struct fd_cursor {
 	struct file **fd;
 	__u32 max;
-	__u32 found;
+	__u32 inet; /* the agent can tag these */
+	__u32 unseen;
 };
 
 static long fd_step(__u32 i, void *ctx)
 {
 	struct fd_cursor *c = ctx;
-	struct socket *socket;
 	struct file *file = 0;
-	__u16 family;
+	enum carried what;
 
 	if (i >= c->max)
 		return 1;
 	bpf_probe_read_kernel(&file, sizeof(file), c->fd + i);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	family = BPF_CORE_READ(socket, sk, __sk_common.skc_family);
-	c->found = family == AF_INET || family == AF_INET6;
-	return c->found;
+	what = file ? file_carries(file) : CARRIES_NOTHING;
+	c->inet |= what == CARRIES_INET;
+	c->unseen |= what == CARRIES_UNSEEN;
+	return 0;
 }
 
 /*
- * A program that becomes a session with a socket in its hands is stopped before its first
- * instruction: the agent tags the socket and lets it go on. Without an agent it ends here.
+ * A program becomes a session with something in its hands, before its first instruction. With an
+ * inet socket it is stopped: the agent tags the socket and lets it go on. With what carries out
+ * unseen it ends here, and so it does without an agent.
  */
-static __always_inline int hold(struct task_struct *task)
+__weak __noinline int hold(void)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct fd_cursor c = { .fd = BPF_CORE_READ(task, files, fdt, fd),
 			       .max = BPF_CORE_READ(task, files, fdt, max_fds) };
 
 	fence_loop(FD_STEPS, fd_step, &c);
-	if (!c.found && c.max <= FD_STEPS)
+	if (c.unseen && guard(FENCE_G_INHERIT)) {
+		bpf_send_signal(SIGKILL);
+		return 0;
+	}
+	if (!c.inet && c.max <= FD_STEPS)
 		return 0;
 	bpf_send_signal(agent_silent() ? SIGKILL : SIGSTOP);
 	return 1;
 }
 
+/* The process is in `procs` by now: the agent may be on its way as soon as it is told. */
 static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m,
-					  __u8 how, __u8 change)
+					  __u8 how)
 {
 	struct fence_session s = {
 		.start = id,
@@ -203,7 +208,7 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 		count(FENCE_C_SESSION_FULL);
 		return;
 	}
-	session_emit(id, &s, change);
+	session_emit(id, &s, hold() ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -312,11 +317,11 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.tool = m->tool;
 		fresh.check = m->flags & FENCE_MATCH_CHECK;
 		fresh.sight = !!(m->flags & FENCE_MATCH_SIGHT);
-		session_begin(fresh.session, tgid, m, how,
-			      hold(task) ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 	}
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
 		count(FENCE_C_PROC_FULL);
+	if (m)
+		session_begin(fresh.session, tgid, m, how);
 	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
 	scratch_give(s);
 	return 0;

@@ -7,6 +7,7 @@
  * those of a session are checked from their next packet on, and told to the agent. It runs again
  * when a running process joins a session.
  */
+#include "lib/carry.h"
 #include "lib/path.h"
 #include "lib/wire.h"
 
@@ -72,6 +73,17 @@ static __always_inline void tell(struct bpf_iter__task_file *ctx, struct sock *s
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 }
 
+/* A session's process has in its hands what carries out unseen. */
+static __always_inline void tell_unseen(struct bpf_iter__task_file *ctx, const struct fence_proc *p,
+					__u32 tgid)
+{
+	struct fence_recon_socket r = {
+		.session = p->session, .tgid = tgid, .tool = p->tool, .unseen = 1
+	};
+
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+}
+
 /*
  * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
  * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
@@ -122,24 +134,27 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 	struct socket *socket;
 	struct fence_proc *p;
 	struct fence_sock *st;
+	enum carried what;
 	struct sock *sk;
-	__u16 family;
 	__u32 tgid;
 
 	if (!task || !file)
 		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket)
-		return 0;
-	sk = socket->sk;
-	if (!sk)
-		return 0;
-	family = sk->__sk_common.skc_family;
-	if (family != AF_INET && family != AF_INET6)
+	what = file_carries(file);
+	if (what == CARRIES_NOTHING)
 		return 0;
 	tgid = task->tgid;
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (!p)
+		return 0;
+	if (what == CARRIES_UNSEEN) {
+		if (p->session)
+			tell_unseen(ctx, p, tgid);
+		return 0;
+	}
+	socket = bpf_sock_from_file(file);
+	sk = socket ? socket->sk : 0;
+	if (!sk)
 		return 0;
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (st && !st->exec)

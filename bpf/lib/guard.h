@@ -9,53 +9,16 @@
 #ifndef FENCE_BPF_GUARD_H
 #define FENCE_BPF_GUARD_H
 
+#include "carry.h"
 #include "path.h"
 #include "unix.h"
 
-#define EPERM 1
 #define SIG_INFO_KERNEL 1UL
 #define MQUEUE_MAGIC 0x19800202
 #define PIPEFS_MAGIC 0x50495045
 #define BPF_FS_MAGIC 0xcafe4a11
-#define S_IFMT 0170000
-#define S_IFIFO 0010000
 #define FMODE_WRITE 2
 #define KEY_NEED_WRITE 3 /* enum key_need_perm, include/linux/key.h */
-#define AF_UNIX 1
-#define AF_NETLINK 16
-
-/* A session's process asks for what it may not. 0, or -EPERM. */
-static __always_inline int guard_judge(struct subject *who, struct fence_facts *f,
-				       const struct fence_name *name, __u16 detail)
-{
-	struct fence_sock none = { .rule = NO_RULE };
-	struct told t = { .detail = detail };
-
-	if (who->overflow)
-		f->flags |= FENCE_F_OVERFLOW;
-	owner_set(&none, who);
-	t.v = judge(f);
-	if (t.v.action == FENCE_ALLOW)
-		return 0;
-	deny_emit(&none, f, name, &t);
-	return t.v.action == FENCE_DENY ? -EPERM : 0;
-}
-
-static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
-{
-	struct fence_facts f = { .at = FENCE_AT_LOCAL };
-
-	facts_begin(&f);
-	return guard_judge(who, &f, 0, (__u16)what);
-}
-
-static __always_inline int guard(enum fence_guard what)
-{
-	struct subject who;
-
-	subject_get(&who);
-	return subject_confined(&who, 0) ? guard_refuse(&who, what) : 0;
-}
 
 /* Is process `tgid` of the subject's own session? */
 static __always_inline int guard_within(const struct subject *who, __u32 tgid)
@@ -144,28 +107,39 @@ static __always_inline int guard_unix(struct sock *other)
 	return err;
 }
 
+#ifndef GUARD_WITHOUT_STORAGE
+/* An inet socket of the subject's session? */
+static __always_inline int receive_own(struct file *file, const struct subject *who)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct sock *sk = socket ? socket->sk : 0;
+	struct fence_sock *st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+
+	return st && who->proc && st->session == who->proc->session;
+}
+#endif
+
 /*
- * A descriptor from outside (SCM_RIGHTS, pidfd_getfd): no socket that somebody else made. Unix
- * sockets have their own hook when they are connected.
+ * A descriptor from outside (SCM_RIGHTS, pidfd_getfd): no ring and no socket that somebody else
+ * made. Unix sockets have their own hook when they are connected.
  */
 static __always_inline int guard_receive(struct file *file)
 {
-	struct socket *socket = bpf_sock_from_file(file);
-	struct fence_sock *st;
+	enum carried what = file_carries(file);
 	struct subject who;
-	struct sock *sk;
 
-	if (!socket)
+	if (what == CARRIES_NOTHING)
 		return 0;
 	subject_get(&who);
 	if (!subject_confined(&who, 0))
 		return 0;
-	sk = socket->sk;
-	if (!sk || sk->__sk_common.skc_family == AF_UNIX)
+#ifdef GUARD_WITHOUT_STORAGE
+	if (what == CARRIES_INET) /* cannot be told from the session's own */
 		return 0;
-	st = bpf_sk_storage_get(&socks, sk, 0, 0);
-	if (st && who.proc && st->session == who.proc->session)
+#else
+	if (what == CARRIES_INET && receive_own(file, &who))
 		return 0;
+#endif
 	return guard_refuse(&who, FENCE_G_RECEIVE);
 }
 

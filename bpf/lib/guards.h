@@ -83,12 +83,10 @@ GUARD(path_rename, const struct path *from, struct dentry *old, const struct pat
 	return err ? err : write_dir(to);
 }
 
-#ifndef GUARD_WITHOUT_STORAGE
 GUARD(file_receive, struct file *file)
 {
 	return guard_receive(file);
 }
-#endif
 
 GUARD(tun_dev_create)
 {

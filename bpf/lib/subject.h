@@ -5,6 +5,7 @@
 
 #include "deny.h"
 
+#define EPERM 1
 #define ENETUNREACH 101
 
 struct subject {
@@ -84,6 +85,39 @@ static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const str
 		owner_set(&none, s);
 	deny_emit(&none, &f, 0, &t);
 	return pass(t.v);
+}
+
+/* A session's process asks for what it may not. 0, or -EPERM. */
+static __always_inline int guard_judge(struct subject *who, struct fence_facts *f,
+				       const struct fence_name *name, __u16 detail)
+{
+	struct fence_sock none = { .rule = NO_RULE };
+	struct told t = { .detail = detail };
+
+	if (who->overflow)
+		f->flags |= FENCE_F_OVERFLOW;
+	owner_set(&none, who);
+	t.v = judge(f);
+	if (t.v.action == FENCE_ALLOW)
+		return 0;
+	deny_emit(&none, f, name, &t);
+	return t.v.action == FENCE_DENY ? -EPERM : 0;
+}
+
+static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
+{
+	struct fence_facts f = { .at = FENCE_AT_LOCAL };
+
+	facts_begin(&f);
+	return guard_judge(who, &f, 0, (__u16)what);
+}
+
+static __always_inline int guard(enum fence_guard what)
+{
+	struct subject who;
+
+	subject_get(&who);
+	return subject_confined(&who, 0) ? guard_refuse(&who, what) : 0;
 }
 
 #endif

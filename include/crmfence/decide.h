@@ -47,6 +47,8 @@ enum fence_guard {
 	FENCE_G_RECEIVE, /* a socket that somebody else made */
 	FENCE_G_WRITE, /* a file outside the tool's directories */
 	FENCE_G_OWN, /* not a session's: anybody but the agent, and the fence's own objects */
+	FENCE_G_INHERIT, /* in the hands of a process that becomes a session: a ring, or a socket
+			    whose packets no program sees; the process ends */
 	FENCE_G_MAX,
 };
 

@@ -190,7 +190,8 @@ struct fence_recon_socket {
 	__u8 tool;
 	__u8 family;
 	__u8 proto;
-	__u8 spare[7];
+	__u8 unseen; /* 1: no inet socket, but what carries out unseen (FENCE_G_INHERIT) */
+	__u8 spare[6];
 };
 
 #pragma GCC diagnostic pop

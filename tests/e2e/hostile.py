@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
@@ -133,6 +134,57 @@ def join(w):
     for x in (twins_child, twin.pid):
         os.kill(x, signal.SIGKILL)
     twin.communicate(timeout=10)
+    w.stop()
+    return bad
+
+
+HANDED = """
+import os, sys
+evade, shell, token = sys.argv[1:]
+os.dup2(9, 5000)
+os.close(9)
+print("ready", flush=True)
+sys.stdin.readline()
+os.execv(shell, [shell, "-c", "exec 9<&5000; exec %s inherited-ring %s /tmp" % (evade, token)])
+"""
+
+
+def ring_in_hands(w):
+    """A ring with a connected socket that no descriptor shows, far up in a program's table: it ends where it becomes a session, by its
+    executable or by `crmfence join`, and in monitor mode it is told and goes on."""
+    evade, shell = W.BUILD + "/evasion/evade", shutil.copy("/bin/bash", w.dir + "/shell")
+    handed, bad = script(w, "handed.py", HANDED), []
+    tool = {"tools": [{"name": "voice-assistant", "match": [{"exe": shell}], "allow": ["crm.own"]}]}
+
+    def go(when=None):
+        tok, (r, wr) = token(), os.pipe()
+        p = w.popen(evade, "with", "inherited-ring", "/usr/bin/python3", handed, evade, shell, tok, stdin_fd=r, confined=False)
+        os.close(r)
+        p.stdout.readline()
+        said = when(p.pid) if when else ""
+        with os.fdopen(wr, "w") as f:
+            f.write("\n")
+        p.communicate(timeout=20)
+        time.sleep(1)
+        return bool(w.arrived(tok)), p.returncode, said
+
+    def rows():
+        return [(r["action"], r["pid"] > 1, r["tool"]) for r in w.rows("deny") if r.get("guard") == "inherited"]
+
+    def join(pid):
+        return W.sh(W.BUILD + "/crmfence", "join", "--control", w.control, "--tool", "voice-assistant", str(pid), check=False).stdout
+
+    got = go()
+    bad += [] if got[:2] == (True, 0) else ["does not leak without crmfence: %s" % (got,)]
+    w.start("--quiet", **tool)
+    got = go()
+    bad += [] if got[:2] == (False, -9) and rows() == [("deny", True, "voice-assistant")] else ["at its exec: %s %s" % (got, rows())]
+    got = go(join)
+    bad += [] if got[:2] == (False, -9) and "was killed" in got[2] and len(rows()) == 2 else ["joined: %s %s" % (got, rows())]
+    w.stop()
+    w.start("--quiet", mode="monitor", **tool)
+    got = go()
+    bad += [] if got[:2] == (True, 0) and rows() == [("would-deny", True, "voice-assistant")] else ["in monitor mode: %s %s" % (got, rows())]
     w.stop()
     return bad
 
@@ -423,6 +475,6 @@ def unix_peers(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, join, thawed, maps_full, many_denials, name_flood, storms, moved_away]
+ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

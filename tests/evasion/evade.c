@@ -112,16 +112,9 @@ int main(int argc, char **argv)
 		dir = argv[2];
 		helper();
 	}
-	if (argc >= 4 &&
-	    !strcmp(argv[1], "with-socket")) { /* a connected socket on fd 9, then the rest */
-		must(dup2(dial4(AI4, TCP_PORT, SOCK_STREAM, 0), 9));
-		execv(argv[2], argv + 2);
-		lost(errno);
-	}
-	if (argc >= 4 &&
-	    !strcmp(argv[1], "with-mail")) { /* a connected socket in the mail on fd 9 */
-		mail();
-		execv(argv[2], argv + 2);
+	if (argc >= 4 && !strcmp(argv[1], "with")) { /* with CASE PROGRAM ... */
+		with(argv[2]);
+		execv(argv[3], argv + 3);
 		lost(errno);
 	}
 	w = argc == 4 ? find(argv[1]) : NULL;

@@ -34,7 +34,12 @@ void lost(int err) __attribute__((noreturn));
 int must(long result); /* result, or lost(errno) */
 int dial4(const char *addr, uint16_t port, int type, int proto);
 long hand_over(int unix_socket, int fd); /* SCM_RIGHTS; as sendmsg(2) */
-void mail(void); /* fork somebody who sends a socket to fd 9, of a pair */
+/*
+ * Make what the case CASE needs in its hands at its exec: on fd 9, or, when it is received, a
+ * pair's end there and somebody forked who sends it when asked.
+ */
+void with(const char *name);
+int packet_socket(void);
 void post(int fd); /* one HTTP request with the token */
 int own(const char *where); /* what root does to the fence's pins, maps and links */
 int pair(const char *path);

@@ -299,15 +299,36 @@ static void inherited(void)
 	post(9);
 }
 
-/*
- * A process outside connects when it is asked to, and sends the socket over the pair that the
- * session's process has inherited.
- */
-void mail(void)
+/* A ring with a connected socket that no descriptor shows. */
+static int ring_with_socket(void)
 {
-	int pair[2], fd;
+	struct io_uring_params p = { 0 };
+	int ring = must(syscall(SYS_io_uring_setup, 4, &p)),
+	    fd = dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
+
+	must(syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &fd, 1));
+	close(fd);
+	return ring;
+}
+
+static int made(const char *name)
+{
+	if (strstr(name, "ring"))
+		return ring_with_socket();
+	if (strstr(name, "packet"))
+		return packet_socket();
+	return dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
+}
+
+void with(const char *name)
+{
+	int pair[2];
 	char asked;
 
+	if (!strncmp(name, "inherited", 9)) {
+		must(dup2(made(name), 9));
+		return;
+	}
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	if (must(fork())) {
 		must(dup2(pair[0], 9));
@@ -318,14 +339,13 @@ void mail(void)
 	close(pair[0]);
 	alarm(8);
 	if (read(pair[1], &asked, 1) == 1) {
-		fd = dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
-		hand_over(pair[1], fd);
+		hand_over(pair[1], made(name));
 		sleep(2);
 	}
 	_exit(0);
 }
 
-static void received(void)
+static int receive(void)
 {
 	char room[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))), byte;
 	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
@@ -341,7 +361,29 @@ static void received(void)
 	if (!h || h->cmsg_type != SCM_RIGHTS) /* the kernel leaves out what may not be received */
 		lost(EPERM);
 	memcpy(&fd, CMSG_DATA(h), sizeof(int));
-	post(fd);
+	return fd;
+}
+
+static void received(void)
+{
+	post(receive());
+}
+
+/* 0: the ring is on fd 9; 1: it comes there. */
+static void handed_ring(void)
+{
+	int ring = way_arg() ? receive() : 9;
+	struct io_uring_params p = { 0 }; /* those of a ring of the same size */
+	struct io_uring_sqe put = { .opcode = IORING_OP_SEND,
+				    .flags = IOSQE_FIXED_FILE,
+				    .addr = (uintptr_t)token,
+				    .len = (uint32_t)strlen(token) };
+
+	if (fcntl(ring, F_GETFD) < 0)
+		lost(errno);
+	must(syscall(SYS_io_uring_setup, 4, &p));
+	ring_submit(ring, &p, &put);
+	usleep(200000);
 }
 
 /* ---- datagrams ---- */
@@ -560,6 +602,8 @@ const struct way net_ways[] = {
 	{ "tcp-repair", tcp_repair, 0, 'w', 'r' },
 	{ "inherited-socket", inherited, 0, 'w', 'u' },
 	{ "received-socket", received, 0, 'w', 'u' },
+	{ "inherited-ring", handed_ring, 0, 'w', 'u' },
+	{ "received-ring", handed_ring, 1, 'w', 'u' },
 	{ "udp4", udp4, PLAIN, 'w', 'u' },
 	{ "udp-connected", udp4, CONNECTED, 'w', 'u' },
 	{ "udp-sendmmsg", udp4, MMSG, 'w', 'u' },

@@ -119,8 +119,13 @@ static void header_included(void)
 
 /*
  * Past the IP stack altogether. 0: raw, 1: cooked, 2: raw past the queues, 3: raw, and of the
- * protocol that the agent's self-test asks for.
+ * protocol that the agent's self-test asks for, 4: raw, inherited on fd 9.
  */
+int packet_socket(void)
+{
+	return must(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP)));
+}
+
 static void link_layer(void)
 {
 	struct sockaddr_ll a = { .sll_family = AF_PACKET,
@@ -129,10 +134,14 @@ static void link_layer(void)
 	struct ifaddrs *list, *one_of;
 	char text[64];
 	uint8_t p[256] = { 0 };
-	int fd = must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW,
-			     way_arg() == 3 ? 0x4353 : htons(ETH_P_IP))),
+	int fd = way_arg() == 4 ? 9
+				: must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW,
+					      way_arg() == 3 ? 0x4353 : htons(ETH_P_IP))),
 	    one = 1, i;
 	size_t n;
+
+	if (fcntl(fd, F_GETFD) < 0)
+		lost(errno);
 
 	must(getifaddrs(&list));
 	for (one_of = list; one_of; one_of = one_of->ifa_next)
@@ -262,6 +271,7 @@ const struct way raw_ways[] = {
 	{ "packet-cooked", link_layer, 1, 'w', 'r' },
 	{ "packet-qdisc-bypass", link_layer, 2, 'w', 'r' },
 	{ "packet-self-test", link_layer, 3, 'w', 'r' },
+	{ "inherited-packet", link_layer, 4, 'w', 'r' },
 	{ "tun", tun, 0, 'w', 'r' },
 	{ "sctp", family, 0, 's', 'u' },
 	{ "sctp-one-to-many", family, 1, 's', 'u' },

@@ -28,7 +28,7 @@ LAUNCH = "only `crmfence exec` closes it on a kernel without BPF LSM: relaunch t
 HANDED = "a socket that another process connected and hands in: only tier A1 sees it (lsm/file_receive, with socket storage)"
 OPEN = {
     "exec": {},  # "write" closes files, and with them the FIFO
-    "match": dict({"received-socket": HANDED}, **{n: FILES for n in ("fifo", "file", "file-in-dev-shm", "fifo-made")}, **{n: LAUNCH for n in (
+    "match": dict({"received-socket": HANDED, "received-ring": LAUNCH}, **{n: FILES for n in ("fifo", "file", "file-in-dev-shm", "fifo-made")}, **{n: LAUNCH for n in (
         "sysv-message", "sysv-shared-memory", "posix-message-queue", "ptrace", "process-vm-writev", "proc-mem", "proc-fd-pipe", "pidfd-getfd",
         "queued-signal", "key-ring", "netlink-usersock", "netlink-userspace", "netlink-high-bits", "vsock-high-bits", "rxrpc", "smc", "vsock", "tipc", "kcm", "can", "bluetooth", "qrtr",
         "xdp", "key", "alg", "pppox", "llc", "appletalk", "x25", "ax25", "ieee802154", "phonet", "caif", "nfc", "mctp", "packet-raw",
@@ -37,7 +37,7 @@ OPEN = {
 # errors other than EPERM: the call succeeds and the packet goes nowhere, or another part of the kernel is asked first
 ERRORS = {
     "file": {"EACCES", "EPERM"}, "file-in-dev-shm": {"EACCES", "EPERM"}, "fifo": {"EACCES", "EPERM"},
-    "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "received-socket": {"EBADF"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
+    "tcp-io-uring": {"EPERM", "EPIPE", "ENOTCONN"}, "received-socket": {"EBADF"}, "received-ring": {"EBADF"}, "inherited-ring": {"EBADF"}, "inherited-packet": {"EBADF"}, "inherited-socket": {"EBADF", "ECONNABORTED", "EPIPE", "ECONNRESET", "EAGAIN"},
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
     "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"},
     "udp-multicast": {"EPERM"}, "tun": {"EPERM", "EACCES", "ENOENT"}, "tcp-old-netns-socket": {"EPERM"},
@@ -76,10 +76,8 @@ class Suite:
         prefix = []
         if flavour == "exec":
             prefix = [W.BUILD + "/crmfence", "exec", "--control", self.w.control, "--tool", "voice-assistant", "--"]
-        if name == "inherited-socket":
-            prefix = [self.evade, "with-socket"] + prefix
-        if name == "received-socket":
-            prefix = [self.evade, "with-mail"] + prefix
+        if name.startswith(("inherited-", "received-")):
+            prefix = [self.evade, "with", name] + prefix
         _, out = self.w.run(*prefix, *cmd, confined=False, uid=NOBODY if who == "u" else 0, timeout=15)
         return token, out.strip().split("\n")[-1]
 

@@ -56,6 +56,7 @@ struct agent_session {
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
 	uint8_t tool, match, rule, refuted, told;
+	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */
 	char cgroup[300]; /* made for it; empty: none */
 	struct agent_session *next;
 };

@@ -296,7 +296,10 @@ int agent_session_begin(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t ho
 	r.session = r.start = r.h.time = id;
 	agent_record(a, &r.h); /* its row and its line */
 	*out = agent_session_find(a, id);
-	return *out ? 0 : -ENOMEM;
+	if (!*out)
+		return -ENOMEM;
+	(*out)->fresh = 1;
+	return 0;
 }
 
 int agent_session_tool(struct agent *a, const char *tool, uint8_t *id, struct fence_diag *d)

@@ -46,6 +46,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 		return;
 	}
 	if (r->change == FENCE_SESSION_HELD) {
+		s->fresh = 1;
 		agent_sockets_join(a);
 		kill((pid_t)r->tgid, SIGCONT);
 	}

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@ struct recon {
 	int matched;
 	int kin; /* descendants in it */
 	int ended; /* connections */
+	int killed; /* processes, for what they held; once for each such descriptor */
 };
 
 static int read_link(uint32_t tgid, char *out, size_t size)
@@ -195,6 +197,42 @@ static void on_task(void *ctx, const void *task)
 }
 
 /*
+ * A process that became a session holds what nobody can judge (bpf/lib/carry.h): as at an exec, it
+ * is recorded and ends. One that was in a session when it made it is left alone.
+ */
+static void on_unseen(struct recon *r, const struct fence_recon_socket *s)
+{
+	struct fence_rec_flow d = {
+		.h = { .kind = FENCE_K_DENY, .len = sizeof(d), .version = 1, .time = r->a->now },
+		.session = s->session,
+		.tgid = s->tgid,
+		.uid = ~0u,
+		.rule = ~0u,
+		.tool = s->tool,
+		.facts = { .at = FENCE_AT_LOCAL, .flags = FENCE_F_CONFINED },
+		.detail = FENCE_G_INHERIT
+	};
+	struct agent_session *session = agent_session_find(r->a, s->session);
+	struct fence_verdict v;
+	struct fence_proc p;
+
+	if (!session || !session->fresh)
+		return;
+	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &s->tgid, &p)) {
+		d.exec = p.exec;
+		d.start = p.start;
+	}
+	if (r->a->policy->monitor)
+		d.facts.flags |= FENCE_F_MONITOR;
+	v = fence_decide(&d.facts);
+	d.action = v.action;
+	d.reason = v.reason;
+	agent_record(r->a, &d.h);
+	if (v.action == FENCE_DENY && !kill((pid_t)s->tgid, SIGKILL))
+		r->killed++;
+}
+
+/*
  * A socket became a session's while it was open. A stream whose address the policy does not list
  * itself cannot be proved any more: it ends. A datagram is judged when it is sent.
  */
@@ -203,16 +241,28 @@ static void on_socket(void *ctx, const void *socket)
 	const struct fence_recon_socket *s = socket;
 	struct recon *r = ctx;
 
-	if (s->proto == IPPROTO_TCP && agent_flow_joins(r->a, s) &&
-	    !fence_socket_destroy(s->cookie, s->family, s->port, s->tgid))
+	if (s->unseen)
+		on_unseen(r, s);
+	else if (s->proto == IPPROTO_TCP && agent_flow_joins(r->a, s) &&
+		 !fence_socket_destroy(s->cookie, s->family, s->port, s->tgid))
 		r->ended++;
+}
+
+static int sockets(struct recon *r)
+{
+	int err = fence_kernel_sockets(r->a->kernel, on_socket, r);
+	struct agent_session *s;
+
+	for (s = r->a->sessions; s; s = s->next)
+		s->fresh = 0;
+	return err;
 }
 
 int agent_sockets_join(struct agent *a)
 {
 	struct recon r = { .a = a };
 
-	return fence_kernel_sockets(a->kernel, on_socket, &r);
+	return sockets(&r);
 }
 
 int agent_reconcile(struct agent *a)
@@ -223,7 +273,7 @@ int agent_reconcile(struct agent *a)
 	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
 		err = fence_kernel_tasks(a->kernel, on_task, &r);
 	if (err >= 0)
-		err = fence_kernel_sockets(a->kernel, on_socket, &r);
+		err = sockets(&r);
 	agent_cgroups_thaw(a); /* what an agent that ended in the middle of a join had frozen */
 	return err;
 }
@@ -322,7 +372,7 @@ int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_bu
 		err = gather(&r);
 	held = frozen(r.session);
 	if (err >= 0)
-		err = fence_kernel_sockets(a->kernel, on_socket, &r);
+		err = sockets(&r);
 	agent_session_write(r.session, "cgroup.freeze", 0);
 	if (err < 0)
 		return fence_diag_set(d, err, NULL,
@@ -331,8 +381,11 @@ int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_bu
 				      tgid, strerror(-err));
 	fence_buf_printf(out,
 			 "pid %u is confined as %s, with %d descendants; %d open connections "
-			 "ended%s",
+			 "ended%s%s",
 			 tgid, tool, r.kin, r.ended,
+			 r.killed ? "; what held an io_uring, or a socket whose packets nobody can "
+				    "judge, was killed"
+				  : "",
 			 held ? "" : "; it could not be held still meanwhile");
 	return 0;
 }

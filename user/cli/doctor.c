@@ -40,7 +40,7 @@ static const struct {
 	int guarded; /* tier A refuses it itself */
 } sysctls[] = {
 	{ "kernel/io_uring_disabled", "2",
-	  "a recognised session may use an io_uring that it inherited", 0 },
+	  "another process may hand a recognised session an io_uring", 1 },
 	{ "kernel/yama/ptrace_scope", "1",
 	  "a recognised session may write into processes of its user", 1 },
 	{ "dev/tty/legacy_tiocsti", "0",

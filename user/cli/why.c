@@ -90,6 +90,16 @@ static void session(const struct why *w)
 		       cli_str(s, "match"), (long long)cli_int(s, "match_index"));
 }
 
+static const char *guard_text(const char *guard)
+{
+	if (!strcmp(guard, "fence"))
+		return "crmfence's own maps, links and pins, by another program than the agent";
+	if (!strcmp(guard, "inherited"))
+		return "it became a session with an io_uring, or a socket whose packets nobody can "
+		       "judge, in its hands, and was killed";
+	return guard;
+}
+
 static void witnesses(const cJSON *b)
 {
 	if (!strcmp(cli_str(b, "at"), "unix")) {
@@ -98,11 +108,7 @@ static void witnesses(const cJSON *b)
 		return;
 	}
 	if (*cli_str(b, "guard")) {
-		printf("Witnesses\n  this machine %s\n",
-		       strcmp(cli_str(b, "guard"), "fence")
-			       ? cli_str(b, "guard")
-			       : "crmfence's own maps, links and pins, by another program than "
-				 "the agent");
+		printf("Witnesses\n  this machine %s\n", guard_text(cli_str(b, "guard")));
 		return;
 	}
 	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"),

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Layer 4. What an open file can carry out of a session that had no part in making it.
+ *
+ * A ring has sockets that no descriptor shows, and perhaps a thread of its maker that works for it;
+ * a packet socket, or one of a family without a cgroup hook, is asked nothing when it sends; what
+ * goes into a TUN device comes from nobody.
+ */
+#ifndef FENCE_BPF_CARRY_H
+#define FENCE_BPF_CARRY_H
+
+#include "fence.h"
+
+#define S_IFMT 0170000
+#define S_IFIFO 0010000
+#define S_IFCHR 0020000
+#define S_IFSOCK 0140000
+#define AF_UNIX 1
+#define AF_NETLINK 16
+#define ANON_INODE_FS_MAGIC 0x09041934
+#define TUN_DEVICE (10u << 20 | 200) /* misc character device, minor of /dev/net/tun */
+
+enum carried {
+	CARRIES_NOTHING,
+	CARRIES_INET, /* a socket: its packets are judged once it is tagged */
+	CARRIES_UNSEEN, /* what goes through it cannot be judged */
+};
+
+static __always_inline enum carried socket_carries(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	if (family == AF_INET || family == AF_INET6)
+		return CARRIES_INET;
+	if (family == AF_UNIX || (family == AF_NETLINK && !BPF_CORE_READ(sk, sk_protocol)))
+		return CARRIES_NOTHING;
+	return CARRIES_UNSEEN;
+}
+
+static __always_inline int is_ring(struct file *file, struct inode *inode)
+{
+	const char want[16] = "[io_uring]";
+	__u64 name[2] = {}, ring[2];
+
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != ANON_INODE_FS_MAGIC)
+		return 0;
+	__builtin_memcpy(ring, want, sizeof(ring));
+	bpf_probe_read_kernel_str(name, sizeof(name),
+				  BPF_CORE_READ(file, f_path.dentry, d_name.name));
+	return name[0] == ring[0] && name[1] == ring[1];
+}
+
+static __always_inline enum carried file_carries(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	__u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+	struct socket *socket;
+
+	if (type == S_IFSOCK) {
+		socket = BPF_CORE_READ(file, private_data);
+		return socket_carries(BPF_CORE_READ(socket, sk));
+	}
+	if (type == S_IFCHR)
+		return BPF_CORE_READ(inode, i_rdev) == TUN_DEVICE ? CARRIES_UNSEEN
+								  : CARRIES_NOTHING;
+	return is_ring(file, inode) ? CARRIES_UNSEEN : CARRIES_NOTHING;
+}
+
+#endif
