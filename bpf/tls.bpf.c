@@ -23,7 +23,6 @@ char _license[] SEC("license") = "GPL";
 #define SIGKILL 9
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
-#define REQUESTS 4 /* of one write that are looked at */
 
 /* A TLS call that has not returned yet. */
 struct frame {
@@ -32,7 +31,7 @@ struct frame {
 	__u64 buf;
 	__u64 done; /* where the library will say how much it took or gave */
 	__u32 call; /* enum fence_tls_call */
-	__u32 spare;
+	__u32 told; /* of a write: nothing in it waits for the agent */
 };
 
 struct thread {
@@ -115,10 +114,10 @@ static __always_inline void miss(__u32 which)
 		__sync_fetch_and_add(n, 1);
 }
 
-/* What is written may have to be stopped: at once. */
-static __always_inline __u64 wake(__u32 out)
+/* The agent at once, when it may have to stop what is written; else when much waits. */
+static __always_inline __u64 wake(__u32 now)
 {
-	return out || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
+	return now || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
 									   : BPF_RB_NO_WAKEUP;
 }
 
@@ -195,6 +194,7 @@ struct cursor {
 	__u32 at; /* of them, done */
 	__u32 tgid;
 	__u32 out;
+	__u32 now; /* the agent is to look at it at once */
 };
 
 /* One chunk in a record with room for `ROOM` octets. */
@@ -216,7 +216,7 @@ struct cursor {
 			bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP); \
 			break; \
 		} \
-		bpf_ringbuf_submit(r, wake(u->out)); \
+		bpf_ringbuf_submit(r, wake(u->now)); \
 	} while (0)
 
 static long chunk(__u32 i, void *ctx)
@@ -237,9 +237,9 @@ static long chunk(__u32 i, void *ctx)
 }
 
 static __always_inline void plaintext(struct fence_proc *p, const struct conn_key *k, __u64 buf,
-				      __u32 n, __u32 out)
+				      __u32 n, __u32 out, __u32 now)
 {
-	struct cursor u = { .p = p, .buf = buf, .n = n, .tgid = k->tgid, .out = out };
+	struct cursor u = { .p = p, .buf = buf, .n = n, .tgid = k->tgid, .out = out, .now = now };
 
 	u.c = conn_get(k);
 	if (!u.c)
@@ -249,30 +249,6 @@ static __always_inline void plaintext(struct fence_proc *p, const struct conn_ke
 	if (n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
 		miss(FENCE_SIGHT_LONG);
 	bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
-}
-
-struct head_cursor {
-	struct fence_scratch *s;
-	__u32 off;
-	__u32 len;
-};
-
-static long head_step(__u32 i, void *ctx)
-{
-	struct head_cursor *c = ctx;
-	struct fence_head *h = &c->s->head;
-	__u32 n;
-
-	if (h->state != FENCE_HEAD_MORE || c->off >= c->len)
-		return 1;
-	n = fence_head_jump(h, c->len - c->off);
-	if (n) {
-		c->off += n;
-		return 0;
-	}
-	fence_head_feed(h, c->s->text[c->off & (FENCE_HEAD_BUF - 1)]);
-	c->off++;
-	return 0;
 }
 
 /* What a request's head is to the policy: facts and rule into s->hold. */
@@ -308,6 +284,38 @@ static __always_inline struct fence_verdict request_judge(struct fence_scratch *
 	return verdict_of(judge_packed(&s->hold.facts));
 }
 
+struct head_cursor {
+	struct fence_scratch *s;
+	const struct fence_proc *p;
+	__u32 off;
+	__u32 len;
+	__u32 refused;
+};
+
+static long head_step(__u32 i, void *ctx)
+{
+	struct head_cursor *c = ctx;
+	struct fence_head *h = &c->s->head;
+	__u32 n;
+
+	if (h->state == FENCE_HEAD_DONE) {
+		c->refused = request_judge(c->s, c->p).action == FENCE_DENY;
+		if (c->refused)
+			return 1;
+		fence_head_next(h);
+	}
+	if (h->state != FENCE_HEAD_MORE || c->off >= c->len)
+		return 1;
+	n = fence_head_jump(h, c->len - c->off);
+	if (n) {
+		c->off += n;
+		return 0;
+	}
+	fence_head_feed(h, c->s->text[c->off & (FENCE_HEAD_BUF - 1)]);
+	c->off++;
+	return 0;
+}
+
 /* Go: conn.conn (interface) -> *TCPConn -> *netFD -> pfd.Sysfd, and what that descriptor is. */
 static __always_inline __u64 go_cookie(__u64 conn)
 {
@@ -330,52 +338,53 @@ static __always_inline __u64 go_cookie(__u64 conn)
 	return (__u64)BPF_CORE_READ(socket, sk, __sk_common.skc_cookie.counter);
 }
 
+/* What this thread sends next is not to leave; nor, where it is known, what its socket does. */
+static __always_inline void hold_begin(struct fence_scratch *s, const struct fence_proc *p,
+				       __u64 cookie)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct thread *t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	s->hold.session = p->session;
+	s->hold.time = bpf_ktime_get_boot_ns();
+	s->hold.spare = 0;
+	s->hold.name = s->head.name;
+	cookie |= FENCE_HOLD_SOCKET;
+	if (cookie != FENCE_HOLD_SOCKET)
+		bpf_map_update_elem(&holds, &cookie, &s->hold, BPF_ANY);
+	if (!t || bpf_map_update_elem(&holds, &id, &s->hold, BPF_ANY))
+		bpf_send_signal(SIGKILL);
+	else
+		t->held = 1;
+}
+
 /*
  * A session's thread is about to have `len` octets encrypted. What is refused of them is not to
  * leave: where that cannot be remembered, the process ends before it goes on. `cookie`: of the
- * socket, where it is known; 0.
+ * socket, where it is known; 0. Returns 1 when there is nothing in them that only the agent could
+ * tell.
  */
 __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc *p, __u64 cookie)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct head_cursor c = {};
-	struct fence_scratch *s;
-	struct thread *t;
-	__u32 n, round;
+	struct head_cursor c = { .p = p };
+	int told;
+	__u32 n;
 
 	if (!p || !buf || !len)
 		return 0;
-	s = scratch_take();
-	if (!s)
-		return 0; /* the agent sees it */
+	c.s = scratch_take();
+	if (!c.s)
+		return 0;
 	n = len < FENCE_HEAD_BUF ? (__u32)len : FENCE_HEAD_BUF;
 	n = ((n - 1) & (FENCE_HEAD_BUF - 1)) + 1;
-	c.s = s;
-	c.len = bpf_probe_read_user(s->text, n, (void *)buf) ? 0 : n;
-	fence_head_init(&s->head);
-	for (round = 0; round < REQUESTS; round++) {
-		bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
-		if (s->head.state != FENCE_HEAD_DONE)
-			break;
-		if (request_judge(s, p).action == FENCE_DENY) {
-			s->hold.session = p->session;
-			s->hold.time = bpf_ktime_get_boot_ns();
-			s->hold.spare = 0;
-			s->hold.name = s->head.name;
-			t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
-			cookie |= FENCE_HOLD_SOCKET;
-			if (cookie != FENCE_HOLD_SOCKET) /* whichever thread it is sent from */
-				bpf_map_update_elem(&holds, &cookie, &s->hold, BPF_ANY);
-			if (!t || bpf_map_update_elem(&holds, &id, &s->hold, BPF_ANY))
-				bpf_send_signal(SIGKILL);
-			else
-				t->held = 1;
-			break;
-		}
-		fence_head_next(&s->head);
-	}
-	scratch_give(s);
-	return 0;
+	c.len = bpf_probe_read_user(c.s->text, n, (void *)buf) ? 0 : n;
+	fence_head_init(&c.s->head);
+	bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
+	if (c.refused)
+		hold_begin(c.s, p, cookie);
+	told = !c.refused && c.off >= len && fence_head_told(&c.s->head);
+	scratch_give(c.s);
+	return told;
 }
 
 /* The thread's send was that of what was held, or there will be none. */
@@ -479,11 +488,13 @@ int tls_enter(struct pt_regs *ctx)
 		f->done = PT_REGS_PARM3(ctx);
 		len = PT_REGS_PARM5(ctx);
 	}
+	if (call == FENCE_TLS_READ_FIFTH)
+		f->done = PT_REGS_PARM5(ctx);
 	if (is_write(call)) {
 		t->inside = k.conn;
 		t->pending = 0;
-		if (session_confined(p->session))
-			request_look(f->buf, len, p, conn_cookie(&k));
+		f->told = !session_confined(p->session) ||
+			  request_look(f->buf, len, p, conn_cookie(&k));
 	}
 	return 0;
 }
@@ -500,6 +511,7 @@ static __always_inline __u32 result(const struct frame *f, int ret, __u64 *buf)
 	switch (f->call) {
 	case FENCE_TLS_WRITE_EX:
 	case FENCE_TLS_READ_EX:
+	case FENCE_TLS_READ_FIFTH:
 	case FENCE_TLS_WRITE_BSSL:
 		if (ret == 1)
 			bpf_probe_read_user(&n, sizeof(n), (void *)f->done);
@@ -547,7 +559,7 @@ int tls_leave(struct pt_regs *ctx)
 	if (out)
 		t->inside = 0;
 	if (n)
-		plaintext(p, &k, buf, n, out);
+		plaintext(p, &k, buf, n, out, out && !f->told);
 	return 0;
 }
 
@@ -562,6 +574,7 @@ int tls_go(struct pt_regs *ctx)
 	struct conn_key k = { .tgid = tgid };
 	struct go_read fresh, *was;
 	struct thread *t;
+	int told;
 
 	if (!p)
 		return 0;
@@ -575,10 +588,10 @@ int tls_go(struct pt_regs *ctx)
 		t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (t)
 			t->inside = k.conn;
-		if (session_confined(p->session))
-			request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn));
+		told = !session_confined(p->session) ||
+		       request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn));
 		if (ctx->rcx && ctx->rcx < (1u << 30))
-			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1);
+			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1, !told);
 		return 0;
 	}
 	was = bpf_map_lookup_elem(&go_reads, &g);
@@ -590,7 +603,7 @@ int tls_go(struct pt_regs *ctx)
 	fresh.buf = was->buf;
 	bpf_map_delete_elem(&go_reads, &g);
 	if ((__s64)ctx->rax > 0 && ctx->rax < (1u << 30))
-		plaintext(p, &k, fresh.buf, (__u32)ctx->rax, 0);
+		plaintext(p, &k, fresh.buf, (__u32)ctx->rax, 0, 0);
 	return 0;
 }
 

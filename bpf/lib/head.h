@@ -68,7 +68,8 @@ struct fence_head {
 	__u8 port; /* what is behind the authority's name: FENCE_H_PORT ...; 0: nothing yet */
 	__u8 run; /* letters and digits in a row, of a credential */
 	__u8 has_org; /* org holds */
-	__u8 spare[3];
+	__u8 unsure; /* of what was looked at, something may be an authority or a credential */
+	__u8 spare[2];
 	char last[16]; /* of the run */
 	char org[16];
 	struct fence_name name; /* the authority, without its port */
@@ -103,6 +104,7 @@ static const __u16 fence_huffman[256] = {
 #define FENCE_H_IS_AUTHORITY 0x18b5c8ef3134763eULL
 #define FENCE_H_IS_AUTHORIZATION 0xff974ce1fd18159eULL
 #define FENCE_H_IS_COOKIE 0x46726d6ad9e9607fULL
+#define FENCE_H_STATIC 61 /* entries of HPACK's static table */
 #define FENCE_H_BANG 0xfe /* first 8 bits of "!", and of three more that no credential has */
 #define FENCE_H_HTTP1 0x485454502f312eULL /* "HTTP/1." */
 #define FENCE_H_HTTP2 0x485454502f322e30ULL /* "HTTP/2.0" */
@@ -140,6 +142,7 @@ FENCE_INLINE void fence_head_init(struct fence_head *h)
 	h->literal = 0;
 	h->naming = 0;
 	h->huffman = 0;
+	h->unsure = 0;
 	fence_head_next(h);
 }
 
@@ -150,6 +153,16 @@ FENCE_INLINE __u32 fence_head_jump(struct fence_head *h, __u32 avail)
 
 	h->skip -= n;
 	return n;
+}
+
+/*
+ * The write ends here, and there is nothing in it that only who sees the whole stream can tell: no
+ * head is left open, and each field was read.
+ */
+FENCE_INLINE int fence_head_told(const struct fence_head *h)
+{
+	return !h->unsure && h->state == FENCE_HEAD_MORE && !h->got && !h->left &&
+	       h->step == (h->two ? FENCE_H_FIELD : FENCE_H_FIRST);
 }
 
 FENCE_INLINE int head_is_alnum(__u8 c)
@@ -353,6 +366,8 @@ FENCE_INLINE void head_symbol(struct fence_head *h)
 			head_octet(h, '!');
 		if (h->target == FENCE_H_HOST && !h->naming)
 			h->name.bad = 1;
+		if (h->target == FENCE_H_CREDENTIAL && !h->has_org)
+			h->unsure = 1;
 		h->target = FENCE_H_NOTHING;
 		h->hash = 0;
 		h->nbits = 0;
@@ -391,6 +406,8 @@ FENCE_INLINE void head_index(struct fence_head *h)
 	h->target = h->number == 1 || h->number == 38	 ? FENCE_H_HOST
 		    : h->number == 23 || h->number == 32 ? FENCE_H_CREDENTIAL
 							 : FENCE_H_NOTHING;
+	if (h->number > FENCE_H_STATIC)
+		h->unsure = 1;
 	h->step = h->number ? FENCE_H_VALUELEN : FENCE_H_NAMELEN;
 }
 
@@ -494,7 +511,9 @@ FENCE_INLINE void head_two(struct fence_head *h, __u8 c)
 		h->state = FENCE_HEAD_UNKNOWN;
 	h->skip += h->pad;
 	h->pad = 0;
-	if (h->flags & 4) /* END_HEADERS */
+	if (!(h->flags & 4)) /* END_HEADERS */
+		h->unsure = 1;
+	else
 		h->state = h->step == FENCE_H_FIELD ? FENCE_HEAD_DONE : FENCE_HEAD_UNKNOWN;
 	h->type = 0;
 }

@@ -3,7 +3,8 @@
  * The BPF reader of request heads, built for the host: requests that are made here, in HTTP/1.1 and
  * (by nghttp2) in HTTP/2, have to be read as they were made, however they are framed; the same with
  * a few octets changed must not be read outside its bounds, nor, in HTTP/1.1, as another authority
- * than the agent's own parser reads.
+ * than the agent's own parser reads. Where it says that nothing is left for the agent to tell, the
+ * agent finds neither an authority nor a credential that it had not.
  *
  * usage: heads ROUNDS [SEED]
  */
@@ -22,6 +23,7 @@
 struct made {
 	char host[80], org[16], text[120], path[64];
 	int has_org, cookie;
+	int cut; /* a header block in two frames, or a credential that is not read to its end */
 	uint8_t data[ROOM];
 	size_t len;
 };
@@ -123,6 +125,7 @@ static void make_two(struct made *m)
 	frame(m, block, cut, 1, flags | (cut == (size_t)n ? 4 : 0));
 	if (cut < (size_t)n)
 		frame(m, block + cut, (size_t)n - cut, 9, 4);
+	m->cut = cut < (size_t)n || !m->has_org;
 }
 
 static void read_head(struct fence_head *h, const uint8_t *data, size_t len)
@@ -139,11 +142,44 @@ static void read_head(struct fence_head *h, const uint8_t *data, size_t len)
 	}
 }
 
+/* What a whole write says to the reader, and to the agent's parser. */
+struct said {
+	int told, hosts, orgs;
+};
+
+static void read_all(struct said *s, const uint8_t *data, size_t len)
+{
+	struct fence_head h;
+	size_t at = 0;
+	uint32_t n;
+
+	*s = (struct said){ 0 };
+	fence_head_init(&h);
+	for (;;) {
+		if (h.state == FENCE_HEAD_DONE) {
+			s->hosts += h.hosts;
+			s->orgs += h.has_org;
+			fence_head_next(&h);
+		}
+		if (at == len || h.state != FENCE_HEAD_MORE)
+			break;
+		n = fence_head_jump(&h, (uint32_t)(len - at));
+		at += n;
+		if (!n)
+			fence_head_feed(&h, data[at++]);
+	}
+	s->told = at == len && fence_head_told(&h);
+}
+
+static struct said agent;
+
 static void on_request(void *ctx, const struct fence_exchange *x)
 {
 	char *out = ctx;
 	size_t i;
 
+	agent.hosts += !!x->authority[0];
+	agent.orgs += !!x->org[0];
 	if (!out[0])
 		snprintf(out, 256, "%s", x->authority);
 	out[strcspn(out, ":")] = 0;
@@ -166,6 +202,7 @@ static int differs(const struct fence_head *h, const struct made *m)
 	struct fence_http *http = fence_http_new(&hooks, other, 0);
 
 	other[0] = 0;
+	agent = (struct said){ 0 };
 	if (!http)
 		return 0;
 	fence_http_feed(http, 1, m->data, m->len);
@@ -191,14 +228,16 @@ static int fail(const char *what, const struct fence_head *h, const struct made 
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, i;
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, told = 0, i;
 	static struct made m;
 	struct fence_head h;
+	struct said all;
 	uint32_t k;
 
 	random_seed((argc > 2 ? strtoull(argv[2], NULL, 10) : 1));
 	for (i = 0; i < rounds; i++) {
 		m.len = 0;
+		m.cut = 0;
 		make_words(&m);
 		if (rnd(2))
 			make_one(&m);
@@ -209,12 +248,20 @@ int main(int argc, char **argv)
 		    h.name.len != strlen(m.host) || memcmp(h.name.text, m.host, h.name.len) ||
 		    h.has_org != m.has_org || (h.has_org && strcmp(h.org, m.org)))
 			return fail("not as it was made", &h, &m);
+		read_all(&all, m.data, m.len);
+		if (all.hosts != 1 || all.orgs != m.has_org || (!m.cut && !all.told))
+			return fail("a whole write", &h, &m);
 		for (k = 1 + rnd(3); k; k--)
 			m.data[rnd((uint32_t)m.len)] = (uint8_t)rnd(256);
 		read_head(&h, m.data, m.len);
 		if (differs(&h, &m))
 			return fail("another authority than the agent reads", &h, &m);
+		read_all(&all, m.data, m.len);
+		told += (unsigned long)all.told;
+		if (all.told && (all.hosts < agent.hosts || all.orgs < agent.orgs))
+			return fail("said to be told, and the agent finds more", &h, &m);
 	}
-	printf("%lu requests, each also changed, no difference\n", rounds);
+	printf("%lu requests, each also changed (%lu of these told whole), no difference\n", rounds,
+	       told);
 	return 0;
 }

@@ -196,9 +196,8 @@ static int is_own_tenant(const struct fence_policy *p, const char *org)
 	return !p->org.nids;
 }
 
-/* Every witness of where this request goes, held against the others. */
-static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange *x,
-			const char *host)
+/* Does the policy keep this connection's tool from asking for the host? */
+static uint8_t is_refused(const struct sight_conn *c, const char *host)
 {
 	const struct fence_policy *p = c->agent->policy;
 	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
@@ -206,17 +205,43 @@ static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange 
 		.tool = c->tool, .host = host, .port = f ? f->port : 443, .proto = FENCE_IPPROTO_TCP
 	};
 	struct fence_answer_to to;
+
+	if (!host[0] || !f || c->tool > p->ntools || f->facts.addr == FENCE_ADDR_LISTED ||
+	    f->facts.addr == FENCE_ADDR_LOOPBACK)
+		return 0;
+	fence_policy_decide(p, &q, &to);
+	return to.verdict.action != FENCE_ALLOW;
+}
+
+static const struct sight_host *host_get(struct sight_conn *c, const struct fence_exchange *x)
+{
+	struct sight_host *h = &c->host;
+	char name[sizeof(h->name)];
+
+	host_of(x, name, sizeof(name));
+	if (h->generation == c->agent->generation && h->cookie == c->cookie &&
+	    !strcmp(h->name, name))
+		return h;
+	memcpy(h->name, name, sizeof(h->name));
+	h->generation = c->agent->generation;
+	h->cookie = c->cookie;
+	h->own = (uint8_t)is_own(c->agent->policy, name);
+	h->refused = is_refused(c, name);
+	return h;
+}
+
+/* Every witness of where this request goes, held against the others. */
+static uint8_t disagree(const struct sight_conn *c, const struct fence_exchange *x,
+			const struct sight_host *h)
+{
+	const struct fence_policy *p = c->agent->policy;
 	uint8_t wrong = 0;
 
-	if (host[0] && c->sni[0] && strcasecmp(host, c->sni))
+	if (h->name[0] && c->sni[0] && strcasecmp(h->name, c->sni))
 		wrong |= WRONG_AUTHORITY;
-	if (host[0] && f && c->tool <= p->ntools && f->facts.addr != FENCE_ADDR_LISTED &&
-	    f->facts.addr != FENCE_ADDR_LOOPBACK) {
-		fence_policy_decide(p, &q, &to);
-		if (to.verdict.action != FENCE_ALLOW)
-			wrong |= WRONG_HOST;
-	}
-	if (x->org[0] && !is_own(p, host))
+	if (h->refused)
+		wrong |= WRONG_HOST;
+	if (x->org[0] && !h->own)
 		wrong |= WRONG_TOKEN;
 	else if (x->org[0] && !is_own_tenant(p, x->org))
 		wrong |= WRONG_TENANT;
@@ -335,16 +360,14 @@ static void object(struct agent *a, struct sight_conn *c)
 static void on_request(void *ctx, const struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
-	char host[256];
-	uint8_t wrong;
+	const struct sight_host *h = host_get(c, x);
+	uint8_t wrong = disagree(c, x, h);
 
 	label(c, x);
-	host_of(x, host, sizeof(host));
-	wrong = disagree(c, x, host);
 	if (!wrong)
 		return;
 	c->owed |= wrong;
-	memcpy(c->owed_host, host, sizeof(host));
+	memcpy(c->owed_host, h->name, sizeof(c->owed_host));
 	memcpy(c->owed_org, x->org, sizeof(c->owed_org));
 	if (c->cookie) /* else its socket is the thread's next send */
 		object(c->agent, c);
@@ -534,7 +557,7 @@ static void on_done(void *ctx, struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
 	struct acting w = { .c = c, .x = x };
-	char host[256];
+	const struct sight_host *h;
 	struct fence_crm_call call = {
 		.method = x->method,
 		.path = x->path,
@@ -551,10 +574,10 @@ static void on_done(void *ctx, struct fence_exchange *x)
 
 	if (!x->method[0])
 		return;
-	host_of(x, host, sizeof(host));
-	w.request = request_row(c->agent, c, x, host);
-	if (!is_own(c->agent->policy, host)) {
-		values_out(c, x, host, w.request);
+	h = host_get(c, x);
+	w.request = request_row(c->agent, c, x, h->name);
+	if (!h->own) {
+		values_out(c, x, h->name, w.request);
 		return;
 	}
 	if (x->in && x->status >= 200 && x->status < 300 && !strstr(x->path, "/services/oauth2/"))

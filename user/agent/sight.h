@@ -49,6 +49,15 @@ struct sight_proc {
 	unsigned int nfiles;
 };
 
+/* What a policy says of a request's host; asked once for many requests to it. */
+struct sight_host {
+	char name[256]; /* without its port, lower case */
+	uint64_t generation; /* of the policy; 0: nothing is known */
+	uint64_t cookie; /* whose flow was looked at */
+	uint8_t own; /* of the policy's org, or a login host */
+	uint8_t refused;
+};
+
 struct sight_conn {
 	uint64_t id, cookie, session, exec;
 	uint64_t next[2]; /* offset that is expected, by direction */
@@ -58,6 +67,7 @@ struct sight_conn {
 	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
 	uint8_t owed; /* as wrong: to be told when its socket is known, or it ends */
 	char owed_host[256], owed_org[16]; /* of the request that owes */
+	struct sight_host host; /* of the last request */
 	char extension[33]; /* that opened it: an origin said so; empty: not known */
 	char sni[256];
 	struct fence_http *http; /* owned; NULL until the first octets */

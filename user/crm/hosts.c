@@ -274,7 +274,7 @@ enum fence_host_class fence_crm_classify(const char *host, const struct fence_or
 	for (i = 0; i < ARRAY_SIZE(shared); i++)
 		if (!strcmp(host, shared[i]))
 			return FENCE_HOST_SHARED;
-	if (org)
+	if (org && behind(host, strcspn(host, "."), org->my_domain)) /* each of its own begins so */
 		fence_crm_own(org, match_pattern, &m);
 	if (m.found)
 		return FENCE_HOST_OWN;

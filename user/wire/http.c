@@ -2,6 +2,7 @@
 /* What HTTP/1 and HTTP/2 have in common: exchanges, the fields that are kept, bodies. */
 #include "wire/http.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,8 +151,7 @@ static void credential(struct fence_exchange *x, const char *value, size_t len)
 	if (len <= ORG_ID || memcmp(value, "00D", 3) || value[ORG_ID] != '!')
 		return;
 	for (i = 0; i < ORG_ID; i++)
-		if (!strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-			    value[i]))
+		if (!isalnum((unsigned char)value[i]))
 			return;
 	memcpy(x->org, value, ORG_ID);
 	x->org[ORG_ID] = 0;
