@@ -17,7 +17,7 @@ LINK := -fsanitize=address,undefined
 B := build/debug
 endif
 CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/skel
-LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lnghttp2 -lm
+LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lm
 $(B)/crmfence $(B)/crmfenced: LDLIBS += -lseccomp -lcap-ng
 
 # What every kernel has is one object: libbpf reads the kernel's types once for each.
@@ -91,7 +91,7 @@ FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \
-		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -o $@
+		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -o $@
 
 # ---- what people call ----
 

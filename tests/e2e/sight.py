@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS sight, cases for run.py. The server's own log says what was asked; the agent's rows have to say the same, and no more."""
 import base64
+import csv
 import hashlib
+import io
+import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 import urllib.parse
+import xml.etree.ElementTree
 
 import world as W
 
@@ -168,10 +173,12 @@ def chromium(w, n, url):
 # What is asked, and what its rows have to say: (api, verb, object, ids, fields) each.
 OPP = "006000000000001AAA"
 ACC = "0015j00000AbCdEAAV"
+SOAP = "<?xml version='1.0'?><soapenv:Envelope><soapenv:Header><SessionHeader><sessionId>00D5f000000J2PK!secret</sessionId></SessionHeader></soapenv:Header><soapenv:Body>%s"
+PAOS = "</soapenv:Body></soapenv:Envelope>"
 CALLS = [
     ("GET", ROW, None, [("rest", "read", "Opportunity", [OPP], [])]),
     ("PATCH", ROW, {"StageName": "Closed Won", "Amount": 880991177553}, [("rest", "update", "Opportunity", [OPP], ["StageName", "Amount"])]),
-    ("POST", DATA + "/sobjects/Task", {"Subject": "call back secret-subject", "WhatId": OPP}, [("rest", "create", "Task", [], ["Subject", "WhatId"])]),
+    ("POST", DATA + "/sobjects/Task", {"Subject": "call back secret-subject", "WhatId": OPP}, [("rest", "create", "Task", "made", ["Subject", "WhatId"])]),
     ("DELETE", DATA + "/sobjects/Task/00T5j00000AbCdEEAV", None, [("rest", "delete", "Task", ["00T5j00000AbCdEEAV"], [])]),
     ("GET", DATA + "/query?q=" + urllib.parse.quote("SELECT Id, (SELECT Id FROM Contacts) FROM Account WHERE Name = 'secret FROM Lead'"), None,
      [("query", "query", "Account", [], [])]),
@@ -189,12 +196,39 @@ CALLS = [
      [("composite", "batch", None, [], []), ("rest", "delete", "Account", [ACC], [])]),
     ("PATCH", DATA + "/composite/sobjects", {"records": [{"attributes": {"type": "Opportunity"}, "id": OPP, "Amount": 1}]},
      [("composite", "update", "Opportunity", [OPP], ["Amount"])]),
-    ("POST", DATA + "/jobs/ingest", {"object": "Lead", "operation": "insert"}, [("bulk2", "load", "Lead", [], [])]),
-    ("POST", DATA + "/graphql", {"query": "query { uiapi { query { Account { edges { node { Id } } } } } }"}, [("graphql", "query", None, [], [])]),
+    ("POST", DATA + "/jobs/ingest", {"object": "Lead", "operation": "insert"}, [("bulk2", "create", "Lead", ["7505j00000AbCdEAAV"], [])]),
+    ("PUT", DATA + "/jobs/ingest/7505j00000AbCdEAAV/batches", 'Id,Name,"Amount"\n%s,"secret, name",5\n' % OPP,
+     [("bulk2", "load", None, ["7505j00000AbCdEAAV", OPP], ["Name", "Amount"])]),
+    ("POST", DATA + "/jobs/query", {"operation": "query", "query": "SELECT Id FROM Contact WHERE Name = 'secret'"}, [("bulk2", "export", "Contact", [], [])]),
+    ("POST", "/services/async/60.0/job", "<?xml version='1.0'?><jobInfo xmlns='x'><operation>update</operation><object>Case</object></jobInfo>",
+     [("bulk1", "update", "Case", [], [])]),
+    ("POST", DATA + "/graphql", {"query": "query q($n: String = \"secret }\") { uiapi { query { Account(where: {Name: {eq: \"secret {\"}}) { edges { node { Id Name { value } "
+      "boss: Owner { Name { value } } } } } second: Lead { edges { node { Email { value } } } } } } }"},
+     [("graphql", "query", "Account", [], ["Name", "Owner"]), ("graphql", "query", "Lead", [], ["Email"])]),
+    ("POST", DATA + "/graphql", {"query": "mutation m($in: CaseCreateInput!) { uiapi { OpportunityUpdate(input: {Opportunity: {StageName: \"secret\", Amount: 5}, Id: \"%s\"}) "
+      "{ Record { Id Name { value } } } CaseCreate(input: $in) { Record { Id } } AccountDelete(input: {Id: \"%s\"}) { Id } } }" % (OPP, ACC),
+      "variables": {"in": {"Case": {"Subject": "secret"}}}},
+     [("graphql", "update", "Opportunity", [OPP], ["StageName", "Amount"]), ("graphql", "create", "Case", [], ["Subject"]), ("graphql", "delete", "Account", [ACC], [])]),
     ("PATCH", DATA + "/ui-api/records/" + OPP, {"fields": {"StageName": "secret-stage"}}, [("ui-api", "update", None, [OPP], ["StageName"])]),
-    ("POST", "/services/Soap/u/60.0", "<soapenv:Envelope><soapenv:Body><urn:update><sObjects/></urn:update></soapenv:Body></soapenv:Envelope>",
-     [("soap", "update", None, [], [])]),
-    ("POST", "/aura?r=1&ui-force.getRecord=1", "message=%7B%22actions%22%3A%5B%5D%7D&aura.token=secret-token", [("aura", "page", None, [], [])]),
+    ("POST", "/services/Soap/u/60.0", SOAP % "<urn:update><urn:sObjects><urn1:type>Opportunity</urn1:type><urn1:Id>" + OPP + "</urn1:Id><StageName>secret-stage</StageName>"
+     "<urn1:fieldsToNull>NextStep</urn1:fieldsToNull></urn:sObjects></urn:update>" + PAOS, [("soap", "update", "Opportunity", [OPP], ["StageName", "NextStep"])]),
+    ("POST", "/services/Soap/c/60.0", SOAP % "<create><sObjects xsi:type='ens:Contact'><LastName>secret-name</LastName></sObjects></create>" + PAOS,
+     [("soap", "create", "Contact", [], ["LastName"])]),
+    ("POST", "/services/Soap/u/60.0", SOAP % "<query><queryString>SELECT Id FROM Lead WHERE Email = 'secret@example.com'</queryString></query>" + PAOS,
+     [("soap", "query", "Lead", [], [])]),
+    ("POST", "/services/Soap/u/60.0", SOAP % "<delete><ids>" + OPP + "</ids><ids>" + ACC + "</ids></delete>" + PAOS, [("soap", "delete", None, [OPP, ACC], [])]),
+    ("POST", "/services/Soap/u/60.0", "<!DOCTYPE e [<!ENTITY s 'secret'>]>" + SOAP % "<query/>" + PAOS, [("soap", "other", None, [], [])]),
+    ("POST", "/aura?r=1&ui-force.getRecord=1", "message=" + urllib.parse.quote(json.dumps({"actions": [
+        {"descriptor": "aura://RecordUiController/ACTION$getRecordWithFields", "params": {"recordId": OPP, "fields": ["Opportunity.Name", "Opportunity.Amount"]}},
+        {"descriptor": "aura://RecordUiController/ACTION$updateRecord", "params": {"recordId": OPP, "recordInput": {"fields": {"StageName": "secret", "Id": OPP}}}},
+        {"descriptor": "aura://ApexActionController/ACTION$execute", "params": {"classname": "Notes", "method": "send", "params": {"text": "secret"}}}]})) +
+     "&aura.token=secret-token", [("aura", "read", "Opportunity", [OPP], ["Name", "Amount"]), ("aura", "update", None, [OPP], ["StageName"]), ("aura", "invoke", None, [], [])]),
+    ("POST", "/aura?r=2", "message=%7B%22actions%22%3A%5B%5D%7D&aura.token=secret-token", [("aura", "page", None, [], [])]),
+    ("POST", "/cometd/60.0", [{"channel": "/meta/subscribe", "subscription": "/data/LeadChangeEvent", "clientId": "secret"}], [("streaming", "subscribe", "LeadChangeEvent", [], [])]),
+    ("GET", DATA + "/tooling/query?q=SELECT+Body+FROM+ApexClass+WHERE+Name='secret'", None, [("tooling", "query", "ApexClass", [], [])]),
+    ("GET", DATA + "/analytics/reports/00O5j00000AbCdEEAV", None, [("analytics", "report", None, ["00O5j00000AbCdEEAV"], [])]),
+    ("GET", "/servlet/servlet.FileDownload?file=0155j00000AbCdEAAV", None, [("files", "download", None, ["0155j00000AbCdEAAV"], [])]),
+    ("GET", "/" + OPP, None, [("page", "page", None, [OPP], [])]),
     ("GET", "/services/apexrest/Customer/secret-jane", None, [("apexrest", "invoke", None, [], [])]),
     ("POST", "/services/oauth2/token", "grant_type=password&password=secret-password", [("oauth", "token", None, [], [])]),
     ("GET", "/id/00D5f000000J2PKEA0/0055j000000utlPAAQ", None, [("oauth", "identity", None, ["00D5f000000J2PKEA0", "0055j000000utlPAAQ"], [])]),
@@ -202,11 +236,17 @@ CALLS = [
 ]
 
 
+def kind(body):
+    if not isinstance(body, str):
+        return "application/json"
+    return "text/xml" if body[0] == "<" else "text/csv" if body.startswith("Id,") else "application/x-www-form-urlencoded"
+
+
 def curl(w, version, method, path, body, *more):
     cmd = ["curl", "-sS", "--" + version, "-o", "/dev/null", "-X", method, "-H", "Authorization: Bearer " + TOKEN]
     if body is not None:
-        cmd += ["-H", "Content-Type: " + ("application/json" if isinstance(body, dict) else "text/plain"),
-                "--data-binary", json.dumps(body) if isinstance(body, dict) else body]
+        cmd += ["-H", "Content-Type: " + kind(body),
+                "--data-binary", body if isinstance(body, str) else json.dumps(body)]
     return w.run(*cmd, *more, OWN + path)
 
 
@@ -222,13 +262,14 @@ def sight_actions(w):
             server = arrived(w, mark)
             if rc or len(server) != 1 or server[0]["method"] != method or server[0]["url"] != path:
                 bad.append("%s %s: exit %d %s; the server has %s" % (method, path, rc, text, server[:2]))
-        rows = w.rows()
+        rows, made = w.rows(), {r["call"]: r["made"] for r in map(json.loads, open(w.dir + "/arrived.jsonl")) if "made" in r}
         requests = [r for r in rows if r["kind"] == "request" and r["id"] > done]
         if [r["method"] for r in requests] != [c[0] for c in CALLS]:
             bad.append("requests: %s" % [(r["method"], r["path"]) for r in requests])
         for request, (method, path, _, want) in zip(requests, CALLS):
             got = [(r["api"], r["verb"], r.get("object"), r["ids"], r["fields"]) for r in rows
                    if r["kind"] == "action" and r["request"] == request["id"]]
+            want = [(a, v, o, made[path] if i == "made" else i, f) for a, v, o, i, f in want]
             if got != want:
                 bad.append("%s %s: %s, not %s" % (method, path[:60], got, want))
         out["sight-actions-" + version] = bad
@@ -247,6 +288,88 @@ def sight_actions(w):
     out["sight-private"] = left
     out["sight-user"] = [] if users <= {None, "0055j000000utlPAAQ"} else [str(users)]
     return out
+
+
+def records(body):
+    """Fields and ids of what a JSON body has: one record, or { records }."""
+    rows = body["records"] if isinstance(body, dict) and "records" in body else body if isinstance(body, list) else [body]
+    names = list(dict.fromkeys(k for r in rows for k in r if k not in ("attributes", "Id", "id")))
+    return names, [r[k] for r in rows for k in r if k in ("Id", "id")]
+
+
+def done_by(call, made):
+    """What the double was asked to do, read from its own log by other code than the agent's: (api, verb, object, ids, fields)."""
+    url = urllib.parse.urlsplit(call["url"])
+    args, p = urllib.parse.parse_qs(url.query), [urllib.parse.unquote(x) for x in url.path.split("/") if x]
+    method, verb = call["method"], {"GET": "read", "POST": "create", "PATCH": "update", "DELETE": "delete"}.get(call["method"])
+    p = p[3:] if p[:2] == ["services", "data"] else p
+    frm = lambda q: re.sub(r"\(.*?\)", "", q).split(" FROM ")[1].split()[0]  # noqa: E731
+    if not p:
+        return [("rest", "versions", None, [], [])]
+    if p[0] == "query":
+        return [("query", "query", frm(args["q"][0]) if "q" in args else None, [], [])]
+    if p[:2] == ["tooling", "query"]:
+        return [("tooling", "query", frm(args["q"][0]), [], [])]
+    if p[0] == "tooling":
+        return [("tooling", verb, p[2], p[3:], [])]
+    if p[0] == "limits":
+        return [("rest", "limits", None, [], [])]
+    if p[:2] == ["services", "oauth2"] or p[0] == "id":
+        return [("oauth", "identity", None, [x for x in p if len(x) == 18], [])]
+    if p[:2] == ["services", "Soap"]:
+        body = xml.etree.ElementTree.fromstring(call["body"])
+        op = [x for x in body if x.tag.endswith("}Body")][0][0]
+        rows = [c for c in op if c.tag.endswith("sObjects")]
+        name = lambda e: e.tag.split("}")[-1]  # noqa: E731
+        return [("soap", name(op), [e.text for r in rows for e in r if name(e) == "type"][0], [e.text for r in rows for e in r if name(e) == "Id"],
+                 list(dict.fromkeys(name(e) for r in rows for e in r if name(e) not in ("type", "Id"))))]
+    if p[0] == "jobs":
+        body = call["body"]
+        if method == "PUT":
+            rows = list(csv.reader(io.StringIO(body)))
+            at = rows[0].index("Id")
+            return [("bulk2", "load", None, [p[2]] + [r[at] for r in rows[1:]], [c for c in rows[0] if c != "Id"])]
+        body = json.loads(body)
+        return [("bulk2", {"insert": "create"}.get(body.get("operation"), body.get("operation", "load")), body.get("object"),
+                 p[2:] or ["7505j00000AbCdEAAV"], [])]
+    if p[:2] == ["composite", "sobjects"]:
+        fields, ids = records(json.loads(call["body"])) if call["body"] else ([], args.get("ids", [""])[0].split(","))
+        kinds = [r["attributes"]["type"] for r in json.loads(call["body"])["records"]] if call["body"] and "records" in call["body"] else p[2:] or [None]
+        if method == "POST" and "ids" in (json.loads(call["body"]) or {}):
+            body = json.loads(call["body"])
+            return [("composite", "read", p[2], body["ids"], body["fields"])]  # Id among them, as it was asked
+        return [("composite", verb, kinds[0], [i for i in ids if i] + made, fields)]
+    if p[0] == "composite":
+        subs = json.loads(call["body"])["compositeRequest"]
+        return [("composite", "batch", None, [], [])] + [x for s in subs for x in done_by(dict(s, body=json.dumps(s.get("body")) if "body" in s else ""), [])]
+    if p[2:] == ["describe"]:
+        return [("rest", "describe", p[1], [], [])]
+    fields, ids = records(json.loads(call["body"])) if call["body"] else ([], [])
+    if len(p) == 4:
+        return [("rest", "upsert", p[1], ids, [p[2]] + fields)]
+    return [("rest", verb, p[1], p[2:] + ids + made, fields)]
+
+
+def sight_jsforce(w):
+    """All that an assistant does through jsforce: the action log equals the double's own, call for call, record for record, field for field."""
+    if not os.path.isdir(W.ROOT + "/tests/e2e/node_modules/jsforce"):
+        return "jsforce is not installed (npm ci in tests/e2e)"
+    w.start(**tools(w))
+    mark = len(open(w.dir + "/arrived.jsonl").readlines())
+    rc, text = w.run("node", W.ROOT + "/tests/e2e/actions.js", timeout=60)
+    log = [json.loads(line) for line in open(w.dir + "/arrived.jsonl")][mark:]
+    calls = [(i, r) for i, r in enumerate(log) if "url" in r]
+    want = [x for i, r in calls for x in done_by(r, log[i + 1]["made"] if i + 1 < len(log) and log[i + 1].get("call") == r["url"] else [])]
+    for _ in range(6):
+        rows = w.rows()
+        got = [(r["api"], r["verb"], r.get("object"), r["ids"], r["fields"]) for r in rows if r["kind"] == "action"]
+        if len(got) >= len(want):
+            break
+    w.stop()
+    bad = [] if rc == 0 and len(calls) >= 21 else ["exit %d, %d calls: %s" % (rc, len(calls), text[-600:])]
+    bad += ["the agent says %s, the double %s" % (a, b) for a, b in itertools.zip_longest(sorted(got, key=str), sorted(want, key=str)) if a != b][:6]
+    left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) and b"secret" in open(w.dir + "/" + n, "rb").read()]
+    return bad + ["%s has a value" % n for n in left]
 
 
 def sight_witness(w):
@@ -468,4 +591,4 @@ def sight_values(w):
     return out
 
 
-ALONE = [sight_programs, sight_actions, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]
+ALONE = [sight_programs, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]

@@ -343,13 +343,16 @@ static void each_action(void *ctx, const struct fence_crm_action *a)
 		MUST(a->fields[i][0] && strlen(a->fields[i]) < FENCE_ACTION_NAME);
 }
 
-/* A path, a body, an answer, with NUL between them. */
+/* A method and types, a path up to NUL, a body up to RS (0x1e), an answer. */
 static void fuzz_action(const uint8_t *data, size_t len)
 {
 	static const char *const methods[] = { "GET", "POST", "PATCH", "DELETE", "PUT" };
 	char *text = calloc(len + 3, 1), shape[128], org[FENCE_CRM_ID], user[FENCE_CRM_ID];
-	struct fence_crm_call c = { .soap_action = "", .type_out = "", .status = 200 };
+	static const char *const types[] = { "application/json", "text/xml", "text/csv",
+					     "application/x-www-form-urlencoded" };
+	struct fence_crm_call c = { .soap_action = "", .status = 200 };
 	unsigned int n = 0;
+	const char *rs;
 
 	if (!text || !len) {
 		free(text);
@@ -358,12 +361,14 @@ static void fuzz_action(const uint8_t *data, size_t len)
 	memcpy(text, data + 1, len - 1);
 	c.method = methods[data[0] % 5];
 	c.path = text;
+	c.type_out = c.type_in = types[data[0] / 5 % 4];
 	c.request = text + strlen(text) + 1;
 	c.request = c.request > text + len ? text + len : c.request;
-	c.request_len = strlen(c.request);
-	c.response = c.request + c.request_len + 1;
-	c.response = c.response > text + len ? text + len : c.response;
-	c.response_len = strlen(c.response);
+	c.request_len = (size_t)(text + len - c.request);
+	rs = memchr(c.request, 0x1e, c.request_len);
+	c.response = rs ? rs + 1 : text + len;
+	c.response_len = (size_t)(text + len - c.response);
+	c.request_len = rs ? (size_t)(rs - c.request) : c.request_len;
 	MUST(fence_crm_actions(&c, each_action, &n) == n);
 	fence_crm_path_shape(c.path, shape, sizeof(shape));
 	MUST(memchr(shape, 0, sizeof(shape)));

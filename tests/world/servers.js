@@ -33,7 +33,21 @@ function salesforce(req, res, body, host) {
     if (req.method === 'PATCH') { Object.assign(r, JSON.parse(body)); return reply(res, 204); }
     return reply(res, 200, { attributes: { type: 'Opportunity' }, ...r });
   }
-  if (/^\/services\/data\/v[\d.]+\/query/.test(path))
+  // What has an id of its own to say: which it made is in the log, for who reads it.
+  const made = n => { const ids = [...Array(n).keys()].map(i => `00T5j0000000${calls % 10}${i}AAA`.slice(0, 15)); note({ call: req.url, made: ids }); return ids; };
+  if (req.method === 'POST' && (m = path.match(/^\/services\/data\/v[\d.]+\/sobjects\/(\w+)\/?$/)))
+    return reply(res, 201, { id: made(1)[0], success: true, errors: [] });
+  if (/\/sobjects\/\w+\/describe/.test(path)) return reply(res, 200, { name: 'Lead', fields: [{ name: 'Id' }, { name: 'Name' }, { name: 'Amount' }] });
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects\/\w/.test(path) && req.method === 'POST') return reply(res, 200, JSON.parse(body).ids.map(() => null));
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(path) && req.method !== 'GET') {
+    const list = req.method === 'DELETE' ? url.searchParams.get('ids').split(',').map(id => ({ id })) : JSON.parse(body).records;
+    const ids = req.method === 'POST' ? made(list.length) : list.map(r => r.id || r.Id);
+    return reply(res, 200, ids.map(id => ({ id, success: true, errors: [] })));
+  }
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(path)) return reply(res, 200, []);
+  if (/^\/services\/data\/v[\d.]+\/jobs\/ingest\/?$/.test(path))
+    return reply(res, 200, { id: '7505j00000AbCdEAAV', operation: JSON.parse(body).operation, object: JSON.parse(body).object, state: 'Open' });
+  if (/^\/services\/data\/v[\d.]+\/(tooling\/)?query/.test(path))
     return reply(res, 200, { totalSize: records.size, done: true, records: [...records.values()].map(r => ({ attributes: { type: 'Opportunity' }, ...r })) });
   if (/^\/services\/data\/v[\d.]+\/limits/.test(path)) return reply(res, 200, { DailyApiRequests: { Max: 150000, Remaining: 150000 - calls } });
   reply(res, 200, { ok: true });

@@ -460,6 +460,8 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 	for (i = 0; i < act->nfields && i < FENCE_ACTION_FIELDS; i++)
 		fence_json_str(&j, NULL, act->fields[i]);
 	fence_json_array_end(&j);
+	if (act->grant)
+		fence_json_str(&j, "grant", act->grant);
 	fence_json_array(&j, "ids");
 	for (i = 0; i < act->nids && i < FENCE_ACTION_IDS; i++)
 		fence_json_str(&j, NULL, act->ids[i]);
@@ -563,6 +565,7 @@ static void on_done(void *ctx, struct fence_exchange *x)
 		.path = x->path,
 		.soap_action = x->action,
 		.type_out = x->type_out,
+		.type_in = x->type_in,
 		.status = x->status,
 		.request = fence_buf_text(&x->request),
 		.response = fence_buf_text(&x->response),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "crm/action.h"
+#include "crm/build.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,14 +14,6 @@
 
 #define SEGMENTS 12
 #define QUERY_MAX 4096
-
-typedef void each_action(void *ctx, const struct fence_crm_action *a);
-
-struct out {
-	each_action *each;
-	void *ctx;
-	unsigned int n;
-};
 
 /* The path's segments behind the host, without the query. */
 struct segments {
@@ -46,201 +38,6 @@ static int segment_is(const struct segments *s, unsigned int i, const char *want
 	return i < s->n && !strcasecmp(s->at[i], want);
 }
 
-size_t fence_crm_record_id(const char *text, size_t len)
-{
-	static const char suffix[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
-	unsigned int chunk, i, bits;
-
-	if (len != 15 && len != 18)
-		return 0;
-	for (i = 0; i < len; i++)
-		if (!isalnum((unsigned char)text[i]))
-			return 0;
-	if (!isdigit((unsigned char)text[0]) && !islower((unsigned char)text[0]))
-		return 0; /* key prefixes begin with a digit, those of packages with a letter */
-	for (chunk = 0; len == 18 && chunk < 3; chunk++) {
-		for (bits = i = 0; i < 5; i++)
-			if (isupper((unsigned char)text[chunk * 5 + i]))
-				bits |= 1u << i;
-		if (toupper((unsigned char)text[15 + chunk]) != suffix[bits])
-			return 0;
-	}
-	return len;
-}
-
-/* An API name: a letter, then letters, digits, _; "." in a path over a relation. */
-static int is_name(const char *s)
-{
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.");
-
-	return n && !s[n] && n < FENCE_ACTION_NAME && isalpha((unsigned char)s[0]);
-}
-
-static void set_object(struct fence_crm_action *a, const char *name)
-{
-	if (is_name(name))
-		snprintf(a->object, sizeof(a->object), "%s", name);
-}
-
-static void add_id(struct fence_crm_action *a, const char *text, size_t len)
-{
-	if (!fence_crm_record_id(text, len))
-		return;
-	if (a->nids < FENCE_ACTION_IDS)
-		snprintf(a->ids[a->nids], FENCE_CRM_ID, "%.*s", (int)len, text);
-	a->nids++;
-}
-
-/* Comma-separated. */
-static void add_ids(struct fence_crm_action *a, const char *text)
-{
-	size_t n;
-
-	while (*text) {
-		n = strcspn(text, ",&%");
-		add_id(a, text, n);
-		text += n;
-		text += *text == '%' && !strncasecmp(text, "%2c", 3) ? 3 : !!*text;
-	}
-}
-
-static void add_field(struct fence_crm_action *a, const char *name)
-{
-	uint32_t i;
-
-	for (i = 0; i < a->nfields && i < FENCE_ACTION_FIELDS; i++)
-		if (!strcmp(a->fields[i], name))
-			return;
-	if (!is_name(name)) { /* no field of an object is called so */
-		a->opaque = 1;
-		return;
-	}
-	if (a->nfields < FENCE_ACTION_FIELDS)
-		snprintf(a->fields[a->nfields], FENCE_ACTION_NAME, "%s", name);
-	a->nfields++;
-}
-
-/* A record as JSON: the names of its members, its id and type where it says them. */
-static void add_record(struct fence_crm_action *a, const cJSON *record)
-{
-	const cJSON *m, *type;
-
-	if (!cJSON_IsObject(record)) {
-		a->opaque = 1;
-		return;
-	}
-	cJSON_ArrayForEach (m, record) {
-		if (!strcmp(m->string, "attributes")) {
-			type = cJSON_GetObjectItem(m, "type");
-			if (cJSON_IsString(type) && !a->object[0])
-				set_object(a, type->valuestring);
-		} else if (!strcasecmp(m->string, "id")) {
-			if (cJSON_IsString(m))
-				add_id(a, m->valuestring, strlen(m->valuestring));
-		} else {
-			add_field(a, m->string);
-		}
-	}
-}
-
-static void add_records(struct fence_crm_action *a, const cJSON *body)
-{
-	const cJSON *list = cJSON_IsArray(body) ? body : cJSON_GetObjectItem(body, "records"), *r;
-
-	if (!cJSON_IsArray(list)) {
-		add_record(a, body);
-		return;
-	}
-	cJSON_ArrayForEach (r, list)
-		add_record(a, r);
-}
-
-/* What the answer adds: the ids of what was created, the code of what was refused. */
-static void add_answer(struct fence_crm_action *a, const cJSON *answer)
-{
-	const cJSON *list = cJSON_IsArray(answer) ? answer : NULL, *r, *id, *code;
-	const cJSON *one = list ? list->child : answer;
-
-	for (r = one; r; r = list ? r->next : NULL) {
-		id = cJSON_GetObjectItemCaseSensitive(r, "id");
-		code = cJSON_GetObjectItemCaseSensitive(r, "errorCode");
-		if (cJSON_IsString(code) && is_name(code->valuestring) && !a->error[0])
-			snprintf(a->error, sizeof(a->error), "%s", code->valuestring);
-		if (cJSON_IsString(id) &&
-		    (!strcmp(a->verb, "create") || !strcmp(a->verb, "upsert")))
-			add_id(a, id->valuestring, strlen(id->valuestring));
-	}
-}
-
-static void emit(struct out *o, const struct fence_crm_action *a)
-{
-	o->each(o->ctx, a);
-	o->n++;
-}
-
-/* The value of a query parameter, decoded. 0: it is there. */
-static int parameter(const char *path, const char *name, char *out, size_t size)
-{
-	const char *q = strchr(path, '?');
-	size_t n = strlen(name), len = 0;
-	unsigned int byte;
-
-	while (q && *q) {
-		q++;
-		if (!strncmp(q, name, n) && q[n] == '=') {
-			for (q += n + 1; *q && *q != '&' && len + 1 < size; q++) {
-				if (*q == '%' && isxdigit((unsigned char)q[1]) &&
-				    sscanf(q + 1, "%2x", &byte) == 1) {
-					out[len++] = (char)byte;
-					q += 2;
-				} else {
-					out[len++] = *q == '+' ? ' ' : *q;
-				}
-			}
-			out[len] = 0;
-			return 0;
-		}
-		q = strchr(q, '&');
-	}
-	return -ENOENT;
-}
-
-static const char *skip_space(const char *p)
-{
-	while (isspace((unsigned char)*p))
-		p++;
-	return p;
-}
-
-/* The object behind a statement's own FROM: not one in a subquery, not one inside a literal. */
-static void soql(struct fence_crm_action *a, const char *q)
-{
-	char name[FENCE_ACTION_NAME];
-	int depth = 0;
-	const char *p;
-
-	for (p = q; *p; p++) {
-		if (*p == '\'') {
-			for (p++; *p && *p != '\''; p++)
-				p += *p == '\\' && p[1];
-			if (!*p)
-				break;
-		}
-		depth += (*p == '(') - (*p == ')');
-		if (depth || strncasecmp(p, "from", 4) || !isspace((unsigned char)p[4]) || p == q ||
-		    (!isspace((unsigned char)p[-1]) && p[-1] != ')'))
-			continue;
-		p = skip_space(p + 4);
-		snprintf(name, sizeof(name), "%.*s",
-			 (int)strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					"0123456789_"),
-			 p);
-		set_object(a, name);
-		return;
-	}
-	a->opaque = 1;
-}
-
 static const char *rest_verb(const char *method)
 {
 	return !strcmp(method, "GET") || !strcmp(method, "HEAD") ? "read"
@@ -248,14 +45,6 @@ static const char *rest_verb(const char *method)
 	       : !strcmp(method, "PATCH")			 ? "update"
 	       : !strcmp(method, "DELETE")			 ? "delete"
 								 : "other";
-}
-
-static void body_or_opaque(struct fence_crm_action *a, const cJSON *body)
-{
-	if (body)
-		add_records(a, body);
-	else
-		a->opaque = 1;
 }
 
 /* /sobjects/{object}[/{id} | /describe | /{external field}/{value}] ; at: of the object */
@@ -268,19 +57,19 @@ static void rest_rows(struct fence_crm_action *a, const struct segments *s, unsi
 	    segment_is(s, at + 1, "deleted")) {
 		a->verb = "describe";
 		if (at < s->n)
-			set_object(a, s->at[at]);
+			crm_object(a, s->at[at]);
 		return;
 	}
-	set_object(a, s->at[at]);
+	crm_object(a, s->at[at]);
 	if (at + 1 < s->n)
-		add_id(a, s->at[at + 1], strlen(s->at[at + 1]));
+		crm_id(a, s->at[at + 1], strlen(s->at[at + 1]));
 	if (at + 2 < s->n && !a->nids) { /* by external id; its value is not for the log */
 		if (!strcmp(a->verb, "update") || !strcmp(a->verb, "create"))
 			a->verb = "upsert";
-		add_field(a, s->at[at + 1]);
+		crm_field(a, s->at[at + 1]);
 	}
 	if (!strcmp(method, "POST") || !strcmp(method, "PATCH") || !strcmp(method, "PUT"))
-		body_or_opaque(a, body);
+		crm_body(a, body);
 }
 
 struct shape {
@@ -291,8 +80,6 @@ struct shape {
 
 /* What stands behind /services/data/vNN.N and needs no reading of bodies, or cannot be read. */
 static const struct shape shapes[] = {
-	{ "jobs", "ingest", "bulk2", "load", 1 },
-	{ "jobs", "query", "bulk2", "export", 1 },
 	{ "graphql", NULL, "graphql", "query", 1 },
 	{ "tooling", NULL, "tooling", "admin", 1 },
 	{ "metadata", NULL, "metadata", "deploy", 1 },
@@ -331,7 +118,7 @@ static void sub_request(struct out *o, const cJSON *r, const cJSON *answer)
 		a.api = "rest";
 		a.verb = "other";
 		a.opaque = 1;
-		emit(o, &a);
+		crm_emit(o, &a);
 		return;
 	}
 	if (cJSON_IsNumber(status) && status->valueint > 0 && status->valueint < 1000)
@@ -372,6 +159,23 @@ static void graphs(struct out *o, const cJSON *body, const cJSON *answer)
 	}
 }
 
+/* Many records by their ids: { ids: [...], fields: [...] }. 0: it is not that. */
+static int read_many(struct fence_crm_action *a, const cJSON *body)
+{
+	const cJSON *ids = cJSON_GetObjectItem(body, "ids"), *m;
+
+	if (!cJSON_IsArray(ids))
+		return 0;
+	a->verb = "read";
+	cJSON_ArrayForEach (m, ids)
+		if (cJSON_IsString(m))
+			crm_id(a, m->valuestring, strlen(m->valuestring));
+	cJSON_ArrayForEach (m, cJSON_GetObjectItem(body, "fields"))
+		if (cJSON_IsString(m))
+			crm_field(a, m->valuestring);
+	return 1;
+}
+
 /* A tree's records, with their children under the names of relations. */
 static void tree(struct fence_crm_action *a, const cJSON *body)
 {
@@ -380,7 +184,7 @@ static void tree(struct fence_crm_action *a, const cJSON *body)
 	cJSON_ArrayForEach (r, cJSON_GetObjectItem(body, "records"))
 		cJSON_ArrayForEach (m, r)
 			if (strcmp(m->string, "attributes"))
-				add_field(a, m->string);
+				crm_field(a, m->string);
 }
 
 static void composite(struct out *o, const struct segments *s, unsigned int at, const char *method,
@@ -395,28 +199,28 @@ static void composite(struct out *o, const struct segments *s, unsigned int at, 
 	if (segment_is(s, at, "sobjects")) {
 		a->verb = at + 2 < s->n && !strcmp(method, "PATCH") ? "upsert" : rest_verb(method);
 		if (at + 1 < s->n)
-			set_object(a, s->at[at + 1]);
-		if (!parameter(path, "ids", ids, sizeof(ids)))
-			add_ids(a, ids);
-		if (strcmp(method, "GET") && strcmp(method, "DELETE"))
-			body_or_opaque(a, body);
-		add_answer(a, answer);
-		emit(o, a);
+			crm_object(a, s->at[at + 1]);
+		if (!crm_parameter(path, "ids", ids, sizeof(ids)))
+			crm_ids(a, ids);
+		if (!read_many(a, body) && strcmp(method, "GET") && strcmp(method, "DELETE"))
+			crm_body(a, body);
+		crm_answer(a, answer);
+		crm_emit(o, a);
 		return;
 	}
 	if (segment_is(s, at, "tree")) {
 		a->verb = "create";
 		if (at + 1 < s->n)
-			set_object(a, s->at[at + 1]);
+			crm_object(a, s->at[at + 1]);
 		a->opaque = !body;
 		tree(a, body);
-		add_answer(a, results ? results : answer);
-		emit(o, a);
+		crm_answer(a, results ? results : answer);
+		crm_emit(o, a);
 		return;
 	}
 	a->opaque = !body;
-	add_answer(a, answer);
-	emit(o, a);
+	crm_answer(a, answer);
+	crm_emit(o, a);
 	if (segment_is(s, at, "graph"))
 		graphs(o, body, answer);
 	else if (segment_is(s, at, "batch"))
@@ -435,14 +239,32 @@ static void ui_api(struct fence_crm_action *a, const struct segments *s, unsigne
 	a->api = "ui-api";
 	a->verb = rest_verb(method);
 	if (at + 1 < s->n)
-		add_ids(a, s->at[at + 1]);
+		crm_ids(a, s->at[at + 1]);
 	if (cJSON_IsString(name))
-		set_object(a, name->valuestring);
+		crm_object(a, name->valuestring);
 	cJSON_ArrayForEach (m, cJSON_GetObjectItem(body, "fields"))
 		if (m->string)
-			add_field(a, m->string);
+			crm_field(a, m->string);
 	if ((!strcmp(method, "POST") || !strcmp(method, "PATCH")) && !body)
 		a->opaque = 1;
+}
+
+/* An object of the Tooling API, or a query of it. */
+static void tooling(struct fence_crm_action *a, const struct segments *s, unsigned int at,
+		    const char *method, const char *path, const cJSON *body)
+{
+	char q[QUERY_MAX];
+
+	if (segment_is(s, at, "sobjects")) {
+		a->opaque = 0;
+		rest_rows(a, s, at + 1, method, body);
+	} else if (segment_is(s, at, "query") && !crm_parameter(path, "q", q, sizeof(q))) {
+		a->opaque = 0;
+		a->verb = "query";
+		crm_soql(a, q);
+		explicit_bzero(q, sizeof(q));
+	}
+	a->api = "tooling";
 }
 
 /* Everything below /services/data/vNN.N. */
@@ -451,7 +273,7 @@ static void data_call(struct out *o, const char *method, const char *path, const
 {
 	char q[QUERY_MAX];
 	struct segments s;
-	unsigned int at = 3;
+	unsigned int at = 3, k;
 	size_t i;
 
 	split(path, &s);
@@ -465,8 +287,8 @@ static void data_call(struct out *o, const char *method, const char *path, const
 		rest_rows(a, &s, at + 1, method, body);
 	} else if (segment_is(&s, at, "query") || segment_is(&s, at, "queryAll")) {
 		a->api = a->verb = "query";
-		if (!parameter(path, "q", q, sizeof(q)))
-			soql(a, q);
+		if (!crm_parameter(path, "q", q, sizeof(q)))
+			crm_soql(a, q);
 		else
 			a->opaque = 1; /* the next page of an earlier one */
 		explicit_bzero(q, sizeof(q));
@@ -483,48 +305,17 @@ static void data_call(struct out *o, const char *method, const char *path, const
 			a->opaque = (uint8_t)shapes[i].opaque;
 			break;
 		}
-		if (!strcmp(a->api, "bulk2")) {
-			const cJSON *object = cJSON_GetObjectItem(body, "object");
-
-			if (cJSON_IsString(object))
-				set_object(a, object->valuestring);
-			if (at + 2 < s.n)
-				add_id(a, s.at[at + 2], strlen(s.at[at + 2]));
+		if (!strcmp(a->api, "graphql")) {
+			crm_graphql(o, a, body, answer);
+			return;
 		}
+		if (!strcmp(a->api, "tooling"))
+			tooling(a, &s, at + 1, method, path, body);
+		for (k = at + 1; !a->nids && k < s.n; k++)
+			crm_id(a, s.at[k], strlen(s.at[k]));
 	}
-	add_answer(a, answer);
-	emit(o, a);
-}
-
-/* <soapenv:Body><update>: the operation; types and fields stay inside. */
-static void soap(struct fence_crm_action *a, const struct fence_crm_call *c)
-{
-	static const char *const verbs[] = { "create",	 "update", "upsert", "delete", "query",
-					     "retrieve", "search", "login",  "logout", "undelete" };
-	const char *p = c->request ? memmem(c->request, c->request_len, "Body", 4) : NULL, *end;
-	size_t i, n;
-
-	a->api = "soap";
-	a->verb = "other";
-	a->opaque = 1;
-	if (!p)
-		return;
-	end = c->request + c->request_len;
-	p = memchr(p, '<', (size_t)(end - p));
-	for (i = 0; p && i < ARRAY_SIZE(verbs); i++) {
-		const char *name = p + 1, *colon;
-
-		n = 0;
-		while (name + n < end && (isalnum((unsigned char)name[n]) || name[n] == ':'))
-			n++;
-		colon = memchr(name, ':', n);
-		if (colon) {
-			n -= (size_t)(colon + 1 - name);
-			name = colon + 1;
-		}
-		if (n == strlen(verbs[i]) && !memcmp(name, verbs[i], n))
-			a->verb = verbs[i];
-	}
+	crm_answer(a, answer);
+	crm_emit(o, a);
 }
 
 struct prefix {
@@ -537,12 +328,9 @@ static const struct prefix prefixes[] = {
 	{ "/services/oauth2/revoke", "oauth", "revoke" },
 	{ "/services/oauth2/introspect", "oauth", "introspect" },
 	{ "/services/oauth2/userinfo", "oauth", "identity" },
-	{ "/services/async/", "bulk1", "load" },
 	{ "/services/apexrest/", "apexrest", "invoke" },
-	{ "/cometd/", "streaming", "subscribe" },
+	{ "/cometd/", "streaming", "connect" },
 	{ "/eventbus.v1.PubSub/", "pubsub", "subscribe" },
-	{ "/aura", "aura", "page" },
-	{ "/s/sfsites/aura", "aura", "page" },
 	{ "/servlet/servlet.FileDownload", "files", "download" },
 	{ "/sfc/servlet.shepherd/", "files", "download" },
 	{ "/lightning/", "lightning", "page" },
@@ -554,6 +342,7 @@ static int by_prefix(struct fence_crm_action *a, const char *path)
 {
 	struct segments s;
 	unsigned int i;
+	char file[32];
 	size_t k;
 
 	for (k = 0; k < ARRAY_SIZE(prefixes); k++)
@@ -566,10 +355,77 @@ static int by_prefix(struct fence_crm_action *a, const char *path)
 	a->opaque = strcmp(a->api, "oauth") && strcmp(a->api, "lightning");
 	split(path, &s);
 	for (i = 0; i < s.n; i++)
-		add_id(a, s.at[i], strlen(s.at[i]));
+		crm_id(a, s.at[i], strlen(s.at[i]));
 	if (!strcmp(a->api, "lightning") && segment_is(&s, 1, "r") && s.n > 2)
-		set_object(a, s.at[2]);
+		crm_object(a, s.at[2]);
+	if (!strcmp(a->api, "files") && !crm_parameter(path, "file", file, sizeof(file)))
+		crm_id(a, file, strlen(file));
+	if (!strcmp(a->api, "files"))
+		a->opaque = !a->nids;
 	return 1;
+}
+
+/* A record's own page: /006... */
+static int by_record(struct fence_crm_action *a, const char *path)
+{
+	struct segments s;
+
+	split(path, &s);
+	if (s.n != 1 || !fence_crm_record_id(s.at[0], strlen(s.at[0])))
+		return 0;
+	a->api = "page";
+	a->verb = "page";
+	crm_id(a, s.at[0], strlen(s.at[0]));
+	return 1;
+}
+
+/*
+ * /services/data/vNN/jobs/{ingest,query}[/{job}[/batches,results]] and
+ * /services/async/NN/job[/{job}
+ * [/batch[/{batch}[/result]]]]: the job says operation and object, its batches are CSV.
+ */
+static int bulk(struct fence_crm_action *a, const struct fence_crm_call *c, const cJSON *body)
+{
+	const cJSON *object = cJSON_GetObjectItem(body, "object"),
+		    *operation = cJSON_GetObjectItem(body, "operation"),
+		    *query = cJSON_GetObjectItem(body, "query");
+	const char *verb = cJSON_IsString(operation) ? crm_operation(operation->valuestring) : NULL;
+	struct segments s;
+	unsigned int i;
+	int two;
+
+	split(c->path, &s);
+	two = segment_is(&s, 1, "data") && segment_is(&s, 3, "jobs");
+	if (!two && !segment_is(&s, 1, "async"))
+		return 0;
+	a->api = two ? "bulk2" : "bulk1";
+	a->verb = two && segment_is(&s, 4, "query") ? "export" : "load";
+	for (i = 4; i < s.n; i++)
+		crm_id(a, s.at[i], strlen(s.at[i]));
+	if (verb)
+		a->verb = verb;
+	if (cJSON_IsString(object))
+		crm_object(a, object->valuestring);
+	if (cJSON_IsString(query))
+		crm_soql(a, query->valuestring);
+	if (c->type_out && strstr(c->type_out, "xml") && !c->request_cut)
+		crm_bulk1(a, c);
+	if (c->type_out && strstr(c->type_out, "csv")) {
+		crm_csv(a, c->request, c->request_len);
+		a->opaque |= (uint8_t) !!c->request_cut;
+	}
+	if (!strcmp(c->method, "GET") && strstr(s.at[s.n - 1], "result") && c->type_in &&
+	    strstr(c->type_in, "csv")) {
+		a->verb = "export";
+		crm_csv(a, c->response, c->response_len);
+		a->opaque |= (uint8_t) !!c->response_cut;
+	}
+	return 1;
+}
+
+static int is_aura(const char *path)
+{
+	return !strncmp(path, "/aura", 5) || strstr(path, "/sfsites/aura");
 }
 
 static int is_data(const char *path)
@@ -578,24 +434,41 @@ static int is_data(const char *path)
 	       (!path[14] || path[14] == '/' || path[14] == '?');
 }
 
-unsigned int fence_crm_actions(const struct fence_crm_call *c, each_action *each, void *ctx)
+unsigned int fence_crm_actions(const struct fence_crm_call *c,
+			       void (*each)(void *ctx, const struct fence_crm_action *a), void *ctx)
 {
 	struct out o = { .each = each, .ctx = ctx };
 	struct fence_crm_action a = { .status = c->status };
 	cJSON *body = NULL, *answer = NULL;
+	const cJSON *id;
 
 	if (c->request_len && !c->request_cut)
 		body = cJSON_ParseWithLength(c->request, c->request_len);
 	if (c->response_len && !c->response_cut)
 		answer = cJSON_ParseWithLength(c->response, c->response_len);
-	if (is_data(c->path)) {
+	if (bulk(&a, c, body)) {
+		crm_answer(&a, answer);
+		id = cJSON_GetObjectItem(answer, "id"); /* the job's */
+		if (cJSON_IsString(id) && !a.nids)
+			crm_id(&a, id->valuestring, strlen(id->valuestring));
+		crm_emit(&o, &a);
+	} else if (is_data(c->path)) {
 		data_call(&o, c->method, c->path, body, answer, &a);
 	} else if (!strncmp(c->path, "/services/Soap/", 15)) {
-		soap(&a, c);
-		emit(&o, &a);
-	} else if (by_prefix(&a, c->path)) {
-		add_answer(&a, answer);
-		emit(&o, &a);
+		crm_soap(&o, &a, c);
+	} else if (is_aura(c->path)) {
+		a.api = "aura";
+		a.verb = "page";
+		crm_aura(&o, &a, c, answer);
+	} else if (by_prefix(&a, c->path) || by_record(&a, c->path)) {
+		if (!strcmp(a.api, "streaming"))
+			crm_cometd(&a, body);
+		else if (!strcmp(a.api, "pubsub"))
+			crm_pubsub(&a, c);
+		else if (!strcmp(a.api, "oauth"))
+			crm_grant(&a, c);
+		crm_answer(&a, answer);
+		crm_emit(&o, &a);
 	}
 	cJSON_Delete(body);
 	cJSON_Delete(answer);

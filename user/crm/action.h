@@ -19,7 +19,7 @@
 /* One exchange. Borrowed; bodies need not be terminated. */
 struct fence_crm_call {
 	const char *method, *path, *soap_action;
-	const char *type_out; /* Content-Type of the request */
+	const char *type_out, *type_in; /* Content-Type of the request, of the answer; or NULL */
 	uint16_t status; /* 0: not answered */
 	const char *request, *response;
 	size_t request_len, response_len;
@@ -35,6 +35,7 @@ struct fence_crm_action {
 	char fields[FENCE_ACTION_FIELDS][FENCE_ACTION_NAME];
 	uint16_t status; /* of a sub-request where the answer says it */
 	char error[FENCE_ACTION_NAME]; /* errorCode of the answer */
+	const char *grant; /* OAuth: how a token was asked for; static; NULL: no such request */
 	uint8_t opaque; /* more happened than can be told */
 	uint8_t sub; /* part of a composite request */
 };
