@@ -91,7 +91,7 @@ FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \
-		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -o $@
+		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lz -o $@
 
 # ---- what people call ----
 

@@ -104,6 +104,8 @@ static const __u16 fence_huffman[256] = {
 #define FENCE_H_IS_AUTHORITY 0x18b5c8ef3134763eULL
 #define FENCE_H_IS_AUTHORIZATION 0xff974ce1fd18159eULL
 #define FENCE_H_IS_COOKIE 0x46726d6ad9e9607fULL
+#define FENCE_H_IS_ACCESSTOKEN 0x367ac093d02eba08ULL /* gRPC metadata of Pub/Sub */
+#define FENCE_H_IS_SESSION 0x0ff443d79efdb7bfULL /* x-sfdc-session, of Bulk 1.0 */
 #define FENCE_H_STATIC 61 /* entries of HPACK's static table */
 #define FENCE_H_BANG 0xfe /* first 8 bits of "!", and of three more that no credential has */
 #define FENCE_H_HTTP1 0x485454502f312eULL /* "HTTP/1." */
@@ -196,8 +198,10 @@ FENCE_INLINE __u8 head_target(__u64 hash)
 {
 	if (hash == FENCE_H_IS_HOST || hash == FENCE_H_IS_AUTHORITY)
 		return FENCE_H_HOST;
-	return hash == FENCE_H_IS_AUTHORIZATION || hash == FENCE_H_IS_COOKIE ? FENCE_H_CREDENTIAL
-									     : FENCE_H_NOTHING;
+	return hash == FENCE_H_IS_AUTHORIZATION || hash == FENCE_H_IS_COOKIE ||
+			       hash == FENCE_H_IS_ACCESSTOKEN || hash == FENCE_H_IS_SESSION
+		       ? FENCE_H_CREDENTIAL
+		       : FENCE_H_NOTHING;
 }
 
 /* A value begins. A second authority is nobody's: which one a server takes is its own choice. */

@@ -591,4 +591,40 @@ def sight_values(w):
     return out
 
 
-ALONE = [sight_programs, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]
+def sight_websocket(w):
+    """What the org answered, compressed, goes to a speech model on a WebSocket: plain, deflated and in fragments, it is found."""
+    if not os.path.isdir(W.ROOT + "/tests/e2e/node_modules/ws"):
+        return "ws is not installed (npm ci in tests/e2e)"
+    bad = []
+    w.start(**tools(w))
+    for name, packed, said, want in (("plain", "false", "x Acme - 200 seats y", True), ("deflated", "true", "x Acme - 200 seats y", True),
+                                     ("else", "true", "x Acme - 300 seats y", False)):
+        mark, done = len(open(w.dir + "/arrived.jsonl").readlines()), max([r["id"] for r in w.rows()] or [0])
+        rc, text = w.run("node", "-e", """
+const https = require('https'), zlib = require('zlib'), WebSocket = require('%s/tests/e2e/node_modules/ws');
+https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-encoding': 'gzip' } }, r => {
+  r.resume();
+  r.on('end', () => {
+    const s = new WebSocket('wss://models.acme.example/voice', { perMessageDeflate: %s && { threshold: 0 } });
+    let n = 0;
+    s.on('open', () => { s.send('nothing much'); s.ping(); s.send('in par', { fin: false }); s.send('ts: %s', { fin: true }); s.send('more of it') });
+    s.on('message', () => { if (++n == 3) { s.close(); } });
+    s.on('close', () => process.exit(0));
+  });
+}).on('error', e => { console.error(e); process.exit(1); });""" % (W.ROOT, OWN, DATA, packed, said))
+        for _ in range(4):
+            rows = [r for r in w.rows() if r["id"] > done]
+            if any(r["kind"] == "request" and r.get("upgraded") for r in rows):
+                break
+        got = [(r["rule"], r["authority"], r["ids"], r["fields"]) for r in rows if r["kind"] == "alert"]
+        sent = [json.loads(line) for line in open(w.dir + "/arrived.jsonl").readlines()[mark:]]
+        sent = [r["body"] for r in sent if r.get("ws")]
+        up = [r.get("messages") for r in rows if r["kind"] == "request" and r.get("upgraded")]
+        bad += [] if rc == 0 and sent == ["nothing much", "in parts: " + said, "more of it"] else ["%s: exit %d %s; arrived %s" % (name, rc, text[-300:], sent)]
+        bad += [] if got == ([("E011", "models.acme.example", ["006000000000001AAA"], ["Name"])] if want else []) and up == [3] else [
+            "%s: %s, messages %s" % (name, got, up)]
+    w.stop()
+    return bad
+
+
+ALONE = [sight_programs, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]

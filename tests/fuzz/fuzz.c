@@ -280,9 +280,19 @@ static void tally_done(void *ctx, struct fence_exchange *x)
 	struct tally *t = ctx;
 
 	t->done++;
-	MUST(x->request.len <= FENCE_HTTP_BODY && x->response.len <= FENCE_HTTP_BODY);
-	MUST(x->request.len <= x->out && x->response.len <= x->in);
+	MUST(x->request.len <= (x->coding_out[0] ? 1u << 20 : FENCE_HTTP_BODY));
+	MUST(x->response.len <= (x->coding_in[0] ? 1u << 20 : FENCE_HTTP_BODY));
+	MUST(x->coding_out[0] || x->request.len <= x->out);
+	MUST(x->coding_in[0] || x->response.len <= x->in);
 	t->sum += x->out * 3 + x->in * 7 + x->status + x->request.len + x->response.len;
+}
+
+static void tally_message(void *ctx, struct fence_exchange *x, const char *data, size_t len)
+{
+	struct tally *t = ctx;
+
+	MUST(len && len <= FENCE_HTTP_BODY && x->messages);
+	t->sum += len * 11 + (uint8_t)data[0] * 13 + (uint8_t)data[len - 1];
 }
 
 /* The first octet: how it is cut, and whether it is late. Then octets, the sides in turn at 0xff.
@@ -290,7 +300,10 @@ static void tally_done(void *ctx, struct fence_exchange *x)
 static struct tally http(const uint8_t *data, size_t len, size_t step, int late, int gaps)
 {
 	static size_t room = 4u << 20;
-	static const struct fence_http_hooks hooks = { tally_request, tally_done, &room };
+	static const struct fence_http_hooks hooks = { .request = tally_request,
+						       .message = tally_message,
+						       .done = tally_done,
+						       .room = &room };
 	struct tally t = { 0 };
 	struct fence_http *h = fence_http_new(&hooks, &t, late);
 	size_t at = 0, n;

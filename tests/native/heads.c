@@ -22,7 +22,7 @@
 
 struct made {
 	char host[80], org[16], text[120], path[64];
-	int has_org, cookie;
+	int has_org, kind; /* of the field with the credential */
 	int cut; /* a header block in two frames, or a credential that is not read to its end */
 	uint8_t data[ROOM];
 	size_t len;
@@ -37,6 +37,10 @@ static void word(char *out, size_t n, const char *letters)
 	out[n] = 0;
 }
 
+static const char *const fields[] = { "Authorization", "Cookie", "AccessToken", "X-SFDC-Session" };
+static const char *const small[] = { "authorization", "cookie", "accesstoken", "x-sfdc-session" };
+static const char *const scheme[] = { "Bearer ", "a=b; sid=", "", "" };
+
 static void make_words(struct made *m)
 {
 	static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -48,11 +52,11 @@ static void make_words(struct made *m)
 	word(b, 1 + rnd(20), lower);
 	snprintf(m->host, sizeof(m->host), "%s%s%s.salesforce.example", a, rnd(2) ? "--" : ".", b);
 	m->has_org = (int)rnd(2);
-	m->cookie = (int)rnd(2);
+	m->kind = (int)rnd(4);
 	word(id, 12, alnum);
 	snprintf(m->org, sizeof(m->org), "00D%.12s", id);
 	word(a, rnd(20), alnum);
-	snprintf(m->text, sizeof(m->text), "%s%s!%s", m->cookie ? "a=b; sid=" : "Bearer ",
+	snprintf(m->text, sizeof(m->text), "%s%s!%s", scheme[m->kind],
 		 m->has_org ? m->org
 		 : rnd(2)   ? "00Dshort"
 			    : "none",
@@ -71,10 +75,10 @@ static void make_one(struct made *m)
 {
 	static const char *const cases[] = { "Host", "host", "HOST" };
 	char text[600];
-	int n = snprintf(
-		text, sizeof(text), "%s %s HTTP/1.1\r\nAccept: */*\r\n%s:%s%s%s\r\n%s: %s\r\n\r\n",
-		rnd(2) ? "GET" : "PATCH", m->path, cases[rnd(3)], rnd(2) ? " " : "", m->host,
-		rnd(2) ? ":443" : "", m->cookie ? "Cookie" : "Authorization", m->text);
+	int n = snprintf(text, sizeof(text),
+			 "%s %s HTTP/1.1\r\nAccept: */*\r\n%s:%s%s%s\r\n%s: %s\r\n\r\n",
+			 rnd(2) ? "GET" : "PATCH", m->path, cases[rnd(3)], rnd(2) ? " " : "",
+			 m->host, rnd(2) ? ":443" : "", fields[m->kind], m->text);
 
 	put(m, text, (size_t)n);
 }
@@ -108,7 +112,7 @@ static void make_two(struct made *m)
 			    NV(":authority", m->host),
 			    NV(":path", m->path),
 			    NV("user-agent", "test/1.0 (x; \"y\")"),
-			    NV(m->cookie ? "cookie" : "authorization", m->text) };
+			    NV(small[m->kind], m->text) };
 	static const uint8_t settings[] = { 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100 };
 	nghttp2_hd_deflater *d = NULL;
 	uint8_t block[ROOM], flags;

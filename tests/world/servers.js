@@ -2,7 +2,7 @@
 // Every server of the private internet: the customer's Salesforce org, another org, AI vendors, a paste site, a proxy. Real TLS, real
 // HTTP/1.1 and HTTP/2. Each request is written to the log as one JSON line, its body as it arrived: this is what "arrived" means.
 'use strict';
-const fs = require('fs'), http = require('http'), http2 = require('http2'), net = require('net'), dgram = require('dgram');
+const fs = require('fs'), http = require('http'), http2 = require('http2'), net = require('net'), dgram = require('dgram'), zlib = require('zlib'), path = require('path');
 const [, , certFile, keyFile, logFile, addressFile] = process.argv;
 const where = JSON.parse(fs.readFileSync(addressFile));
 const log = fs.openSync(logFile, 'a');
@@ -13,21 +13,23 @@ let calls = 0;
 function note(o) { fs.writeSync(log, JSON.stringify(o) + '\n'); }
 
 function reply(res, status, body) {
-  const text = body === undefined ? '' : JSON.stringify(body);
-  res.writeHead(status, { 'content-type': 'application/json', 'x-sfdc-request-id': (++calls).toString(16).padStart(32, '0'),
+  let text = body === undefined ? '' : JSON.stringify(body);
+  const gzip = text && /gzip/.test(res.req.headers['accept-encoding'] || ''); // as the org's edge does
+  if (gzip) text = zlib.gzipSync(text);
+  res.writeHead(status, { 'content-type': 'application/json', ...(gzip ? { 'content-encoding': 'gzip' } : {}), 'x-sfdc-request-id': (++calls).toString(16).padStart(32, '0'),
     'sforce-limit-info': `api-usage=${calls}/150000` });
   res.end(text);
 }
 
 // Enough of the REST API for jsforce: token, versions, sobjects, query, limits.
 function salesforce(req, res, body, host) {
-  const url = new URL(req.url, 'https://' + host), path = url.pathname;
+  const url = new URL(req.url, 'https://' + host), at = url.pathname;
   let m;
-  if (path === '/services/oauth2/token')
+  if (at === '/services/oauth2/token')
     return reply(res, 200, { access_token: '00D5f000000J2PK!token', instance_url: 'https://' + host, token_type: 'Bearer',
       id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ` });
-  if (path === '/services/data/' || path === '/services/data') return reply(res, 200, [{ version: '60.0', url: '/services/data/v60.0' }]);
-  if ((m = path.match(/^\/services\/data\/v[\d.]+\/sobjects\/Opportunity\/(\w{15,18})$/))) {
+  if (at === '/services/data/' || at === '/services/data') return reply(res, 200, [{ version: '60.0', url: '/services/data/v60.0' }]);
+  if ((m = at.match(/^\/services\/data\/v[\d.]+\/sobjects\/Opportunity\/(\w{15,18})$/))) {
     const r = records.get(m[1]);
     if (!r) return reply(res, 404, [{ errorCode: 'NOT_FOUND', message: 'The requested resource does not exist' }]);
     if (req.method === 'PATCH') { Object.assign(r, JSON.parse(body)); return reply(res, 204); }
@@ -35,21 +37,21 @@ function salesforce(req, res, body, host) {
   }
   // What has an id of its own to say: which it made is in the log, for who reads it.
   const made = n => { const ids = [...Array(n).keys()].map(i => `00T5j0000000${calls % 10}${i}AAA`.slice(0, 15)); note({ call: req.url, made: ids }); return ids; };
-  if (req.method === 'POST' && (m = path.match(/^\/services\/data\/v[\d.]+\/sobjects\/(\w+)\/?$/)))
+  if (req.method === 'POST' && (m = at.match(/^\/services\/data\/v[\d.]+\/sobjects\/(\w+)\/?$/)))
     return reply(res, 201, { id: made(1)[0], success: true, errors: [] });
-  if (/\/sobjects\/\w+\/describe/.test(path)) return reply(res, 200, { name: 'Lead', fields: [{ name: 'Id' }, { name: 'Name' }, { name: 'Amount' }] });
-  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects\/\w/.test(path) && req.method === 'POST') return reply(res, 200, JSON.parse(body).ids.map(() => null));
-  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(path) && req.method !== 'GET') {
+  if (/\/sobjects\/\w+\/describe/.test(at)) return reply(res, 200, { name: 'Lead', fields: [{ name: 'Id' }, { name: 'Name' }, { name: 'Amount' }] });
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects\/\w/.test(at) && req.method === 'POST') return reply(res, 200, JSON.parse(body).ids.map(() => null));
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(at) && req.method !== 'GET') {
     const list = req.method === 'DELETE' ? url.searchParams.get('ids').split(',').map(id => ({ id })) : JSON.parse(body).records;
     const ids = req.method === 'POST' ? made(list.length) : list.map(r => r.id || r.Id);
     return reply(res, 200, ids.map(id => ({ id, success: true, errors: [] })));
   }
-  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(path)) return reply(res, 200, []);
-  if (/^\/services\/data\/v[\d.]+\/jobs\/ingest\/?$/.test(path))
+  if (/^\/services\/data\/v[\d.]+\/composite\/sobjects/.test(at)) return reply(res, 200, []);
+  if (/^\/services\/data\/v[\d.]+\/jobs\/ingest\/?$/.test(at))
     return reply(res, 200, { id: '7505j00000AbCdEAAV', operation: JSON.parse(body).operation, object: JSON.parse(body).object, state: 'Open' });
-  if (/^\/services\/data\/v[\d.]+\/(tooling\/)?query/.test(path))
+  if (/^\/services\/data\/v[\d.]+\/(tooling\/)?query/.test(at))
     return reply(res, 200, { totalSize: records.size, done: true, records: [...records.values()].map(r => ({ attributes: { type: 'Opportunity' }, ...r })) });
-  if (/^\/services\/data\/v[\d.]+\/limits/.test(path)) return reply(res, 200, { DailyApiRequests: { Max: 150000, Remaining: 150000 - calls } });
+  if (/^\/services\/data\/v[\d.]+\/limits/.test(at)) return reply(res, 200, { DailyApiRequests: { Max: 150000, Remaining: 150000 - calls } });
   reply(res, 200, { ok: true });
 }
 
@@ -89,10 +91,22 @@ function proxy() {
   return s;
 }
 
+// WebSockets, where the client's package is installed: what a speech model is talked to through.
+let sockets = null;
+try { sockets = new (require(path.join(__dirname, '../e2e/node_modules/ws')).WebSocketServer)({ noServer: true, perMessageDeflate: true }); } catch { }
+
+function upgrade(req, socket, head) {
+  if (!sockets) return socket.destroy();
+  sockets.handleUpgrade(req, socket, head, ws => {
+    ws.on('message', m => { note({ ws: true, host: req.headers.host, body: m.toString('latin1') }); ws.send('ok'); });
+    ws.on('error', () => {});
+  });
+}
+
 const wait = [];
 for (const ip of where.addresses) {
   const t = http2.createSecureServer(tls, handler(true)), p = http.createServer(handler(false));
-  t.on('sessionError', () => {}); t.on('tlsClientError', () => {}); t.on('secureConnection', s => s.on('error', () => {}));
+  t.on('upgrade', upgrade); t.on('sessionError', () => {}); t.on('tlsClientError', () => {}); t.on('secureConnection', s => s.on('error', () => {}));
   wait.push(new Promise(ok => t.listen(443, ip, ok)), new Promise(ok => p.listen(80, ip, ok)));
   const u = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
   u.on('message', m => note({ udp: true, ip, body: m.toString('latin1') }));

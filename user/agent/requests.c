@@ -39,6 +39,7 @@ static const struct {
 
 static void on_request(void *ctx, const struct fence_exchange *x);
 static void object(struct agent *a, struct sight_conn *c);
+static void on_message(void *ctx, struct fence_exchange *x, const char *data, size_t len);
 static void on_done(void *ctx, struct fence_exchange *x);
 
 int sight_hooks(struct sight *s)
@@ -46,9 +47,9 @@ int sight_hooks(struct sight *s)
 	uint8_t key[16];
 
 	s->room = SIGHT_ROOM;
-	s->hooks = (struct fence_http_hooks){ .request = on_request,
-					      .done = on_done,
-					      .room = &s->room };
+	s->hooks = (struct fence_http_hooks){
+		.request = on_request, .message = on_message, .done = on_done, .room = &s->room
+	};
 	if (getrandom(key, sizeof(key), 0) != sizeof(key)) /* of this run, and nowhere else */
 		return -errno;
 	s->values = fence_values_new(key);
@@ -183,7 +184,11 @@ static void host_of(const struct fence_exchange *x, char *out, size_t size)
 
 static int is_own(const struct fence_policy *p, const char *host)
 {
-	return fence_crm_classify(host, &p->org) == FENCE_HOST_OWN || fence_crm_is_login(host);
+	enum fence_host_class c = fence_crm_classify(host, &p->org);
+
+	/* a host of every org is this one's for whom a credential has to be of it */
+	return c == FENCE_HOST_OWN || fence_crm_is_login(host) ||
+	       (c == FENCE_HOST_SHARED && p->org.nids);
 }
 
 static int is_own_tenant(const struct fence_policy *p, const char *org)
@@ -397,6 +402,8 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	if (x->flags & FENCE_HTTP_LATE)
 		fence_json_bool(&j, "late", 1);
 	fence_json_str(&j, "mapping", hows[c->how < 3 ? c->how : 0]);
+	if (x->messages)
+		fence_json_int(&j, "messages", x->messages);
 	fence_json_str(&j, "method", x->method);
 	if (x->origin[0])
 		fence_json_str(&j, "origin", x->origin);
@@ -539,20 +546,27 @@ static void taint(struct agent *a, const struct sight_conn *c, int64_t request)
 	agent_row_end(a, &j, "taint");
 }
 
-static void values_out(struct sight_conn *c, const struct fence_exchange *x, const char *host,
-		       int64_t request)
+/* 1: something of the org's was in it. */
+static int values_out(struct sight_conn *c, const char *text, size_t len, const char *host,
+		      int64_t request)
 {
 	struct fence_value_hit hits[SIGHT_HITS];
 	struct agent *a = c->agent;
-	size_t n;
+	size_t n = fence_values_search(a->sight->values, text, len, hits, SIGHT_HITS);
 
-	n = fence_values_search(a->sight->values, fence_buf_text(&x->request), x->request.len, hits,
-				SIGHT_HITS);
-	if (!n)
-		n = fence_values_search(a->sight->values, x->path, strlen(x->path), hits,
-					SIGHT_HITS);
 	if (n)
 		values_alert(a, c, host, request, hits, n);
+	return n > 0;
+}
+
+/* A WebSocket message: its request is not over, and has no row yet. */
+static void on_message(void *ctx, struct fence_exchange *x, const char *data, size_t len)
+{
+	struct sight_conn *c = ctx;
+	const struct sight_host *h = host_get(c, x);
+
+	if (!h->own)
+		values_out(c, data, len, h->name, 0);
 }
 
 static void on_done(void *ctx, struct fence_exchange *x)
@@ -571,8 +585,8 @@ static void on_done(void *ctx, struct fence_exchange *x)
 		.response = fence_buf_text(&x->response),
 		.request_len = x->request.len,
 		.response_len = x->response.len,
-		.request_cut = !!(x->flags & FENCE_HTTP_CODED_OUT) || x->out != x->request.len,
-		.response_cut = !!(x->flags & FENCE_HTTP_CODED_IN) || x->in != x->response.len,
+		.request_cut = !(x->flags & FENCE_HTTP_WHOLE_OUT),
+		.response_cut = !(x->flags & FENCE_HTTP_WHOLE_IN),
 	};
 
 	if (!x->method[0])
@@ -580,7 +594,8 @@ static void on_done(void *ctx, struct fence_exchange *x)
 	h = host_get(c, x);
 	w.request = request_row(c->agent, c, x, h->name);
 	if (!h->own) {
-		values_out(c, x, h->name, w.request);
+		if (!values_out(c, call.request, call.request_len, h->name, w.request))
+			values_out(c, x->path, strlen(x->path), h->name, w.request);
 		return;
 	}
 	if (x->in && x->status >= 200 && x->status < 300 && !strstr(x->path, "/services/oauth2/"))

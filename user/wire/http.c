@@ -36,6 +36,7 @@ void fence_http_free(struct fence_http *h)
 		http_end(h, h->open);
 	}
 	h1_done(h);
+	ws_done(h);
 	h2_done(h);
 	http_drop(h, &h->first);
 	fence_buf_done(&h->first);
@@ -117,6 +118,18 @@ void http_told(struct fence_http *h, struct fence_exchange *x)
 	x->told = 1;
 }
 
+/* Is a body all there? Then without its coding, when it is one that we know. */
+static void whole(struct fence_http *h, struct fence_exchange *x, struct fence_buf *b,
+		  uint64_t size, const char *coding, unsigned int coded, unsigned int flag)
+{
+	if (b->len != size)
+		return;
+	if (x->flags & coded && size && http_decode(h, b, coding))
+		x->flags &= (uint16_t)~coded;
+	if (!(x->flags & coded))
+		x->flags |= (uint16_t)flag;
+}
+
 void http_end(struct fence_http *h, struct fence_exchange *x)
 {
 	struct fence_exchange **at;
@@ -131,6 +144,8 @@ void http_end(struct fence_http *h, struct fence_exchange *x)
 	for (i = 0; i < 2; i++)
 		if (h->h1[i].x == x)
 			h->h1[i].x = NULL;
+	whole(h, x, &x->request, x->out, x->coding_out, FENCE_HTTP_CODED_OUT, FENCE_HTTP_WHOLE_OUT);
+	whole(h, x, &x->response, x->in, x->coding_in, FENCE_HTTP_CODED_IN, FENCE_HTTP_WHOLE_IN);
 	if (x->method[0] || x->status)
 		h->hooks->done(h->ctx, x);
 	h->bodies -= x->keeps;
@@ -154,6 +169,21 @@ static void credential(struct fence_exchange *x, const char *value, size_t len)
 		if (!isalnum((unsigned char)value[i]))
 			return;
 	memcpy(x->org, value, ORG_ID);
+	x->org[ORG_ID] = 0;
+}
+
+/* gRPC metadata of Pub/Sub: "core/prod/00D..." or the id alone. */
+static void tenant(struct fence_exchange *x, const char *value, size_t len)
+{
+	const char *id = memmem(value, len, "00D", 3);
+	size_t i;
+
+	if (!id || (size_t)(value + len - id) < ORG_ID || x->org[0])
+		return;
+	for (i = 0; i < ORG_ID; i++)
+		if (!isalnum((unsigned char)id[i]))
+			return;
+	memcpy(x->org, id, ORG_ID);
 	x->org[ORG_ID] = 0;
 }
 
@@ -199,15 +229,18 @@ struct kept {
 	}
 
 static const struct kept requests[] = {
-	KEEP(":method", method),      KEEP(":path", path),	    KEEP(":authority", authority),
-	KEEP("host", authority),      KEEP("origin", origin),	    KEEP("sec-fetch-site", site),
-	KEEP("sec-fetch-mode", mode), KEEP("sec-fetch-dest", dest), KEEP("content-type", type_out),
-	KEEP("soapaction", action),   KEEP("tenantid", action),	    KEEP("upgrade", upgrade),
+	KEEP(":method", method),	KEEP(":path", path),
+	KEEP(":authority", authority),	KEEP("host", authority),
+	KEEP("origin", origin),		KEEP("sec-fetch-site", site),
+	KEEP("sec-fetch-mode", mode),	KEEP("sec-fetch-dest", dest),
+	KEEP("content-type", type_out), KEEP("soapaction", action),
+	KEEP("upgrade", upgrade),	KEEP("content-encoding", coding_out),
 };
 
 static const struct kept answers[] = {
 	KEEP("content-type", type_in),
 	KEEP("x-sfdc-request-id", request_id),
+	KEEP("content-encoding", coding_in),
 };
 
 void http_field(struct fence_exchange *x, int out, const char *name, size_t nlen, const char *value,
@@ -234,6 +267,12 @@ void http_field(struct fence_exchange *x, int out, const char *name, size_t nlen
 	}
 	if (out && is(name, nlen, "cookie"))
 		cookies(x, value, vlen);
+	if (out && (is(name, nlen, "accesstoken") || is(name, nlen, "x-sfdc-session"))) {
+		x->flags |= FENCE_HTTP_BEARER;
+		credential(x, value, vlen);
+	}
+	if (out && is(name, nlen, "tenantid"))
+		tenant(x, value, vlen);
 }
 
 void http_body(struct fence_http *h, struct fence_exchange *x, int out, const uint8_t *data,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP as one connection's plaintext shows it, both directions: HTTP/1.1 (RFC 9112), HTTP/2 (RFC
- * 9113, headers by nghttp2), WebSocket (RFC 6455) as an upgraded stream that is only counted. The
+ * 9113, headers by nghttp2), what a client sends on a WebSocket (RFC 6455). The
  * octets are hostile, may begin in the middle and may have gaps; what cannot be told is said, never
  * guessed. Pure: no clock, no file.
  *
@@ -31,23 +31,26 @@ enum fence_http_version { FENCE_HTTP_UNKNOWN, FENCE_HTTP_1, FENCE_HTTP_2, FENCE_
 #define FENCE_HTTP_LONG 0x04 /* a body was longer than what is kept */
 #define FENCE_HTTP_BEARER 0x08 /* it carried a bearer token or session cookie */
 #define FENCE_HTTP_UPGRADED 0x10 /* WebSocket, or a CONNECT that was granted: opaque from here */
-#define FENCE_HTTP_CODED_OUT 0x20 /* the request's body has a content coding: not read */
+#define FENCE_HTTP_CODED_OUT 0x20 /* the request's body still has a content coding */
 #define FENCE_HTTP_CODED_IN 0x40
+#define FENCE_HTTP_WHOLE_OUT 0x80 /* `request` is all of the body, and not coded */
+#define FENCE_HTTP_WHOLE_IN 0x100
 
 struct fence_exchange {
 	uint32_t id; /* HTTP/2: stream; HTTP/1: 1, 2, 3 ... */
-	uint8_t version, flags, told, answered;
+	uint8_t version, told, answered;
 	uint8_t keeps; /* one of FENCE_HTTP_BODIES */
-	uint16_t status; /* 0: none */
+	uint16_t flags, status; /* status 0: none */
+	uint32_t messages; /* WebSocket: that the client has sent */
 	char method[16];
 	char path[FENCE_HTTP_PATH]; /* as sent, query and all: not for the log */
 	char authority[256], origin[FENCE_HTTP_FIELD];
 	char site[24], mode[24], dest[24]; /* Sec-Fetch-* */
 	char type_out[96], type_in[96]; /* Content-Type */
-	char action[FENCE_HTTP_FIELD]; /* SOAPAction, or the gRPC tenant: see crm */
-	char org[16]; /* org id of the credential; empty: none */
+	char action[FENCE_HTTP_FIELD]; /* SOAPAction */
+	char org[16]; /* org id of the credential, or of a gRPC call's tenant; empty: none */
 	char request_id[64]; /* the server's */
-	char upgrade[24];
+	char upgrade[24], coding_out[16], coding_in[16];
 	uint64_t out, in; /* octets of the bodies */
 	struct fence_buf request, response; /* what is kept of them */
 	struct fence_exchange *next;
@@ -55,6 +58,8 @@ struct fence_exchange {
 
 struct fence_http_hooks {
 	void (*request)(void *ctx, const struct fence_exchange *x); /* its head is complete */
+	/* a WebSocket message of the client, as far as it was kept; NULL: not wanted */
+	void (*message)(void *ctx, struct fence_exchange *x, const char *data, size_t len);
 	void (*done)(void *ctx, struct fence_exchange *x); /* it is over, or never will be */
 	size_t *room; /* octets that all connections together may still keep; borrowed */
 };

@@ -7,7 +7,7 @@
 
 #include "wire/http_internal.h"
 
-#define LINE_MAX 4096 /* of a chunk's size and extensions, or a trailer field */
+#define MOST_OF_A_LINE 4096 /* of a chunk's size and extensions, or a trailer field */
 
 /* What a head says about the body behind it. */
 struct framing {
@@ -208,7 +208,7 @@ static int is_empty(const struct fence_buf *b)
 static void line_state(struct fence_http *h, struct h1_side *s, int out, const uint8_t **data,
 		       size_t *len)
 {
-	int got = gather(h, s, data, len, s->state == H1_HEAD ? FENCE_HTTP_HEAD : LINE_MAX);
+	int got = gather(h, s, data, len, s->state == H1_HEAD ? FENCE_HTTP_HEAD : MOST_OF_A_LINE);
 	size_t digits;
 
 	if (got < 0) {
@@ -240,6 +240,18 @@ static void line_state(struct fence_http *h, struct h1_side *s, int out, const u
 	http_drop(h, &s->line);
 }
 
+static void upgraded(struct fence_http *h, struct fence_exchange *x, int out, const uint8_t *data,
+		     uint64_t n)
+{
+	*(out ? &x->out : &x->in) += n;
+	if (!out || strcasecmp(x->upgrade, "websocket"))
+		return;
+	if (data)
+		ws_feed(h, x, data, (size_t)n);
+	else
+		ws_gap(h);
+}
+
 /* Octets of a body; data NULL: not seen. Returns how many it took. */
 static uint64_t body_state(struct fence_http *h, struct h1_side *s, int out, const uint8_t *data,
 			   uint64_t len)
@@ -247,7 +259,7 @@ static uint64_t body_state(struct fence_http *h, struct h1_side *s, int out, con
 	uint64_t n = s->state == H1_CLOSE || s->state == H1_OPAQUE || len < s->left ? len : s->left;
 
 	if (s->x && s->state == H1_OPAQUE)
-		*(out ? &s->x->out : &s->x->in) += n;
+		upgraded(h, s->x, out, data, n);
 	else if (s->x)
 		http_body(h, s->x, out, data, (size_t)n);
 	if (s->state != H1_LENGTH && s->state != H1_DATA)

@@ -36,8 +36,8 @@ int h2_begins(const uint8_t *data, size_t len)
 	return data[3] <= CONTINUATION && be24(data) <= FENCE_HTTP_HEAD && !(data[5] & 0x80);
 }
 
-static void inflate(struct fence_exchange *x, int out, nghttp2_hd_inflater *in, const uint8_t *p,
-		    size_t len, int *bad)
+static void decode_block(struct fence_exchange *x, int out, nghttp2_hd_inflater *in,
+			 const uint8_t *p, size_t len, int *bad)
 {
 	nghttp2_nv nv;
 	int flags = 0;
@@ -78,7 +78,7 @@ int h2_init(struct fence_http *h)
 		if (nghttp2_hd_inflate_new(&h->h2[i].inflater))
 			return -1;
 		if (h->late)
-			inflate(NULL, i, h->h2[i].inflater, block, sizeof(block), &bad);
+			decode_block(NULL, i, h->h2[i].inflater, block, sizeof(block), &bad);
 	}
 	return bad ? -1 : 0;
 }
@@ -116,8 +116,8 @@ static void block_complete(struct fence_http *h, struct h2_side *s, int out)
 	}
 	if (x && !out)
 		x->status = 0;
-	inflate(x, out, s->inflater, (const uint8_t *)fence_buf_text(&s->block), s->block.len,
-		&bad);
+	decode_block(x, out, s->inflater, (const uint8_t *)fence_buf_text(&s->block), s->block.len,
+		     &bad);
 	http_drop(h, &s->block);
 	if (bad) {
 		http_lose(h, out);

@@ -4,8 +4,11 @@
 #define FENCE_WIRE_HTTP_INTERNAL_H
 
 #include <nghttp2/nghttp2.h>
+#include <zlib.h>
 
 #include "wire/http.h"
+
+#define HTTP_DECODED_MAX (1u << 20) /* octets of one body without its coding */
 
 /* Where one direction of an HTTP/1 connection is. */
 enum h1_state {
@@ -38,6 +41,16 @@ struct h2_side {
 	uint32_t block_stream;
 };
 
+/* What a client sends on a WebSocket. */
+struct ws_side {
+	uint8_t head[14], mask[4];
+	unsigned int have, at; /* octets of the head; of the payload */
+	uint64_t left;
+	uint8_t control, packed, lost;
+	struct fence_buf message; /* so far */
+	z_stream *inflater; /* owned */
+};
+
 struct fence_http {
 	const struct fence_http_hooks *hooks; /* borrowed */
 	void *ctx;
@@ -48,6 +61,7 @@ struct fence_http {
 	unsigned int count, bodies, serial;
 	struct h1_side h1[2];
 	struct h2_side h2[2];
+	struct ws_side ws;
 };
 
 struct fence_exchange *http_begin(struct fence_http *h, uint32_t id);
@@ -63,6 +77,13 @@ void http_lose(struct fence_http *h, int out);
 /* Keep octets in a buffer of the connection, within the room of all; -ENOMEM. Empty it again. */
 int http_keep(struct fence_http *h, struct fence_buf *b, const void *data, size_t len);
 void http_drop(struct fence_http *h, struct fence_buf *b);
+
+/* Take the content coding off a whole body; what cannot be decoded stays as it is. */
+int http_decode(struct fence_http *h, struct fence_buf *b, const char *coding);
+
+void ws_feed(struct fence_http *h, struct fence_exchange *x, const uint8_t *data, size_t len);
+void ws_gap(struct fence_http *h);
+void ws_done(struct fence_http *h);
 
 void h1_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void h1_gap(struct fence_http *h, int out, uint64_t len);

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/* WebSocket, RFC 6455: what the client sends, as messages; with permessage-deflate (RFC 7692). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/http_internal.h"
+
+#define FIN 0x80
+#define RSV1 0x40
+#define RSV23 0x30
+#define MASKED 0x80
+#define CONTROL 0x8 /* opcodes from here on: close, ping, pong */
+#define INFLATE_ROOM (48u << 10) /* what zlib needs, by its manual */
+
+static void lose(struct fence_http *h)
+{
+	h->ws.lost = 1;
+	http_drop(h, &h->ws.message);
+}
+
+/* Keep what fits; a message that is longer is told as far as it was kept. */
+static void keep(struct fence_http *h, const uint8_t *data, size_t len)
+{
+	size_t room = FENCE_HTTP_BODY - h->ws.message.len;
+
+	if (http_keep(h, &h->ws.message, data, len < room ? len : room))
+		lose(h);
+}
+
+static void unpack(struct fence_http *h, const uint8_t *data, size_t len)
+{
+	struct ws_side *w = &h->ws;
+	uint8_t out[4096];
+	int rc = Z_OK;
+
+	if (!w->inflater && *h->hooks->room >= INFLATE_ROOM) {
+		w->inflater = calloc(1, sizeof(*w->inflater));
+		if (w->inflater && inflateInit2(w->inflater, -MAX_WBITS) != Z_OK) {
+			free(w->inflater);
+			w->inflater = NULL;
+		}
+		*h->hooks->room -= w->inflater ? INFLATE_ROOM : 0;
+	}
+	if (!w->inflater) {
+		lose(h);
+		return;
+	}
+	w->inflater->next_in = (Bytef *)(uintptr_t)data;
+	w->inflater->avail_in = (uInt)len;
+	do {
+		w->inflater->next_out = out;
+		w->inflater->avail_out = sizeof(out);
+		rc = inflate(w->inflater, Z_SYNC_FLUSH);
+		if (rc != Z_OK && rc != Z_BUF_ERROR) {
+			lose(h);
+			break;
+		}
+		keep(h, out, sizeof(out) - w->inflater->avail_out);
+	} while (!w->lost && !w->inflater->avail_out);
+	explicit_bzero(out, sizeof(out));
+}
+
+static void message_end(struct fence_http *h, struct fence_exchange *x)
+{
+	static const uint8_t tail[] = { 0, 0, 0xff, 0xff };
+
+	if (h->ws.packed)
+		unpack(h, tail, sizeof(tail));
+	if (h->ws.lost)
+		return;
+	x->messages++;
+	if (h->hooks->message && h->ws.message.len)
+		h->hooks->message(h->ctx, x, h->ws.message.data, h->ws.message.len);
+	http_drop(h, &h->ws.message);
+	h->ws.message.len = 0;
+}
+
+/* Octets of a frame's head, once its second is there. */
+static unsigned int head_size(const struct ws_side *w)
+{
+	unsigned int n = w->head[1] & 0x7f;
+
+	return 2 + (n == 126 ? 2 : n == 127 ? 8 : 0) + (w->head[1] & MASKED ? 4 : 0);
+}
+
+static void head_complete(struct fence_http *h)
+{
+	struct ws_side *w = &h->ws;
+	unsigned int size = head_size(w), i, opcode = w->head[0] & 0xf;
+
+	w->left = w->head[1] & 0x7f;
+	if (w->left >= 126)
+		for (w->left = 0, i = 2; i < size - (w->head[1] & MASKED ? 4 : 0); i++)
+			w->left = w->left << 8 | w->head[i];
+	/* a client masks what it sends; an extension that we do not know may mean anything */
+	if (!(w->head[1] & MASKED) || w->head[0] & RSV23 || w->left >> 62) {
+		lose(h);
+		return;
+	}
+	memcpy(w->mask, w->head + size - 4, 4);
+	w->at = 0;
+	w->control = opcode >= CONTROL;
+	if (!w->control && opcode)
+		w->packed = !!(w->head[0] & RSV1);
+}
+
+static void payload(struct fence_http *h, const uint8_t *data, size_t len)
+{
+	struct ws_side *w = &h->ws;
+	uint8_t clear[1024];
+	size_t n, i;
+
+	for (; len && !w->lost; data += n, len -= n) {
+		n = len < sizeof(clear) ? len : sizeof(clear);
+		for (i = 0; i < n; i++)
+			clear[i] = data[i] ^ w->mask[w->at++ & 3];
+		if (w->packed)
+			unpack(h, clear, n);
+		else
+			keep(h, clear, n);
+	}
+	explicit_bzero(clear, sizeof(clear));
+}
+
+static void frame_end(struct fence_http *h, struct fence_exchange *x)
+{
+	h->ws.have = 0;
+	if (!h->ws.control && h->ws.head[0] & FIN)
+		message_end(h, x);
+}
+
+void ws_feed(struct fence_http *h, struct fence_exchange *x, const uint8_t *data, size_t len)
+{
+	struct ws_side *w = &h->ws;
+	size_t n;
+
+	while (len && !w->lost) {
+		if (w->have < 2 || w->have < head_size(w)) {
+			w->head[w->have++] = *data++;
+			len--;
+			if (w->have < 2 || w->have < head_size(w))
+				continue;
+			head_complete(h);
+			if (!w->lost && !w->left)
+				frame_end(h, x);
+			continue;
+		}
+		n = len < w->left ? len : (size_t)w->left;
+		if (!w->control)
+			payload(h, data, n);
+		data += n;
+		len -= n;
+		w->left -= n;
+		if (!w->left && !w->lost)
+			frame_end(h, x);
+	}
+}
+
+void ws_gap(struct fence_http *h)
+{
+	lose(h); /* where the next frame begins is not known any more */
+}
+
+void ws_done(struct fence_http *h)
+{
+	http_drop(h, &h->ws.message);
+	fence_buf_done(&h->ws.message);
+	if (!h->ws.inflater)
+		return;
+	inflateEnd(h->ws.inflater);
+	free(h->ws.inflater);
+	*h->hooks->room += INFLATE_ROOM;
+}
+
+/* ---- bodies with a content coding, RFC 9110 8.4.1 ---- */
+
+int http_decode(struct fence_http *h, struct fence_buf *b, const char *coding)
+{
+	int gzip = !strcmp(coding, "gzip") || !strcmp(coding, "x-gzip");
+	struct fence_buf clear = { 0 };
+	z_stream z = { 0 };
+	uint8_t out[4096];
+	int rc;
+
+	if ((!gzip && strcmp(coding, "deflate")) || inflateInit2(&z, MAX_WBITS + 32) != Z_OK)
+		return 0;
+	z.next_in = (Bytef *)b->data;
+	z.avail_in = (uInt)b->len;
+	do {
+		z.next_out = out;
+		z.avail_out = sizeof(out);
+		rc = inflate(&z, Z_NO_FLUSH);
+		if ((rc != Z_OK && rc != Z_STREAM_END) ||
+		    clear.len + sizeof(out) > HTTP_DECODED_MAX ||
+		    http_keep(h, &clear, out, sizeof(out) - z.avail_out))
+			break;
+	} while (rc == Z_OK);
+	inflateEnd(&z);
+	explicit_bzero(out, sizeof(out));
+	http_drop(h, rc == Z_STREAM_END ? b : &clear);
+	if (rc != Z_STREAM_END) {
+		fence_buf_done(&clear);
+		return 0;
+	}
+	fence_buf_done(b);
+	*b = clear;
+	return 1;
+}
