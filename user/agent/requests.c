@@ -44,17 +44,11 @@ static void on_done(void *ctx, struct fence_exchange *x);
 
 int sight_hooks(struct sight *s)
 {
-	uint8_t key[16];
-
 	s->room = SIGHT_ROOM;
 	s->hooks = (struct fence_http_hooks){
 		.request = on_request, .message = on_message, .done = on_done, .room = &s->room
 	};
-	if (getrandom(key, sizeof(key), 0) != sizeof(key)) /* of this run, and nowhere else */
-		return -errno;
-	s->values = fence_values_new(key);
-	explicit_bzero(key, sizeof(key));
-	return s->values ? 0 : -ENOMEM;
+	return sight_values(s);
 }
 
 static struct sight_conn **conn_at(struct sight *s, uint64_t id)
@@ -156,6 +150,7 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 	}
 	if (r->kind != FENCE_SIGHT_DATA)
 		return;
+	c->time = r->time;
 	if (!c->http)
 		c->http = fence_http_new(&a->sight->hooks, c, 0);
 	if (!c->http)
@@ -369,6 +364,8 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	uint8_t wrong = disagree(c, x, h);
 
 	label(c, x);
+	if (!h->own)
+		sight_tainted(c);
 	if (!wrong)
 		return;
 	c->owed |= wrong;
@@ -421,30 +418,6 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	return agent_row_end(a, &j, "request");
 }
 
-static const struct sight_user *user_of(const struct agent *a, uint64_t session)
-{
-	unsigned int i;
-
-	for (i = 0; i < a->sight->nusers; i++)
-		if (a->sight->users[i].session == session)
-			return &a->sight->users[i];
-	return NULL;
-}
-
-/* A token's answer names the user: "id": "https://login.salesforce.com/id/00D../005..". */
-static void learn_user(struct agent *a, const struct sight_conn *c, const struct fence_exchange *x)
-{
-	const char *text = fence_buf_text(&x->response), *p = strstr(text, "/id/00D");
-	struct sight_user u = { .session = c->session };
-	char path[64];
-
-	if (!p || user_of(a, c->session) || a->sight->nusers == SIGHT_USERS)
-		return;
-	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
-	if (!fence_crm_identity(path, u.org, u.user))
-		a->sight->users[a->sight->nusers++] = u;
-}
-
 struct acting {
 	struct sight_conn *c;
 	const struct fence_exchange *x;
@@ -455,9 +428,12 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 {
 	const struct acting *w = ctx;
 	struct agent *a = w->c->agent;
-	const struct sight_user *u = user_of(a, w->c->session);
+	const char *by, *user = sight_user(w->c, &by);
 	struct fence_json j;
 	uint32_t i;
+
+	if (act->grant)
+		sight_grant(w->c, act->grant);
 
 	agent_row(a, &j);
 	fence_json_str(&j, "api", act->api);
@@ -486,77 +462,12 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 	if (act->sub)
 		fence_json_bool(&j, "sub", 1);
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, w->c->tool));
-	if (u)
-		fence_json_str(&j, "user", u->user);
+	if (user) {
+		fence_json_str(&j, "user", user);
+		fence_json_str(&j, "user_by", by);
+	}
 	fence_json_str(&j, "verb", act->verb);
 	agent_row_end(a, &j, "action");
-}
-
-/* What the org answered before is in a request to somebody else. */
-static void values_alert(struct agent *a, struct sight_conn *c, const char *host, int64_t request,
-			 const struct fence_value_hit *hits, size_t n)
-{
-	size_t shown = n < SIGHT_HITS ? n : SIGHT_HITS, i;
-	struct fence_json j;
-
-	agent_row(a, &j);
-	fence_json_str(&j, "authority", host);
-	fence_json_int(&j, "cookie", (int64_t)c->cookie);
-	fence_json_bool(&j, "cut", 0);
-	fence_json_id(&j, "exec", c->exec);
-	fence_json_array(&j, "fields"); /* of the record at the same place in "ids" */
-	for (i = 0; i < shown; i++)
-		fence_json_str(&j, NULL, hits[i].field);
-	fence_json_array_end(&j);
-	fence_json_array(&j, "ids");
-	for (i = 0; i < shown; i++)
-		fence_json_str(&j, NULL, hits[i].id);
-	fence_json_array_end(&j);
-	fence_json_int(&j, "left", (int64_t)c->next[1]);
-	fence_json_str(&j, "name", "crm-values");
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_int(&j, "request", request);
-	fence_json_str(&j, "rule", "E011");
-	fence_json_id(&j, "session", c->session);
-	if (c->sni[0])
-		fence_json_str(&j, "sni", c->sni);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	fence_json_int(&j, "values", (int64_t)n);
-	agent_row_end(a, &j, "alert");
-	a->urgent = 1;
-	agent_show_note(a, "%zu values of the org's records went to %s (E011, pid %u)", n, host,
-			c->tgid);
-}
-
-/* It has read what the org holds. */
-static void taint(struct agent *a, const struct sight_conn *c, int64_t request)
-{
-	struct agent_exec *e = agent_exec_find(a, c->exec);
-	struct fence_json j;
-
-	if (!e || e->tainted)
-		return;
-	e->tainted = a->now;
-	agent_row(a, &j);
-	fence_json_id(&j, "exec", c->exec);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_int(&j, "request", request);
-	fence_json_id(&j, "session", c->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	agent_row_end(a, &j, "taint");
-}
-
-/* 1: something of the org's was in it. */
-static int values_out(struct sight_conn *c, const char *text, size_t len, const char *host,
-		      int64_t request)
-{
-	struct fence_value_hit hits[SIGHT_HITS];
-	struct agent *a = c->agent;
-	size_t n = fence_values_search(a->sight->values, text, len, hits, SIGHT_HITS);
-
-	if (n)
-		values_alert(a, c, host, request, hits, n);
-	return n > 0;
 }
 
 /* A WebSocket message: its request is not over, and has no row yet. */
@@ -566,7 +477,7 @@ static void on_message(void *ctx, struct fence_exchange *x, const char *data, si
 	const struct sight_host *h = host_get(c, x);
 
 	if (!h->own)
-		values_out(c, data, len, h->name, 0);
+		sight_leaves(c, data, len, h->name, 0);
 }
 
 static void on_done(void *ctx, struct fence_exchange *x)
@@ -594,14 +505,14 @@ static void on_done(void *ctx, struct fence_exchange *x)
 	h = host_get(c, x);
 	w.request = request_row(c->agent, c, x, h->name);
 	if (!h->own) {
-		if (!values_out(c, call.request, call.request_len, h->name, w.request))
-			values_out(c, x->path, strlen(x->path), h->name, w.request);
+		if (!sight_leaves(c, call.request, call.request_len, h->name, w.request))
+			sight_leaves(c, x->path, strlen(x->path), h->name, w.request);
 		return;
 	}
 	if (x->in && x->status >= 200 && x->status < 300 && !strstr(x->path, "/services/oauth2/"))
-		taint(c->agent, c, w.request);
+		sight_taints(c, w.request);
 	if (strstr(x->path, "/services/oauth2/"))
-		learn_user(c->agent, c, x);
+		sight_signs_on(c, x);
 	else if (!call.response_cut)
 		fence_values_learn(c->agent->sight->values, call.response, call.response_len);
 	fence_crm_actions(&call, on_action, &w);

@@ -412,6 +412,8 @@ static void libraries(struct agent *a)
 
 void agent_sight_reload(struct agent *a)
 {
+	if (a->sight)
+		sight_honey(a);
 	if (!a->sight && wanted(a->policy))
 		agent_show_note(a, "the policy asks for TLS sight: it begins when the agent is "
 				   "started again");
@@ -445,6 +447,7 @@ int agent_sight_init(struct agent *a)
 		agent_sight_done(a);
 		return -ENOMEM;
 	}
+	sight_honey(a);
 	libraries(a);
 	agent_show_note(a,
 			"TLS SIGHT IS ON: requests of tools with \"sight\" are read; bodies stay "
@@ -468,6 +471,7 @@ void agent_sight_done(struct agent *a)
 		if (s->files[i].fd >= 0)
 			close(s->files[i].fd);
 	fence_values_free(s->values);
+	fence_values_free(s->honey);
 	fence_sight_close(s->kernel);
 	close(s->ep);
 	free(s);

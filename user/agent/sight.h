@@ -62,6 +62,7 @@ struct sight_conn {
 	uint64_t id, cookie, session, exec;
 	uint64_t next[2]; /* offset that is expected, by direction */
 	uint64_t before; /* octets written before the chunk that is read now */
+	uint64_t time; /* of the chunk that is read now */
 	uint32_t tgid;
 	uint8_t tool, how, begun[2];
 	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
@@ -79,6 +80,7 @@ struct sight_conn {
 struct sight_user {
 	uint64_t session;
 	char org[20], user[20];
+	uint8_t told; /* that it is not the policy's, or that it is no person */
 };
 
 struct sight {
@@ -95,12 +97,35 @@ struct sight {
 	unsigned int ncloses;
 	size_t room; /* of SIGHT_ROOM, still free */
 	struct fence_values *values; /* owned: fingerprints of what the org answered */
+	struct fence_values *honey; /* owned: of the policy's honey; NULL: it has none */
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
 	uint64_t looked; /* boot time of the last look for processes that are gone */
 	int ep; /* of the watched processes' events and the ring */
 };
+
+/* evidence.c: what left, who read, and as whom */
+int sight_values(struct sight *s); /* 0, or a negative errno */
+void sight_honey(struct agent *a); /* anew, from the policy in force */
+
+/*
+ * Search what goes to `host`, which is not the org's. 1: there is something of the org's in it; it
+ * was told. `request`: the row's number; 0: it has none yet.
+ */
+int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char *host,
+		 int64_t request);
+
+/* Its program has read what the org holds; it asks somebody else. */
+void sight_taints(struct sight_conn *c, int64_t request);
+void sight_tainted(struct sight_conn *c);
+
+/* A token was asked for, and perhaps the answer names the user. */
+void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x);
+void sight_grant(struct sight_conn *c, const char *grant);
+
+/* The Salesforce user of its session, and how that is known ("sign-on", "policy"); NULL. */
+const char *sight_user(const struct sight_conn *c, const char **by);
 
 /* requests.c */
 int sight_hooks(struct sight *s); /* 0, or -ENOMEM */

@@ -30,6 +30,7 @@ int cmd_sessions(int argc, char **argv);
 int cmd_flows(int argc, char **argv);
 int cmd_requests(int argc, char **argv);
 int cmd_alerts(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_tail(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_policy(int argc, char **argv);

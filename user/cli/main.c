@@ -27,6 +27,8 @@ static const struct {
 	  "HTTP requests of tools with \"sight\", and what they did to the org" },
 	{ "alerts", cmd_alerts,
 	  "requests whose witnesses disagree; exit status 1 when there are any" },
+	{ "report", cmd_report,
+	  "per session: where its octets went, what it did to the org, as whom" },
 	{ "tail", cmd_tail, "the same, as it happens" },
 	{ "why", cmd_why, "explain one flow or denial" },
 	{ "reload", cmd_reload, "have the agent read its policy again" },

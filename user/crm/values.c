@@ -170,17 +170,12 @@ static int is_common(const char *s, size_t len)
 	return i == len && len < 20;
 }
 
-static unsigned int learn_one(struct fence_values *v, const char *s, const char *id,
-			      const char *field)
+static unsigned int put(struct fence_values *v, const char *s, size_t len, const char *id,
+			const char *field)
 {
-	size_t len = strlen(s);
 	struct value fresh = { 0 };
 	uint32_t b;
 
-	if (len > FENCE_VALUE_MAX)
-		len = FENCE_VALUE_MAX;
-	if (len < FENCE_VALUE_MIN || is_common(s, len))
-		return 0;
 	fresh.head = hash_of(v->base, (const uint8_t *)s, FENCE_VALUE_MIN);
 	fresh.whole = hash_of(v->whole_base, (const uint8_t *)s, len);
 	fresh.len = (uint16_t)len;
@@ -201,6 +196,24 @@ static unsigned int learn_one(struct fence_values *v, const char *s, const char 
 	if (!v->at)
 		refilter(v);
 	return 1;
+}
+
+static unsigned int learn_one(struct fence_values *v, const char *s, const char *id,
+			      const char *field)
+{
+	size_t len = strlen(s);
+
+	if (len > FENCE_VALUE_MAX)
+		len = FENCE_VALUE_MAX;
+	return len < FENCE_VALUE_MIN || is_common(s, len) ? 0 : put(v, s, len, id, field);
+}
+
+void fence_values_add(struct fence_values *v, const char *value, const char *field)
+{
+	size_t len = strlen(value);
+
+	if (len >= FENCE_VALUE_MIN && len <= FENCE_VALUE_MAX)
+		put(v, value, len, "", field);
 }
 
 /* ---- what an answer holds ---- */

@@ -36,6 +36,9 @@ void fence_values_free(struct fence_values *v); /* NULL is fine */
  */
 unsigned int fence_values_learn(struct fence_values *v, const char *text, size_t len);
 
+/* One value whatever it is, FENCE_VALUE_MIN octets at the least. */
+void fence_values_add(struct fence_values *v, const char *value, const char *field);
+
 /*
  * Which of them are in `data`: as they are, URL-encoded, JSON-escaped or in base64. Each (id,
  * field) once, `most` at most; returns how many there were.

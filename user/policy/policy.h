@@ -32,6 +32,9 @@
 #define FENCE_POLICY_RESOLVERS 8
 #define FENCE_POLICY_PROXIES 4
 #define FENCE_POLICY_WARNINGS 64
+#define FENCE_POLICY_HONEY 64 /* values that must never leave */
+#define FENCE_HONEY_MAX 129
+#define FENCE_POLICY_USERS 64
 #define FENCE_WHY_MAX 160
 
 struct fence_policy_match {
@@ -85,6 +88,7 @@ struct fence_policy_tool {
 							    "~/" is its user's home */
 	size_t nwrite; /* 0: wherever its user may */
 	int sight; /* its TLS plaintext is read: requests and actions are recorded */
+	int taint; /* a flow to anybody else, of a program that read the org's records, alarms */
 };
 
 struct fence_policy_proxy {
@@ -92,6 +96,12 @@ struct fence_policy_proxy {
 	uint16_t port;
 	int is_addr;
 	uint8_t addr[16];
+};
+
+/* Who a Linux user is in Salesforce. */
+struct fence_policy_user {
+	uint32_t uid;
+	char id[19]; /* 005... */
 };
 
 struct fence_policy_name {
@@ -120,6 +130,10 @@ struct fence_policy {
 	size_t nresolvers;
 	struct fence_policy_proxy proxies[FENCE_POLICY_PROXIES];
 	size_t nproxies;
+	char honey[FENCE_POLICY_HONEY][FENCE_HONEY_MAX];
+	size_t nhoney;
+	struct fence_policy_user users[FENCE_POLICY_USERS];
+	size_t nusers;
 	char extensions[FENCE_POLICY_MATCHES][33];
 	size_t nextensions;
 	/* compiled; owned */

@@ -7,13 +7,17 @@
 #include <errno.h>
 #include <math.h>
 #include <openssl/sha.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "crm/action.h"
+#include "crm/values.h"
 #include "policy/compile.h"
 #include "policy/read.h"
 
@@ -86,6 +90,16 @@ int fence_read_list(struct reader *r, const cJSON *v, const char *path, int max)
 	return 0;
 }
 
+/* A choice between two words. */
+int fence_read_word(struct reader *r, const cJSON *v, const char *path, const char *no,
+		    const char *yes, int *out)
+{
+	if (!cJSON_IsString(v) || (strcmp(v->valuestring, no) && strcmp(v->valuestring, yes)))
+		return REFUSE(r, path, "must be \"%s\" or \"%s\"", no, yes);
+	*out = !strcmp(v->valuestring, yes);
+	return 0;
+}
+
 /* A My Domain, sandbox or tool name: lower-case letters, digits, hyphens, not at an end. */
 int fence_read_label(struct reader *r, const cJSON *v, const char *path, char *out, size_t size)
 {
@@ -106,14 +120,84 @@ int fence_read_label(struct reader *r, const cJSON *v, const char *path, char *o
 	return 0;
 }
 
+/* Values, or ids, of records that nobody has a reason to take anywhere. */
+static int read_honey(struct reader *r, const cJSON *v)
+{
+	int err = fence_read_list(r, v, "$.org.honey", FENCE_POLICY_HONEY);
+	const cJSON *e;
+	char path[48];
+
+	if (err < 0)
+		return err;
+	cJSON_ArrayForEach (e, v) {
+		snprintf(path, sizeof(path), "$.org.honey[%zu]", r->p->nhoney);
+		err = fence_read_str(r, e, path, r->p->honey[r->p->nhoney], FENCE_HONEY_MAX);
+		if (err < 0)
+			return err;
+		if (strlen(r->p->honey[r->p->nhoney]) < FENCE_VALUE_MIN)
+			return REFUSE(r, path,
+				      "is too short: others write the same; %d characters at the "
+				      "least",
+				      FENCE_VALUE_MIN);
+		r->p->nhoney++;
+	}
+	return 0;
+}
+
+static int uid_of(const char *name, uint32_t *uid)
+{
+	AUTO_FILE FILE *f = NULL;
+	const struct passwd *user;
+	char *end;
+
+	*uid = (uint32_t)strtoul(name, &end, 10);
+	if (*name && !*end)
+		return 0;
+	f = fopen("/etc/passwd", "re");
+	while (f && (user = fgetpwent(f)))
+		if (!strcmp(user->pw_name, name)) {
+			*uid = user->pw_uid;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+/* { "jane": "005...", "1001": "005..." } */
+static int read_users(struct reader *r, const cJSON *v)
+{
+	struct fence_policy_user *u;
+	const cJSON *e;
+	char path[96];
+
+	if (!cJSON_IsObject(v) || cJSON_GetArraySize(v) > FENCE_POLICY_USERS)
+		return REFUSE(r, "$.org.users",
+			      "must be an object, of Linux users and their Salesforce user ids, "
+			      "%d at the most",
+			      FENCE_POLICY_USERS);
+	cJSON_ArrayForEach (e, v) {
+		u = &r->p->users[r->p->nusers];
+		snprintf(path, sizeof(path), "$.org.users.%.64s", e->string);
+		if (!cJSON_IsString(e) || strncmp(e->valuestring, "005", 3) ||
+		    !fence_crm_record_id(e->valuestring, strlen(e->valuestring)))
+			return REFUSE(r, path,
+				      "must be a Salesforce user's id: 005 and 12 more letters or "
+				      "digits, or the 18 character form");
+		snprintf(u->id, sizeof(u->id), "%s", e->valuestring);
+		if (uid_of(e->string, &u->uid)) /* a fleet has one policy, and not each user */
+			continue;
+		r->p->nusers++;
+	}
+	return 0;
+}
+
 static int read_org(struct reader *r, const cJSON *v)
 {
 	struct fence_org *o = &r->p->org;
 	const cJSON *k;
 	char path[96];
-	int err = fence_read_keys(
-		r, v, "$.org",
-		",my_domain,partition,sandboxes,org_ids,login_hosts,government,china,defender,");
+	int err = fence_read_keys(r, v, "$.org",
+				  ",my_domain,partition,sandboxes,org_ids,login_hosts,honey,users,"
+				  "government,china,defender,");
 
 	if (err < 0)
 		return err;
@@ -167,6 +251,10 @@ static int read_org(struct reader *r, const cJSON *v)
 			o->nids++;
 		}
 	}
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "honey")))
+		err = read_honey(r, k);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "users")))
+		err = read_users(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "login_hosts")))
 		err = fence_read_bool(r, k, "$.org.login_hosts", &o->login_hosts);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "government")))
@@ -276,16 +364,6 @@ static int read_ttl(struct reader *r, const cJSON *v)
 	return err;
 }
 
-/* A choice between two words. */
-static int read_word(struct reader *r, const cJSON *v, const char *path, const char *no,
-		     const char *yes, int *out)
-{
-	if (!cJSON_IsString(v) || (strcmp(v->valuestring, no) && strcmp(v->valuestring, yes)))
-		return REFUSE(r, path, "must be \"%s\" or \"%s\"", no, yes);
-	*out = !strcmp(v->valuestring, yes);
-	return 0;
-}
-
 static int read_top(struct reader *r, const cJSON *top)
 {
 	const cJSON *k, *e;
@@ -304,9 +382,9 @@ static int read_top(struct reader *r, const cJSON *top)
 				     r->p->name, sizeof(r->p->name));
 	k = cJSON_GetObjectItemCaseSensitive(top, "mode");
 	if (err >= 0)
-		err = read_word(r, k, "$.mode", "enforce", "monitor", &r->p->monitor);
+		err = fence_read_word(r, k, "$.mode", "enforce", "monitor", &r->p->monitor);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "quic")))
-		err = read_word(r, k, "$.quic", "deny", "allow", &r->p->quic_allow);
+		err = fence_read_word(r, k, "$.quic", "deny", "allow", &r->p->quic_allow);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "org")))
 		err = read_org(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "browser")))

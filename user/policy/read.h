@@ -28,6 +28,9 @@ int fence_read_str(struct reader *r, const cJSON *v, const char *path, char *out
 int fence_read_int(struct reader *r, const cJSON *v, const char *path, long min, long max,
 		   long *out);
 int fence_read_bool(struct reader *r, const cJSON *v, const char *path, int *out);
+/* A choice between two words: *out is 1 for `yes`. */
+int fence_read_word(struct reader *r, const cJSON *v, const char *path, const char *no,
+		    const char *yes, int *out);
 int fence_read_list(struct reader *r, const cJSON *v, const char *path,
 		    int max); /* 1..max entries */
 int fence_read_label(struct reader *r, const cJSON *v, const char *path, char *out, size_t size);

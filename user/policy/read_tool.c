@@ -242,18 +242,56 @@ static int read_write(struct reader *r, const cJSON *v, const char *path,
 	return err;
 }
 
+/* What a tool may have besides. */
+static int read_more(struct reader *r, const cJSON *v, const char *path,
+		     struct fence_policy_tool *t)
+{
+	const cJSON *k;
+	char sub[96];
+	uint16_t n = 0;
+	int err = 0;
+
+	k = cJSON_GetObjectItemCaseSensitive(v, "local_ports");
+	if (k) {
+		snprintf(sub, sizeof(sub), "%s.local_ports", path);
+		err = read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
+		t->nlocal = n;
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "write");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.write", path);
+		err = read_write(r, k, sub, t);
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "sight");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.sight", path);
+		err = fence_read_bool(r, k, sub, &t->sight);
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "taint");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.taint", path);
+		err = fence_read_word(r, k, sub, "nothing", "alert", &t->taint);
+		if (err >= 0 && t->taint && !t->sight)
+			err = REFUSE(r, sub, "needs \"sight\": true, which shows what is read");
+	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
+	if (err < 0 || !k)
+		return err;
+	snprintf(sub, sizeof(sub), "%s.unix", path);
+	return fence_read_unix(r, k, sub, t);
+}
+
 int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 {
 	struct fence_policy_tool *t = &r->p->tools[index];
 	struct fence_policy_allows *allows = &r->allows[index];
 	const cJSON *k, *e;
 	char path[64], sub[96];
-	uint16_t n = 0;
 	size_t i;
 	int err;
 
 	snprintf(path, sizeof(path), "$.tools[%zu]", index);
-	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,write,sight,");
+	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,write,sight,taint,");
 	if (err < 0)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.name", path);
@@ -296,25 +334,5 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 			return err;
 		allows->list[allows->count++].rule.tool = (uint8_t)(index + 1);
 	}
-	k = cJSON_GetObjectItemCaseSensitive(v, "local_ports");
-	if (k) {
-		snprintf(sub, sizeof(sub), "%s.local_ports", path);
-		err = read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
-		t->nlocal = n;
-	}
-	k = cJSON_GetObjectItemCaseSensitive(v, "write");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.write", path);
-		err = read_write(r, k, sub, t);
-	}
-	k = cJSON_GetObjectItemCaseSensitive(v, "sight");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.sight", path);
-		err = fence_read_bool(r, k, sub, &t->sight);
-	}
-	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
-	if (err < 0 || !k)
-		return err;
-	snprintf(sub, sizeof(sub), "%s.unix", path);
-	return fence_read_unix(r, k, sub, t);
+	return read_more(r, v, path, t);
 }

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What leaves (values of the org, honey, credentials in a body), who has read what the org holds,
+ * and as which Salesforce user: told by ids, names of fields and places in the policy, never by
+ * the text itself.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "agent/sight.h"
+#include "base/addr.h"
+#include "crm/action.h"
+#include "crm/values.h"
+
+#define ORG_ID 15
+#define TOKEN_MIN 20 /* characters behind the "!" of a session id; there are about 90 */
+
+static int values_new(struct fence_values **out)
+{
+	uint8_t key[16];
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key)) /* of this run, and nowhere else */
+		return -errno;
+	*out = fence_values_new(key);
+	explicit_bzero(key, sizeof(key));
+	return *out ? 0 : -ENOMEM;
+}
+
+int sight_values(struct sight *s)
+{
+	return values_new(&s->values);
+}
+
+void sight_honey(struct agent *a)
+{
+	struct sight *s = a->sight;
+	char field[40];
+	size_t i;
+
+	fence_values_free(s->honey);
+	s->honey = NULL;
+	if (!a->policy->nhoney || values_new(&s->honey))
+		return;
+	for (i = 0; i < a->policy->nhoney; i++) {
+		snprintf(field, sizeof(field), "$.org.honey[%zu]", i);
+		fence_values_add(s->honey, a->policy->honey[i], field);
+	}
+}
+
+/* ---- alerts ---- */
+
+static void alert_begin(struct sight_conn *c, struct fence_json *j, const char *host, int cut)
+{
+	agent_row(c->agent, j);
+	fence_json_str(j, "authority", host);
+	fence_json_int(j, "cookie", (int64_t)c->cookie);
+	fence_json_bool(j, "cut", cut);
+	fence_json_id(j, "exec", c->exec);
+}
+
+static void alert_end(struct sight_conn *c, struct fence_json *j, const char *rule,
+		      const char *user, size_t values)
+{
+	struct agent *a = c->agent;
+
+	fence_json_str(j, "rule", rule);
+	fence_json_id(j, "session", c->session);
+	if (c->sni[0])
+		fence_json_str(j, "sni", c->sni);
+	fence_json_str(j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	if (user)
+		fence_json_str(j, "user", user);
+	if (values)
+		fence_json_int(j, "values", (int64_t)values);
+	agent_row_end(a, j, "alert");
+	a->urgent = 1;
+}
+
+/* End a confined connection. 1: it was. */
+static int cut(struct sight_conn *c)
+{
+	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
+
+	return f && !c->agent->policy->monitor &&
+	       !fence_socket_destroy(c->cookie, fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
+				     f->port, c->tgid);
+}
+
+static void hits_alert(struct sight_conn *c, const char *host, int64_t request, const char *name,
+		       const struct fence_value_hit *hits, size_t n, int ended)
+{
+	size_t shown = n < SIGHT_HITS ? n : SIGHT_HITS, i;
+	struct fence_json j;
+
+	alert_begin(c, &j, host, ended);
+	fence_json_array(&j, "fields"); /* of the record at the same place in "ids" */
+	for (i = 0; i < shown; i++)
+		fence_json_str(&j, NULL, hits[i].field);
+	fence_json_array_end(&j);
+	fence_json_array(&j, "ids");
+	for (i = 0; i < shown; i++)
+		fence_json_str(&j, NULL, hits[i].id);
+	fence_json_array_end(&j);
+	fence_json_int(&j, "left", (int64_t)c->next[1]);
+	fence_json_str(&j, "name", name);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	alert_end(c, &j, "E011", NULL, n);
+	agent_show_note(c->agent, "%zu %s went to %s (E011, pid %u)%s", n,
+			strcmp(name, "honey") ? "values of the org's records" : "honey values",
+			host, c->tgid, ended ? "; the connection was ended" : "");
+}
+
+/* "00D", twelve more and "!", then what only a session id or access token has. */
+static int token_in(const char *text, size_t len, char org[ORG_ID + 1])
+{
+	const char *p = text, *end = text + len;
+	size_t i;
+
+	while ((p = memmem(p, (size_t)(end - p), "00D", 3))) {
+		for (i = 3; p + i < end && isalnum((unsigned char)p[i]); i++)
+			;
+		if (i == ORG_ID && p + i < end && p[i] == '!') {
+			for (i++;
+			     p + i < end && (isalnum((unsigned char)p[i]) || strchr("._", p[i]));
+			     i++)
+				if (!p[i])
+					break;
+			if (i > ORG_ID + TOKEN_MIN) {
+				memcpy(org, p, ORG_ID);
+				org[ORG_ID] = 0;
+				return 1;
+			}
+		}
+		p += 3;
+	}
+	return 0;
+}
+
+static void token_alert(struct sight_conn *c, const char *host, int64_t request, const char *org)
+{
+	int ended = cut(c);
+	struct fence_json j;
+
+	alert_begin(c, &j, host, ended);
+	fence_json_int(&j, "left", (int64_t)c->next[1]);
+	fence_json_str(&j, "name", "token-exposure");
+	fence_json_str(&j, "org", org);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	alert_end(c, &j, "E014", NULL, 0);
+	agent_show_note(c->agent, "a Salesforce credential is in what went to %s (E014, pid %u)%s",
+			host, c->tgid, ended ? "; the connection was ended" : "");
+}
+
+int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char *host,
+		 int64_t request)
+{
+	struct fence_value_hit hits[SIGHT_HITS];
+	struct sight *s = c->agent->sight;
+	char org[ORG_ID + 1];
+	size_t n, honey = 0;
+	int token;
+
+	n = fence_values_search(s->values, text, len, hits, SIGHT_HITS);
+	if (n)
+		hits_alert(c, host, request, "crm-values", hits, n, 0);
+	if (s->honey)
+		honey = fence_values_search(s->honey, text, len, hits, SIGHT_HITS);
+	if (honey)
+		hits_alert(c, host, request, "honey", hits, honey, cut(c));
+	token = token_in(text, len, org);
+	if (token)
+		token_alert(c, host, request, org);
+	return n || honey || token;
+}
+
+/* ---- taint ---- */
+
+void sight_taints(struct sight_conn *c, int64_t request)
+{
+	struct agent_exec *e = agent_exec_find(c->agent, c->exec);
+	struct fence_json j;
+
+	if (!e || e->tainted)
+		return;
+	e->tainted = c->time;
+	agent_row(c->agent, &j);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(c->agent->policy, c->tool));
+	agent_row_end(c->agent, &j, "taint");
+}
+
+void agent_sight_tainted(struct agent *a, struct agent_flow *f)
+{
+	const char *host = f->sni ? f->sni : f->dns ? f->dns : "";
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_json j;
+
+	if (f->tainted || !f->tool || f->tool > a->policy->ntools ||
+	    !a->policy->tools[f->tool - 1].taint || f->action == FENCE_DENY ||
+	    f->facts.addr == FENCE_ADDR_RESOLVER || f->facts.addr == FENCE_ADDR_LOOPBACK ||
+	    (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN))
+		return;
+	f->tainted = 1;
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
+	fence_json_int(&j, "cookie", (int64_t)f->cookie);
+	fence_json_bool(&j, "cut", 0);
+	fence_json_id(&j, "exec", f->exec);
+	fence_json_str(&j, "name", "tainted-flow");
+	fence_json_int(&j, "pid", f->tgid);
+	fence_json_str(&j, "rule", "E011");
+	fence_json_id(&j, "session", f->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
+	agent_row_end(a, &j, "alert");
+	a->urgent = 1;
+}
+
+void sight_tainted(struct sight_conn *c)
+{
+	struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
+
+	if (f && agent_exec_tainted(c->agent, c->exec))
+		agent_sight_tainted(c->agent, f);
+}
+
+/* ---- as whom ---- */
+
+static struct sight_user *user_of(struct agent *a, uint64_t session)
+{
+	struct sight *s = a->sight;
+	unsigned int i;
+
+	for (i = 0; i < s->nusers; i++)
+		if (s->users[i].session == session)
+			return &s->users[i];
+	if (s->nusers == SIGHT_USERS)
+		return NULL;
+	s->users[s->nusers] = (struct sight_user){ .session = session };
+	return &s->users[s->nusers++];
+}
+
+/* Who the policy says that the process's Linux user is. */
+static const char *mapped(const struct sight_conn *c)
+{
+	const struct fence_policy *p = c->agent->policy;
+	const struct agent_exec *e = agent_exec_find(c->agent, c->exec);
+	size_t i;
+
+	for (i = 0; e && i < p->nusers; i++)
+		if (p->users[i].uid == e->uid)
+			return p->users[i].id;
+	return NULL;
+}
+
+const char *sight_user(const struct sight_conn *c, const char **by)
+{
+	const struct sight_user *u = user_of(c->agent, c->session);
+
+	*by = u && u->user[0] ? "sign-on" : "policy";
+	return u && u->user[0] ? u->user : mapped(c);
+}
+
+static void user_alert(struct sight_conn *c, const char *name, const char *rule, const char *user,
+		       const char *grant)
+{
+	struct fence_json j;
+
+	alert_begin(c, &j, c->host.name, 0);
+	if (grant)
+		fence_json_str(&j, "grant", grant);
+	fence_json_int(&j, "left", 0);
+	fence_json_str(&j, "name", name);
+	fence_json_int(&j, "pid", c->tgid);
+	alert_end(c, &j, rule, user, 0);
+	agent_show_note(c->agent, "%s: pid %u acts as %s (%s)", name, c->tgid, grant ? grant : user,
+			rule);
+}
+
+/* A token's answer names the user: "id": "https://login.salesforce.com/id/00D../005..". */
+void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x)
+{
+	const char *text = fence_buf_text(&x->response), *p = strstr(text, "/id/00D"),
+		   *want = mapped(c);
+	struct sight_user *u = p ? user_of(c->agent, c->session) : NULL;
+	char path[64];
+
+	if (!u || u->user[0])
+		return;
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
+	if (fence_crm_identity(path, u->org, u->user) || !want || !strncmp(want, u->user, 15))
+		return;
+	user_alert(c, "user-differs", "E020", u->user, NULL);
+}
+
+/* A token that is no person's: what it may is not what the person may. */
+void sight_grant(struct sight_conn *c, const char *grant)
+{
+	struct sight_user *u = user_of(c->agent, c->session);
+
+	if (!u || u->told || (strcmp(grant, "client_credentials") && strcmp(grant, "jwt-bearer")))
+		return;
+	u->told = 1;
+	user_alert(c, "integration-user", "E021", NULL, grant);
+}
