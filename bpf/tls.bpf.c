@@ -19,6 +19,7 @@
 char _license[] SEC("license") = "GPL";
 
 #define PR_DESC_LAYERED 4 /* NSPR's PRDescType: TLS, not the socket or a file below */
+#define PR_MSG_PEEK 2
 #define WAKE (1u << 20)
 #define SIGKILL 9
 #define S_IFMT 0170000
@@ -470,7 +471,11 @@ int tls_enter(struct pt_regs *ctx)
 		conn_end(p, &k);
 		return 0;
 	}
-	if ((call == FENCE_TLS_WRITE_PR || call == FENCE_TLS_READ_PR) && !is_layered(k.conn))
+	if ((call == FENCE_TLS_WRITE_PR || call == FENCE_TLS_READ_PR ||
+	     call == FENCE_TLS_RECV_PR) &&
+	    !is_layered(k.conn))
+		return 0;
+	if (call == FENCE_TLS_RECV_PR && PT_REGS_PARM4(ctx) & PR_MSG_PEEK)
 		return 0;
 	t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)

@@ -25,6 +25,7 @@ enum fence_tls_call {
 	FENCE_TLS_READ_EX, /* (conn, buf, len, size_t *done), returns 1 */
 	FENCE_TLS_READ_BSSL, /* (conn, struct { u8 *p; size_t n; } *out, ..), returns 0 */
 	FENCE_TLS_READ_PR,
+	FENCE_TLS_RECV_PR, /* as READ_PR, with flags: what is peeked at will be read again */
 	FENCE_TLS_READ_FIFTH, /* as READ_EX, but `done` is the fifth argument */
 	FENCE_TLS_GO_WRITE, /* rax conn, rbx buf, rcx len; entry only */
 	FENCE_TLS_GO_READ, /* rax conn, rbx buf; entry */

@@ -112,6 +112,10 @@ def programs(w):
         out["node " + name] = ("OpenSSL", "probable", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
     for name in [n for n in out if n.startswith("go") and not have["go"]]:
         out[name] = "go is not installed"
+    bun = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
+    out["bun"] = "bun is not installed (npm ci in tests/e2e)" if not os.path.exists(bun) else ("BoringSSL", "probable", lambda n, u: [
+        bun, "-e", "for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
+    out["firefox"] = "firefox-esr is not installed" if not shutil.which("firefox-esr") else ("NSPR", "exact", lambda n, u: firefox(w, n, u))
     out["chromium"] = "chromium is not installed" if not have["chromium"] else ("BoringSSL", "exact", lambda n, u: chromium(w, n, u))
     return out
 
@@ -158,6 +162,18 @@ def sight_programs(w):
     with open(W.BUILD + "/tls.json", "w") as f:
         f.writelines(json.dumps(r) + "\n" for r in table)
     return out
+
+
+def firefox(w, n, url):
+    """A page that asks n times; the machine's policies make the test's CA known. It is ended, for it does not end by itself."""
+    where, over = tempfile.mkdtemp(dir=w.dir), "/etc/netns/%s/firefox/policies" % w.lap  # `ip netns exec` lays it over /etc/firefox
+    if not os.path.isdir(over):
+        os.makedirs(over)
+        with open(over + "/policies.json", "w") as f:
+            json.dump({"policies": {"Certificates": {"Install": [w.dir + "/ca.pem"]}}}, f)
+    with open(where + "/page.html", "w") as f:
+        f.write("<script>(async()=>{for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{mode:'no-cors',cache:'no-store'})).text()})()</script>" % (n, OWN, url))
+    return ["env", "HOME=" + where, "sh", "-c", "timeout -s TERM -k 5 %d firefox-esr --headless --no-remote --profile %s file://%s/page.html; true" % (20 + n // 20, where, where)]
 
 
 def chromium(w, n, url):

@@ -99,8 +99,12 @@ class World:
 
     def certificate(self):
         names = ",".join("DNS:" + n for n in NAMES) + "," + ",".join("IP:" + a for a in list(V6) + list(V6.values()))
-        sh("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=crmfence test CA", "-addext",
-           "subjectAltName=" + names, "-keyout", self.dir + "/key.pem", "-out", self.dir + "/cert.pem")
+        ca, key, own = self.dir + "/ca.pem", self.dir + "/ca.key", self.dir + "/own.pem"
+        sh("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=crmfence test CA", "-keyout", key, "-out", ca)
+        sh("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=acme.my.salesforce.com", "-addext",
+           "subjectAltName=" + names, "-addext", "basicConstraints=critical,CA:FALSE", "-CA", ca, "-CAkey", key, "-keyout", self.dir + "/key.pem", "-out", own)
+        with open(self.dir + "/cert.pem", "w") as f:  # the chain that servers send, and the bundle that clients trust
+            f.write(open(own).read() + open(ca).read())
 
     def hosts(self, names=NAMES):
         with open(self.dir + "/hosts", "w") as f:

@@ -246,11 +246,29 @@ static void proc_done(struct sight *s, struct sight_proc *p)
 	memset(p, 0, sizeof(*p));
 }
 
+/*
+ * A process of a watched session. Events have a ring a CPU: what it maps may be told before its
+ * fork is.
+ */
+static struct sight_proc *proc_get(struct agent *a, uint32_t tgid)
+{
+	struct sight_proc *p = tgid ? proc_of(a->sight, tgid) : NULL;
+	struct fence_proc k;
+
+	if (p || !tgid || fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &tgid, &k) || !k.session ||
+	    !k.sight)
+		return p;
+	p = proc_new(a, tgid, k.session);
+	if (p)
+		attach_maps(a, p);
+	return p;
+}
+
 /* A process of a watched session mapped code, or has a child. */
 static void on_mapping(void *ctx, const struct fence_mapping *g)
 {
 	struct agent *a = ctx;
-	struct sight_proc *p = proc_of(a->sight, g->parent ? g->parent : g->tgid), *child;
+	struct sight_proc *p = proc_get(a, g->parent ? g->parent : g->tgid), *child;
 	char entry[128];
 
 	if (!p || !g->tgid)

@@ -74,7 +74,7 @@ int fence_tls_find_nspr(struct fence_image *im, struct fence_tls_points *out)
 		uint8_t call;
 	} all[] = { { "PR_Send", FENCE_TLS_WRITE_PR },
 		    { "PR_Write", FENCE_TLS_WRITE_PR },
-		    { "PR_Recv", FENCE_TLS_READ_PR },
+		    { "PR_Recv", FENCE_TLS_RECV_PR },
 		    { "PR_Read", FENCE_TLS_READ_PR },
 		    { "PR_Close", FENCE_TLS_FREE } };
 	size_t i;
