@@ -484,6 +484,40 @@ def sight_off(w):
     return bad
 
 
+def sight_sandbox(w):
+    """Chromium as it is on a desktop: not root, with all its sandboxes, the network process's too (seccomp). Recognised by its file."""
+    program = "/usr/lib/chromium/chromium"
+    if not os.path.exists(program):
+        return "chromium is not installed"
+    t = tools(w)
+    t["tools"][0]["match"] = [{"exe": program}]
+    w.start("--quiet", **t)
+    cmd = [c for c in chromium(w, 20, ROW + "?t=sandbox") if c != "--no-sandbox"]
+    cmd.insert(1, "--enable-features=NetworkServiceSandbox")
+    where = cmd[-1][7:].rsplit("/", 1)[0]
+    os.chmod(where, 0o777)
+    p = w.popen("env", "HOME=" + where, *cmd, confined=False, uid=65534)
+    modes = set()
+    while p.poll() is None:
+        for d in os.listdir("/proc"):
+            try:
+                if d.isdigit() and b"network.mojom.NetworkService" in open("/proc/%s/cmdline" % d, "rb").read():
+                    modes |= {line.split()[1] for line in open("/proc/%s/status" % d) if line.startswith("Seccomp:")}
+            except OSError:
+                pass
+        time.sleep(0.02)
+    p.communicate(timeout=30)
+    made = len([r for r in arrived(w) if "t=sandbox" in r["url"]])
+    for _ in range(4):
+        rows = w.rows()
+        seen = [r for r in rows if r["kind"] == "request" and r["path"] == ROW and r["mapping"] == "exact"]
+        if len(seen) >= made:
+            break
+    w.stop()
+    return [] if made == 20 and len(seen) == 20 and "2" in modes and p.returncode == 0 else [
+        "made %d, seen %d, the network process's seccomp mode %s, exit %d" % (made, len(seen), modes, p.returncode)]
+
+
 EXTENSION = {
     "manifest.json": json.dumps({"manifest_version": 3, "name": "%s", "version": "1", "background": {"service_worker": "sw.js"},
                                  "host_permissions": ["https://acme.my.salesforce.com/*"]}),
@@ -692,4 +726,4 @@ def sight_evidence(w):
     return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
 
 
-ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_extensions, browser_policy, sight_off]
+ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_extensions, browser_policy, sight_off]

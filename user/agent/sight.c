@@ -437,6 +437,17 @@ void agent_sight_reload(struct agent *a)
 				   "started again");
 }
 
+static void off(struct agent *a, const char *why)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "how", why);
+	fence_json_str(&j, "state", "off");
+	agent_row_end(a, &j, "sight");
+	agent_show_note(a, "TLS sight is off: %s; enforcement does not need it and goes on", why);
+}
+
 int agent_sight_init(struct agent *a)
 {
 	/* a session must not be able to take the descriptors that the agent lives by */
@@ -451,9 +462,10 @@ int agent_sight_init(struct agent *a)
 	if (!s)
 		return -ENOMEM;
 	s->ep = setrlimit(RLIMIT_NOFILE, &open_max) ? -1 : epoll_create1(EPOLL_CLOEXEC);
-	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0) {
-		agent_show_note(a, "TLS sight is off: %s; enforcement does not need it and goes on",
-				d.text);
+	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0 ||
+	    fence_sight_test(a->kernel, s->kernel, &d) < 0) {
+		off(a, d.text);
+		fence_sight_close(s->kernel);
 		if (s->ep >= 0)
 			close(s->ep);
 		free(s);

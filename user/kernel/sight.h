@@ -21,6 +21,12 @@ struct fence_sight;
 int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d);
 void fence_sight_close(struct fence_sight *s); /* NULL is fine */
 
+/*
+ * Try the probes on a child with a seccomp filter: what it writes has to come, on its socket, and
+ * it has to live. 0, or a negative errno with the reason in `d`: then nobody is to be probed.
+ */
+int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence_diag *d);
+
 struct fence_sight_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
