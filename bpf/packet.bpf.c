@@ -630,5 +630,12 @@ int packet_egress(struct __sk_buff *skb)
 	}
 	if (session_confined(st->session))
 		return egress_enforce(skb, sk, st);
+	/* seen, not confined: but for what a listed extension is held to */
+	if (config_sees() && st->phase == FENCE_PH_DENIED) {
+		stream_refused(skb, st);
+		return 0;
+	}
+	if (config_sees() && stream_held(skb, st))
+		return 0;
 	return egress_observe(skb, sk, st);
 }

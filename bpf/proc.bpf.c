@@ -8,7 +8,7 @@
  * away; the last process ends the session.
  *
  * Membership is for ever: nothing here takes a process out of its session, and exec does not match
- * again inside one.
+ * again inside one; but for sessions that are not confined.
  */
 #include "lib/carry.h"
 #include "lib/path.h"
@@ -194,7 +194,9 @@ __weak __noinline int hold(void)
 static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m,
 					  __u8 how)
 {
+	int loose = m->flags & FENCE_MATCH_LOOSE;
 	struct fence_session s = {
+		.cleared = !!loose,
 		.start = id,
 		.procs = 1,
 		.total = 1,
@@ -208,7 +210,7 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 		count(FENCE_C_SESSION_FULL);
 		return;
 	}
-	session_emit(id, &s, hold() ? FENCE_SESSION_HELD : FENCE_SESSION_START);
+	session_emit(id, &s, !loose && hold() ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -284,6 +286,25 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 		rec_lost(FENCE_K_EXEC);
 }
 
+/* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
+static __always_inline int session_again(__u64 id, const struct fence_match_rule *m)
+{
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	return s && (m->flags & FENCE_MATCH_LOOSE || m->rule == s->rule);
+}
+
+/* A process less; the last one ends it. */
+static __always_inline void session_leave(__u64 id)
+{
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
+		return;
+	session_emit(id, s, FENCE_SESSION_END);
+	bpf_map_delete_elem(&sessions, &id);
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -292,7 +313,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	struct fence_match_rule *m = 0;
 	struct fence_proc fresh = {}, *p;
 	__u8 how = FENCE_MATCH_NONE;
-	__u64 before;
+	__u64 before, old;
 
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
@@ -310,8 +331,12 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
 	fresh.program = text_hash(s, 0, off, 2 * FENCE_PATH_MAX);
-	if (!fresh.session)
+	/* out of a session that is not confined a tool begins one of its own */
+	old = fresh.session;
+	if (!session_confined(old))
 		m = match_task(task, s, fresh.program, uid, &how);
+	if (m && old && m->tool == fresh.tool && session_again(old, m))
+		m = 0;
 	if (m) {
 		fresh.session = fresh.exec;
 		fresh.tool = m->tool;
@@ -320,6 +345,8 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	}
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
 		count(FENCE_C_PROC_FULL);
+	if (m && old)
+		session_leave(old);
 	if (m)
 		session_begin(fresh.session, tgid, m, how);
 	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
@@ -331,7 +358,6 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
 	__u32 tgid = task->tgid;
-	struct fence_session *s;
 	struct fence_proc *p;
 	__u64 id;
 
@@ -342,12 +368,7 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 		return 0;
 	id = p->session;
 	bpf_map_delete_elem(&procs, &tgid);
-	if (!id)
-		return 0;
-	s = bpf_map_lookup_elem(&sessions, &id);
-	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
-		return 0;
-	session_emit(id, s, FENCE_SESSION_END);
-	bpf_map_delete_elem(&sessions, &id);
+	if (id)
+		session_leave(id);
 	return 0;
 }

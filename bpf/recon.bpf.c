@@ -159,7 +159,7 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (st && !st->exec)
 		meet(sk, st, p, tgid);
-	if (!p->session || (st && st->session))
+	if (!p->session || (st && (st->session == p->session || session_confined(st->session))))
 		return 0;
 	if (st)
 		confine(st, p);

@@ -64,7 +64,7 @@ struct conn {
 	__u64 cookie;
 	__u64 at[2]; /* octets so far: read, written */
 	__u32 how; /* enum fence_sight_how */
-	__u32 spare;
+	__u32 listed; /* a listed extension's */
 };
 
 /* Full: the least recently used goes; its next call begins a new connection, unmapped. */
@@ -291,7 +291,17 @@ struct head_cursor {
 	__u32 off;
 	__u32 len;
 	__u32 refused;
+	__u32 loose; /* the session is seen, not confined: but for listed extensions */
+	__u32 listed;
 };
+
+/* Is it a listed extension's? */
+static __always_inline int is_listed(const struct fence_head *h)
+{
+	__u64 key[2] = { h->origin };
+
+	return h->origin_len == 32 && service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
+}
 
 static long head_step(__u32 i, void *ctx)
 {
@@ -300,7 +310,10 @@ static long head_step(__u32 i, void *ctx)
 	__u32 n;
 
 	if (h->state == FENCE_HEAD_DONE) {
-		c->refused = request_judge(c->s, c->p).action == FENCE_DENY;
+		if (c->loose)
+			c->listed |= (__u32)is_listed(h);
+		c->refused =
+			(!c->loose || c->listed) && request_judge(c->s, c->p).action == FENCE_DENY;
 		if (c->refused)
 			return 1;
 		fence_head_next(h);
@@ -362,10 +375,11 @@ static __always_inline void hold_begin(struct fence_scratch *s, const struct fen
 /*
  * A session's thread is about to have `len` octets encrypted. What is refused of them is not to
  * leave: where that cannot be remembered, the process ends before it goes on. `cookie`: of the
- * socket, where it is known; 0. Returns 1 when there is nothing in them that only the agent could
- * tell.
+ * socket, where it is known; 0. `conn`: may be NULL, then no extension is told. Returns 1 when
+ * there is nothing in them that only the agent could tell.
  */
-__weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc *p, __u64 cookie)
+__weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc *p, __u64 cookie,
+				   struct conn *conn)
 {
 	struct head_cursor c = { .p = p };
 	int told;
@@ -380,7 +394,11 @@ __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc
 	n = ((n - 1) & (FENCE_HEAD_BUF - 1)) + 1;
 	c.len = bpf_probe_read_user(c.s->text, n, (void *)buf) ? 0 : n;
 	fence_head_init(&c.s->head);
+	c.loose = !session_confined(p->session);
+	c.listed = conn ? conn->listed : 0;
 	bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
+	if (conn)
+		conn->listed = c.listed;
 	if (c.refused)
 		hold_begin(c.s, p, cookie);
 	told = !c.refused && c.off >= len && fence_head_told(&c.s->head);
@@ -399,7 +417,7 @@ static __always_inline void hold_end(struct thread *t, struct sock *sk)
 	t->held = 0;
 	st = sk && hold ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
 	/* what the kernel queued, and will send by itself: judged as egress does, by the socket */
-	if (st && st->phase != FENCE_PH_DENIED && session_confined(st->session)) {
+	if (st && st->phase != FENCE_PH_DENIED && st->session == hold->session) {
 		f = hold->facts;
 		f.addr = st->kind;
 		if (fence_decide(&f).action == FENCE_DENY) {
@@ -498,8 +516,7 @@ int tls_enter(struct pt_regs *ctx)
 	if (is_write(call)) {
 		t->inside = k.conn;
 		t->pending = 0;
-		f->told = !session_confined(p->session) ||
-			  request_look(f->buf, len, p, conn_cookie(&k));
+		f->told = (__u32)request_look(f->buf, len, p, conn_cookie(&k), conn_get(&k));
 	}
 	return 0;
 }
@@ -593,8 +610,7 @@ int tls_go(struct pt_regs *ctx)
 		t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (t)
 			t->inside = k.conn;
-		told = !session_confined(p->session) ||
-		       request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn));
+		told = request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn), 0);
 		if (ctx->rcx && ctx->rcx < (1u << 30))
 			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1, !told);
 		return 0;

@@ -41,11 +41,12 @@ enum fence_head_step {
 #define FENCE_H_SPACE 2 /* and nothing may follow */
 #define FENCE_H_CR 3 /* and nothing but LF may follow */
 
-enum fence_head_target { FENCE_H_NOTHING, FENCE_H_HOST, FENCE_H_CREDENTIAL, FENCE_H_NAMED };
+enum fence_head_target { FENCE_H_NOTHING, FENCE_H_HOST, FENCE_H_CREDENTIAL, FENCE_H_ORIGIN };
 
 struct fence_head {
 	__u64 hash; /* of a field's name */
 	__u64 window; /* the last eight octets of the request line */
+	__u64 origin; /* of the Origin field: hash of what stands behind its last '/' */
 	__u32 skip; /* octets to jump over */
 	__u32 left; /* HTTP/2: of the frame's payload, padding not counted */
 	__u32 pad; /* ... and its padding */
@@ -68,8 +69,9 @@ struct fence_head {
 	__u8 port; /* what is behind the authority's name: FENCE_H_PORT ...; 0: nothing yet */
 	__u8 run; /* letters and digits in a row, of a credential */
 	__u8 has_org; /* org holds */
+	__u8 origin_len; /* octets that origin is of; 0: there is none */
 	__u8 unsure; /* of what was looked at, something may be an authority or a credential */
-	__u8 spare[2];
+	__u8 spare;
 	char last[16]; /* of the run */
 	char org[16];
 	struct fence_name name; /* the authority, without its port */
@@ -107,6 +109,7 @@ static const __u16 fence_huffman[256] = {
 #define FENCE_H_IS_ACCESSTOKEN 0x367ac093d02eba08ULL /* gRPC metadata of Pub/Sub */
 #define FENCE_H_IS_SESSION 0x0ff443d79efdb7bfULL /* x-sfdc-session, of Bulk 1.0 */
 #define FENCE_H_STATIC 61 /* entries of HPACK's static table */
+#define FENCE_H_IS_ORIGIN 0xb9eae4fe785a14cfULL
 #define FENCE_H_BANG 0xfe /* first 8 bits of "!", and of three more that no credential has */
 #define FENCE_H_HTTP1 0x485454502f312eULL /* "HTTP/1." */
 #define FENCE_H_HTTP2 0x485454502f322e30ULL /* "HTTP/2.0" */
@@ -124,6 +127,8 @@ FENCE_INLINE void fence_head_next(struct fence_head *h)
 	h->port = 0;
 	h->run = 0;
 	h->has_org = 0;
+	h->origin = 0;
+	h->origin_len = 0;
 	fence_name_init(&h->name);
 }
 
@@ -198,6 +203,8 @@ FENCE_INLINE __u8 head_target(__u64 hash)
 {
 	if (hash == FENCE_H_IS_HOST || hash == FENCE_H_IS_AUTHORITY)
 		return FENCE_H_HOST;
+	if (hash == FENCE_H_IS_ORIGIN)
+		return FENCE_H_ORIGIN;
 	return hash == FENCE_H_IS_AUTHORIZATION || hash == FENCE_H_IS_COOKIE ||
 			       hash == FENCE_H_IS_ACCESSTOKEN || hash == FENCE_H_IS_SESSION
 		       ? FENCE_H_CREDENTIAL
@@ -216,6 +223,18 @@ FENCE_INLINE void head_value(struct fence_head *h)
 	h->hosts = 1;
 }
 
+/* "chrome-extension://" and 32 letters. */
+FENCE_INLINE void head_origin(struct fence_head *h, __u8 c)
+{
+	if (c == '/') {
+		h->origin = FENCE_FNV_BASIS;
+		h->origin_len = 0;
+		return;
+	}
+	h->origin = fence_fnv(h->origin, c);
+	h->origin_len += h->origin_len < 255;
+}
+
 /* One octet of a name or value, decoded. */
 FENCE_INLINE void head_octet(struct fence_head *h, __u8 c)
 {
@@ -223,6 +242,8 @@ FENCE_INLINE void head_octet(struct fence_head *h, __u8 c)
 		h->hash = fence_fnv(h->hash, c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 	} else if (h->target == FENCE_H_CREDENTIAL) {
 		head_credential(h, c);
+	} else if (h->target == FENCE_H_ORIGIN) {
+		head_origin(h, c);
 	} else if (h->target == FENCE_H_HOST) {
 		if (h->port >= FENCE_H_SPACE)
 			h->name.bad = 1;

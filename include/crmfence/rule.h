@@ -68,6 +68,7 @@ enum fence_service {
 			* it
 			*/
 	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
+	FENCE_SVC_ORIGIN, /* addr begins with the FNV-1a of a listed extension's id */
 	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };
 
@@ -134,6 +135,7 @@ enum fence_match {
 
 #define FENCE_MATCH_CHECK 0x1 /* user space has to confirm; confined until then */
 #define FENCE_MATCH_SIGHT 0x2 /* its TLS is to be seen */
+#define FENCE_MATCH_LOOSE 0x4 /* seen, not confined: what it starts may be another tool's */
 
 struct fence_match_key {
 	__u64 value;
@@ -206,7 +208,7 @@ struct fence_session {
 	__u64 total; /* processes ever */
 	__u8 tool;
 	__u8 match; /* enum fence_match */
-	__u8 cleared; /* user space refuted the match: not confined after all */
+	__u8 cleared; /* not confined: user space refuted the match, or the tool is but seen */
 	__u8 rule;
 	__u32 tgid; /* first process */
 };

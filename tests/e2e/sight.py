@@ -568,6 +568,96 @@ def sight_extensions(w):
     return [] if got == {one_id: 10, "unknown": 5, None: 5} else ["labelled %s of %s" % (got, count)]
 
 
+LISTED = ("(async()=>{for(let i=0;i<40;i++){for(const u of ['https://api.ai-vendor.example/talk?t=%s','" + OWN + "/services/data/v60.0/sobjects/Task?t=%s'])"
+          "await fetch(u+'&i='+i,{method:'POST',headers:{'content-type':'application/json'},body:JSON.stringify({r:'x'.repeat(%d)})}).catch(()=>{});"
+          "await new Promise(r=>setTimeout(r,700))}})()")
+
+
+def sight_listed(w):
+    """A browser that is seen and not confined: a listed extension, another one, a page and another site's frame talk to the same vendor.
+    The listed one's record is cut, each time; what the others send arrives, and so does what the listed one sends to the org."""
+    program, seconds = "/usr/lib/chromium/chromium", int(os.environ.get("BROWSE", 12))
+    if not os.path.exists(program):
+        return "chromium is not installed"
+    ids = {}
+    for name, size in (("one", 30), ("two", 30)):
+        where = "%s/listed-%s" % (w.dir, name)
+        os.mkdir(where)
+        with open(where + "/manifest.json", "w") as f:
+            json.dump({"manifest_version": 3, "name": name, "version": "1", "background": {"service_worker": "sw.js"}, "host_permissions": ["<all_urls>"]}, f)
+        with open(where + "/sw.js", "w") as f:
+            f.write(LISTED % ("ext-" + name, "ext-" + name, size))
+        ids[name] = (where, "".join(chr(ord("a") + int(c, 16)) for c in hashlib.sha256(where.encode()).hexdigest()[:32]))
+    t = tools(w)
+    t["browser"] = {"extensions": [ids["one"][1]]}
+    t["tools"] = [{"name": "browser", "match": [{"exe": program}], "sight": True, "confine": "extensions", "allow": ["crm.own"]},
+                  {"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"]}]
+    bad = []
+    for enforced in (False, True):
+        if enforced:
+            w.start("--quiet", **t)
+        cmd = chromium(w, 0, ROW)
+        page = cmd[-1][7:]
+        with open(page, "w") as f:
+            f.write("<iframe src='https://models.acme.example/frame'></iframe><script>setInterval(()=>fetch('https://api.ai-vendor.example/talk?t=page',"
+                    "{method:'POST',mode:'no-cors',body:'{}'}),700)</script>")
+        cmd = [c for c in cmd if c not in ("--dump-dom", "--no-sandbox")]
+        cmd[1:1] = ["--load-extension=%s,%s" % (ids["one"][0], ids["two"][0]), "--disable-features=DisableLoadExtensionCommandLineSwitch"]
+        os.chmod(os.path.dirname(page), 0o777)
+        mark, done = len(arrived(w)), max([r["id"] for r in w.rows()] or [0]) if enforced else 0
+        p = w.popen("env", "HOME=" + os.path.dirname(page), *cmd, confined=False, uid=65534, stdin_fd=subprocess.PIPE)
+        time.sleep(seconds)
+        p.terminate()
+        p.communicate(timeout=20)
+        here = lambda t, host: len([r for r in arrived(w, mark) if "t=" + t in r["url"] and r["host"].startswith(host) and r["method"] == "POST"])  # noqa: E731
+        got = {k: here(k, "api.ai-vendor") for k in ("ext-one", "ext-two", "page", "frame")}
+        own = {k: here(k, "acme") for k in ("ext-one", "ext-two")}
+        few = seconds // 4
+        if min(own.values()) < 1 or any(got[k] < few for k in ("ext-two", "page", "frame")) or (got["ext-one"] > 0) == enforced:
+            bad.append("enforced %s: at the vendor %s, at the org %s" % (enforced, got, own))
+    rows = [r for r in w.rows() if r["id"] > done]
+    w.stop()
+    alerts = {(r["rule"], r["authority"], r.get("extension"), r["cut"]) for r in rows if r["kind"] == "alert"}
+    if alerts != {("E001", "api.ai-vendor.example", ids["one"][1], True)}:
+        bad.append("alerts: %s" % alerts)
+    whole = {r["cookie"]: r["extension"] for r in rows if r["kind"] == "initiator"}
+    wrong = [r for r in rows if r["kind"] == "request" and r.get("extension") == ids["one"][1] and r["cookie"] not in whole]
+    if wrong or set(whole.values()) != {i for _, i in ids.values()}:
+        bad.append("labels: %s %s" % (set(whole.values()), wrong[:2]))
+    denied = {(r["at"], r["name"], r["reason"]) for r in rows if r["kind"] == "deny"}
+    if denied != {("request", "api.ai-vendor.example", "request-host")} or not all(r.get("held") for r in rows if r["kind"] == "alert"):
+        bad.append("refused: %s; alerts %s" % (denied, [(r["authority"], r.get("held")) for r in rows if r["kind"] == "alert"][:3]))
+    return bad
+
+
+def sight_tool_inside(w):
+    """What a browser that is but seen starts, or a program that was taken for a tool and is not, may be a tool: it is confined."""
+    shell, tool, refuted, bad = w.dir + "/browser", w.dir + "/assistantd", w.dir + "/refuted", []
+    for a, b in (("/bin/bash", shell), ("/bin/bash", refuted), ("/usr/bin/curl", tool)):
+        shutil.copy(a, b)
+    t = tools(w)
+    t["browser"] = {"extensions": ["abcdefghijklmnopabcdefghijklmnop"]}
+    t["tools"] = [{"name": "browser", "match": [{"exe": shell}], "sight": True, "confine": "extensions", "allow": ["crm.own"]},
+                  {"name": "voice-assistant", "match": [{"exe": tool}, {"exe": refuted, "sha256": "00" * 32}], "allow": ["crm.own"]}]
+    w.start("--quiet", **t)
+    vendor, code = "https://api.ai-vendor.example/inside", "-sS -m 4 -o /dev/null"
+    for who in (shell, refuted):
+        mark = len(arrived(w))
+        _, out = w.run(who, "-c", "sleep 1; curl %s %s?plain; echo plain $?; %s %s %s?tool; echo tool $?; %s %s %s/quiet; echo org $?; curl %s %s?after; echo after $?" % (
+            code, vendor, tool, code, vendor, tool, code, OWN, code, vendor), confined=False)
+        got = [r["url"].split("?")[1] for r in arrived(w, mark) if "?" in r["url"]]
+        said = dict(line.split() for line in out.split("\n") if len(line.split()) == 2 and line.split()[0] in ("plain", "tool", "org", "after"))
+        if got != ["plain", "after"] or said.get("tool") == "0" or said.get("org") != "0":
+            bad.append("%s: %s %s" % (who, got, out[-300:]))
+    r = W.sh(W.BUILD + "/crmfence", "exec", "--control", w.control, "--tool", "browser", "--", "/bin/true", check=False)
+    bad += [] if r.returncode and "seen, not confined" in r.stdout else ["exec of it: %d %s" % (r.returncode, r.stdout)]
+    time.sleep(1.5)  # an end is written a second later
+    sessions = [(x["tool"], x["change"]) for x in w.rows("session")]
+    w.stop()
+    want = {("voice-assistant", "start"): 5, ("voice-assistant", "end"): 4, ("voice-assistant", "refuted"): 1, ("browser", "start"): 1, ("browser", "end"): 1}
+    return bad + ([] if {k: sessions.count(k) for k in want} == want else ["sessions: %s" % sessions])
+
+
 def browser_policy(w):
     """Chromium holds a listed extension to the managed policy: its JSON goes to the org and no longer to a vendor. Without it, to both."""
     if not shutil.which("chromium"):
@@ -726,4 +816,4 @@ def sight_evidence(w):
     return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
 
 
-ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_extensions, browser_policy, sight_off]
+ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]

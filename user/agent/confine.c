@@ -155,7 +155,7 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 		return;
 	s.cleared = 1;
 	fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s);
-	as = agent_session_find(a, r->session);
+	as = agent_session_get(a, r->session); /* its own record may still be on its way */
 	if (as)
 		as->refuted = 1;
 	agent_show_note(a, "pid %u is not %s after all: %s", r->tgid,
@@ -262,6 +262,7 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 		return -EALREADY;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s.start = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	s.cleared = (uint8_t)a->policy->tools[tool - 1].loose;
 	p.session = s.start;
 	p.tool = tool;
 	p.sight = (uint8_t)fence_policy_sees(a->policy, tool);
@@ -329,6 +330,11 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 
 	if (err < 0)
 		return err;
+	if (a->policy->tools[id - 1].loose)
+		return fence_diag_set(d, -EINVAL, NULL,
+				      "\"%s\" is seen, not confined (\"confine\": \"extensions\"): "
+				      "start it as it is",
+				      tool);
 	err = agent_session_begin(a, tgid, id, FENCE_MATCH_EXEC, 0, &s);
 	if (err < 0)
 		return agent_session_refused(err, d);

@@ -85,7 +85,7 @@ static int cut(struct sight_conn *c)
 {
 	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
 
-	return f && !c->agent->policy->monitor &&
+	return f && sight_may_end(c) &&
 	       !fence_socket_destroy(c->cookie, fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6,
 				     f->port, c->tgid);
 }

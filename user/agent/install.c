@@ -121,6 +121,7 @@ static int put_dir(struct agent *a, uint8_t tool, const uint8_t id[16])
 static int put_services(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
+	uint64_t hash[2] = { 0 };
 	uint8_t org[16] = { 0 };
 	size_t i, j;
 	int err;
@@ -137,6 +138,10 @@ static int put_services(struct agent *a)
 		for (j = 0; !err && j < p->tools[i].nlocal; j++)
 			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
 					  FENCE_SVC_LOCAL);
+	for (i = 0; !err && i < p->nextensions; i++) {
+		hash[0] = agent_hash(p->extensions[i]);
+		err = put_service(a, (const uint8_t *)hash, 0, 0, FENCE_SVC_ORIGIN);
+	}
 	for (i = 0; !err && i < p->org.nids; i++) {
 		memcpy(org, p->org.ids[i], 15);
 		err = put_service(a, org, 0, 0, FENCE_SVC_ORG);
@@ -163,6 +168,8 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 		r.flags = FENCE_MATCH_CHECK;
 	if (fence_policy_sees(a->policy, tool))
 		r.flags |= FENCE_MATCH_SIGHT;
+	if (a->policy->tools[tool - 1].loose)
+		r.flags |= FENCE_MATCH_LOOSE;
 	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
 }
 

@@ -213,6 +213,28 @@ static uint8_t is_refused(const struct sight_conn *c, const char *host)
 	return to.verdict.action != FENCE_ALLOW;
 }
 
+static int is_loose(const struct sight_conn *c)
+{
+	const struct fence_policy *p = c->agent->policy;
+
+	return c->tool && c->tool <= p->ntools && p->tools[c->tool - 1].loose;
+}
+
+int sight_may_end(const struct sight_conn *c)
+{
+	const struct fence_policy *p = c->agent->policy;
+	size_t i;
+
+	if (p->monitor || !c->tool || c->tool > p->ntools)
+		return 0;
+	if (!p->tools[c->tool - 1].loose)
+		return 1;
+	for (i = 0; c->extension[0] && i < p->nextensions; i++)
+		if (!strcmp(p->extensions[i], c->extension))
+			return 1;
+	return 0;
+}
+
 static const struct sight_host *host_get(struct sight_conn *c, const struct fence_exchange *x)
 {
 	struct sight_host *h = &c->host;
@@ -267,6 +289,8 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	fence_json_bool(&j, "cut", cut);
 	fence_json_id(&j, "exec", c->exec);
+	if (c->extension[0])
+		fence_json_str(&j, "extension", c->extension);
 	if (held)
 		fence_json_bool(&j, "held", 1);
 	/* octets of plaintext that were written, and not held */
@@ -347,7 +371,7 @@ static void object(struct agent *a, struct sight_conn *c)
 	/* several names of one allowed host on one connection (RFC 9113 9.1.1) are told, not ended
 	 */
 	if (!cut)
-		cut = f && wrong != WRONG_AUTHORITY && !a->policy->monitor &&
+		cut = f && wrong != WRONG_AUTHORITY && sight_may_end(c) &&
 		      !fence_socket_destroy(c->cookie,
 					    fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6, f->port,
 					    c->tgid);
@@ -366,6 +390,8 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	label(c, x);
 	if (!h->own)
 		sight_tainted(c);
+	if (is_loose(c)) /* a tab may go where it likes, but with the org's credential */
+		wrong &= sight_may_end(c) ? (uint8_t)~WRONG_AUTHORITY : WRONG_TOKEN;
 	if (!wrong)
 		return;
 	c->owed |= wrong;

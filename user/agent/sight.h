@@ -128,6 +128,8 @@ void sight_grant(struct sight_conn *c, const char *grant);
 const char *sight_user(const struct sight_conn *c, const char **by);
 
 /* requests.c */
+/* Enforced, and confined, or in a browser that is not: a listed extension's. */
+int sight_may_end(const struct sight_conn *c);
 int sight_hooks(struct sight *s); /* 0, or -ENOMEM */
 void sight_record(void *ctx, const struct fence_sight_rec *r);
 /* The kernel kept a request on it from leaving, and has its connection ended. */

@@ -88,6 +88,7 @@ struct fence_policy_tool {
 							    "~/" is its user's home */
 	size_t nwrite; /* 0: wherever its user may */
 	int sight; /* its TLS plaintext is read: requests and actions are recorded */
+	int loose; /* a browser: seen, not confined; listed extensions are held to `allow` */
 	int taint; /* a flow to anybody else, of a program that read the org's records, alarms */
 };
 

@@ -274,6 +274,15 @@ static int read_more(struct reader *r, const cJSON *v, const char *path,
 		if (err >= 0 && t->taint && !t->sight)
 			err = REFUSE(r, sub, "needs \"sight\": true, which shows what is read");
 	}
+	k = cJSON_GetObjectItemCaseSensitive(v, "confine");
+	if (err >= 0 && k) {
+		snprintf(sub, sizeof(sub), "%s.confine", path);
+		err = fence_read_word(r, k, sub, "all", "extensions", &t->loose);
+		if (err >= 0 && t->loose && (!t->sight || !r->p->nextensions))
+			err = REFUSE(r, sub,
+				     "needs \"sight\": true, and $.browser.extensions, whose "
+				     "connections it is about");
+	}
 	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
 	if (err < 0 || !k)
 		return err;
@@ -291,7 +300,8 @@ int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
 	int err;
 
 	snprintf(path, sizeof(path), "$.tools[%zu]", index);
-	err = fence_read_keys(r, v, path, ",name,match,allow,local_ports,unix,write,sight,taint,");
+	err = fence_read_keys(r, v, path,
+			      ",name,match,allow,local_ports,unix,write,sight,taint,confine,");
 	if (err < 0)
 		return err;
 	snprintf(sub, sizeof(sub), "%s.name", path);
