@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS sight, cases for run.py. The server's own log says what was asked; the agent's rows have to say the same, and no more."""
+import atexit
 import base64
 import csv
 import hashlib
@@ -167,6 +168,9 @@ def sight_programs(w):
 def firefox(w, n, url):
     """A page that asks n times; the machine's policies make the test's CA known. It is ended, for it does not end by itself."""
     where, over = tempfile.mkdtemp(dir=w.dir), "/etc/netns/%s/firefox/policies" % w.lap  # `ip netns exec` lays it over /etc/firefox
+    if not os.path.isdir("/etc/firefox"):
+        os.mkdir("/etc/firefox")
+        atexit.register(os.rmdir, "/etc/firefox")
     if not os.path.isdir(over):
         os.makedirs(over)
         with open(over + "/policies.json", "w") as f:
@@ -386,6 +390,78 @@ def sight_jsforce(w):
     bad += ["the agent says %s, the double %s" % (a, b) for a, b in itertools.zip_longest(sorted(got, key=str), sorted(want, key=str)) if a != b][:6]
     left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) and b"secret" in open(w.dir + "/" + n, "rb").read()]
     return bad + ["%s has a value" % n for n in left]
+
+
+# Where a secret may stand; %s is the secret. Method, path, headers, body.
+PLACES = [
+    ("GET", "/x", {"Authorization": "Bearer 00D5f000000J2PK!%s"}, None), ("GET", "/x", {"Cookie": "a=%s; sid=00D5f000000J2PK!%s"}, None),
+    ("GET", DATA + "/query?q=SELECT+Id+FROM+Lead+WHERE+Name+=+'%s'", {}, None), ("GET", "/x?token=%s", {"X-Custom": "%s"}, None),
+    ("GET", DATA + "/sobjects/Contact/Email__c/%s@example.com", {}, None), ("GET", "/services/apexrest/%s/x", {"User-Agent": "%s"}, None),
+    ("PATCH", ROW, {"Content-Type": "application/json"}, '{"StageName":"%s","Nested":{"a":["%s"]}}'), ("POST", DATA + "/sobjects/Task", {}, '{"Subject":"%s"}'),
+    ("POST", DATA + "/composite", {}, '{"compositeRequest":[{"method":"POST","url":"' + DATA + '/sobjects/Case?x=%s","body":{"Subject":"%s"}}]}'),
+    ("POST", DATA + "/graphql", {}, '{"query":"{ uiapi { query { Lead(where:{Name:{eq:\\"%s\\"}}) { edges { node { Name { value } } } } } } }","variables":{"v":"%s"}}'),
+    ("POST", DATA + "/graphql", {}, '{"query":"mutation { uiapi { LeadUpdate(input:{Lead:{Name:\\"%s\\"},Id:\\"%s\\"}) { Record { Id } } } }"}'),
+    ("POST", "/services/Soap/u/60.0", {"SOAPAction": "%s"}, "<e><Header><sessionId>%s</sessionId></Header><Body><update><sObjects><type>Lead</type><Name>%s</Name></sObjects></update></Body></e>"),
+    ("POST", "/services/Soap/u/60.0", {}, "<e><Body><login><username>%s</username><password>%s</password></login></Body></e>"),
+    ("POST", "/aura?r=1", {"Content-Type": "application/x-www-form-urlencoded"}, "message=%%7B%%22actions%%22%%3A%%5B%%7B%%22params%%22%%3A%%7B%%22a%%22%%3A%%22%s%%22%%7D%%7D%%5D%%7D&aura.token=%s"),
+    ("PUT", DATA + "/jobs/ingest/7505j00000AbCdEAAV/batches", {"Content-Type": "text/csv"}, "Id,Name\n" + OPP + ",%s\n"),
+    ("POST", "/services/oauth2/token", {"Content-Type": "application/x-www-form-urlencoded"}, "grant_type=password&username=%s&password=%s&client_secret=%s"),
+    ("GET", DATA + "/sobjects/Lead?fails=%s", {}, None), ("POST", "/cometd/60.0", {}, '[{"channel":"/meta/connect","clientId":"%s"}]'),
+    ("POST", DATA + "/jobs/query", {}, '{"operation":"query","query":"SELECT Id FROM Lead WHERE Name = \'%s\'"}'),
+    ("GET", "/%s/lightning/r/Lead/x", {"Origin": "%s and %s", "Referer": "https://x/%s"}, None),
+    ("POST", "/x", {"Content-Type": "multipart/form-data; boundary=%s"}, "--%s\r\n\r\n%s\r\n--%s--"), ("POST", "/broken", {}, '{"a":"%s'),
+    ("GET", "/services/oauth2/authorize?client_id=%s&code_challenge=%s&response_type=code", {}, None), ("DELETE", DATA + "/sobjects/Lead/%s", {}, None),
+    ("POST", DATA + "/tooling/executeAnonymous?anonymousBody=%s", {"Sforce-Call-Options": "client=%s"}, "%s"),
+]
+TELLER = """
+import http.client, json, ssl, sys
+for host in sys.argv[2:]:
+    c = http.client.HTTPSConnection(host, context=ssl.create_default_context())
+    for m, path, headers, body in json.load(open(sys.argv[1])):
+        if host.startswith("models"):
+            headers = {k: v for k, v in headers.items() if "00D" not in v}
+        try:
+            c.request(m, path, body, headers)
+            c.getresponse().read()
+        except (http.client.HTTPException, OSError):
+            c.close()  # honey: the agent ended it
+"""
+
+
+def sight_secrets(w):
+    """A thousand secrets, each in one place of a request or an answer, to the org and to a vendor: in no file, no output, no --json."""
+    filled, secrets = [], []
+
+    def fill(text):
+        for _ in range(text.count("%s")):
+            secrets.append("zq%s" % os.urandom(9).hex())
+            text = text.replace("%s", secrets[-1], 1)
+        return text.replace("%%", "%")
+    while len(secrets) < 1000:
+        filled += [(m, fill(p), {k: fill(v) for k, v in h.items()}, b and fill(b)) for m, p, h, b in PLACES]
+    with open(w.dir + "/secrets.json", "w") as f:
+        json.dump(filled, f)
+    t = tools(w)
+    t["org"]["honey"] = [secrets[700], secrets[701] + " never"]
+    w.start(**t)
+    mark = len(arrived(w))
+    rc, text = w.run("python3", "-c", TELLER, w.dir + "/secrets.json", "acme.my.salesforce.com", "models.acme.example", timeout=120)
+    bad = [] if rc == 0 else ["exit %d %s" % (rc, text[-300:])]
+    limits = [line.split() for line in open("/proc/%d/limits" % w.agent.pid) if line.startswith("Max core file size")][0]
+    bad += [] if limits[4:6] == ["0", "0"] else ["the agent may dump core: %s" % limits]
+    requests, made = len(w.rows("request")), len(arrived(w, mark))
+    bad += [] if requests == made >= 2 * len(filled) - 4 else ["%d requests of %d" % (requests, made)]
+    status = W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control, check=False).stdout
+    w.stop()
+    said = {"status": status}
+    for cmd in ("requests", "flows", "alerts", "sessions", "report"):
+        for how in ([], ["--json"]):
+            said[" ".join([cmd] + how)] = W.sh(W.BUILD + "/crmfence", cmd, "--db", w.db, *how, check=False).stdout
+    for name in os.listdir(w.dir):
+        if name.startswith(os.path.basename(w.db)) or name == "agent.log":
+            said[name] = open(w.dir + "/" + name, "rb").read().decode("latin1")
+    found = {n: [s for s in secrets if s in text] for n, text in said.items()}
+    return bad + ["%s has %d secrets: %s" % (n, len(f), f[:2]) for n, f in found.items() if f]
 
 
 def sight_witness(w):
@@ -816,4 +892,4 @@ def sight_evidence(w):
     return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
 
 
-ALONE = [sight_programs, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]
+ALONE = [sight_programs, sight_secrets, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]

@@ -25,6 +25,8 @@ function reply(res, status, body) {
 function salesforce(req, res, body, host) {
   const url = new URL(req.url, 'https://' + host), at = url.pathname;
   let m;
+  if (url.searchParams.has('fails')) // an error as the API gives it, with what it is about in its text
+    return reply(res, 400, [{ errorCode: 'INVALID_FIELD', message: `no such column '${url.searchParams.get('fails')}'`, fields: [] }]);
   if (at === '/services/oauth2/token')
     return reply(res, 200, { access_token: '00D5f000000J2PK!token', instance_url: 'https://' + host, token_type: 'Bearer',
       id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ` });

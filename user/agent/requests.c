@@ -401,6 +401,19 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 		object(c->agent, c);
 }
 
+/* scheme://host[:port], RFC 6454 6.2: anything else may be anything. */
+static int is_origin(const char *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-+";
+	size_t n = strspn(s, letters);
+
+	if (!n || strncmp(s + n, "://", 3))
+		return 0;
+	s += n + 3;
+	n = strspn(s, letters);
+	return n && (!s[n] || (s[n] == ':' && s[n + 1 + strspn(s + n + 1, "0123456789")] == 0));
+}
+
 static int64_t request_row(struct agent *a, const struct sight_conn *c,
 			   const struct fence_exchange *x, const char *host)
 {
@@ -428,7 +441,7 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	if (x->messages)
 		fence_json_int(&j, "messages", x->messages);
 	fence_json_str(&j, "method", x->method);
-	if (x->origin[0])
+	if (is_origin(x->origin))
 		fence_json_str(&j, "origin", x->origin);
 	fence_json_str(&j, "path", shape);
 	fence_json_int(&j, "pid", c->tgid);
