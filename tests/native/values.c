@@ -3,8 +3,8 @@
  * Fingerprints of the org's values: planted in other octets, raw and in each coding, they are
  * found; in octets without any, nothing is.
  *
- * usage: values PLANTED MEGABYTES [SEED]: how many are planted in as many octets as said; and three
- * times as many octets, random and ordinary text, without
+ * usage: values PLANTED MEGABYTES [SEED [-]]: how many are planted in as many octets as said; and
+ * three times as many octets, random and ordinary text, without; "-": and in all of standard input
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,11 +133,24 @@ static void answer(struct fence_values *v, char (*values)[64], unsigned int from
 	fence_buf_done(&b);
 }
 
+static size_t read_all(struct fence_values *v, unsigned int *false_hits)
+{
+	static struct fence_value_hit hits[16];
+	static char body[BODY];
+	size_t n, all = 0;
+
+	while ((n = fread(body, 1, sizeof(body), stdin))) {
+		*false_hits += (unsigned int)fence_values_search(v, body, n, hits, 16);
+		all += n;
+	}
+	return all;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int n = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0, i, found = 0,
 		     false_hits = 0;
-	size_t all = (argc > 2 ? strtoul(argv[2], NULL, 10) : 0) << 20, done, k, each;
+	size_t more = 0, all = (argc > 2 ? strtoul(argv[2], NULL, 10) : 0) << 20, done, k, each;
 	uint8_t key[16] = { 7, 3, 11, 200, 9, 1, 4, 77, 5, 6, 1, 90, 33, 12, 8, 2 };
 	static struct fence_value_hit hits[256];
 	char(*values)[64] = calloc(n + 1, 64), id[32];
@@ -179,11 +192,13 @@ int main(int argc, char **argv)
 		noise(&b, BODY);
 		false_hits += (unsigned int)fence_values_search(v, b.data, b.len, hits, 256);
 	}
+	if (argc > 4)
+		more = read_all(v, &false_hits);
 	fence_values_free(v);
 	fence_buf_done(&b);
 	free(values);
 	getrusage(RUSAGE_SELF, &use);
 	printf("%u of %u found, %u false in %zu MB, %ld KiB at most\n", found, n, false_hits,
-	       (3 * all + all) >> 20, use.ru_maxrss);
+	       (3 * all + all + more) >> 20, use.ru_maxrss);
 	return (double)found < 0.99 * n || false_hits;
 }
