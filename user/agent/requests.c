@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -276,7 +277,7 @@ int sight_held(const struct agent_flow *f)
 }
 
 static void alert(struct agent *a, struct sight_conn *c, const char *org, const char *host,
-		  uint8_t bit, int cut)
+		  uint8_t bit, int cut, uint64_t took)
 {
 	int held = sight_held(agent_flow_find(a, c->cookie));
 	struct fence_json j;
@@ -288,6 +289,8 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 	fence_json_str(&j, "authority", host);
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	fence_json_bool(&j, "cut", cut);
+	if (cut && !held)
+		fence_json_int(&j, "cut_us", (int64_t)took);
 	fence_json_id(&j, "exec", c->exec);
 	if (c->extension[0])
 		fence_json_str(&j, "extension", c->extension);
@@ -361,6 +364,8 @@ static void object(struct agent *a, struct sight_conn *c)
 {
 	const struct agent_flow *f;
 	uint8_t wrong = c->owed;
+	struct timespec now;
+	uint64_t took;
 	size_t i;
 	int cut;
 
@@ -375,9 +380,11 @@ static void object(struct agent *a, struct sight_conn *c)
 		      !fence_socket_destroy(c->cookie,
 					    fence_addr_is_v4(f->addr) ? AF_INET : AF_INET6, f->port,
 					    c->tgid);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	took = ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - c->time) / 1000;
 	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)
 		if (wrong & wrongs[i].bit & (uint8_t)~c->wrong)
-			alert(a, c, c->owed_org, c->owed_host, wrongs[i].bit, cut);
+			alert(a, c, c->owed_org, c->owed_host, wrongs[i].bit, cut, took);
 	c->wrong |= wrong;
 }
 
