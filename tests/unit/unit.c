@@ -507,7 +507,9 @@ static void seen_done(void *ctx, struct fence_exchange *x)
 }
 
 static size_t seen_room = 1u << 20;
-static const struct fence_http_hooks seen_hooks = { seen_request, seen_done, &seen_room };
+static const struct fence_http_hooks seen_hooks = { .request = seen_request,
+						    .done = seen_done,
+						    .room = &seen_room };
 
 /* A seed of the fuzzer, the two sides in turn at 0xff. */
 static struct seen read_http(const char *path, int late)
