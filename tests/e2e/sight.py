@@ -729,6 +729,7 @@ def sight_tool_inside(w):
     bad += [] if r.returncode and "seen, not confined" in r.stdout else ["exec of it: %d %s" % (r.returncode, r.stdout)]
     time.sleep(1.5)  # an end is written a second later
     sessions = [(x["tool"], x["change"]) for x in w.rows("session")]
+    bad += [] if {x["tool"]: x.get("confined", True) for x in w.rows("session") if x["change"] == "start"} == {"browser": False, "voice-assistant": True} else ["confined: %s" % sessions]
     w.stop()
     want = {("voice-assistant", "start"): 5, ("voice-assistant", "end"): 4, ("voice-assistant", "refuted"): 1, ("browser", "start"): 1, ("browser", "end"): 1}
     return bad + ([] if {k: sessions.count(k) for k in want} == want else ["sessions: %s" % sessions])
