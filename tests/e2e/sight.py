@@ -728,11 +728,22 @@ def sight_tool_inside(w):
     r = W.sh(W.BUILD + "/crmfence", "exec", "--control", w.control, "--tool", "browser", "--", "/bin/true", check=False)
     bad += [] if r.returncode and "seen, not confined" in r.stdout else ["exec of it: %d %s" % (r.returncode, r.stdout)]
     time.sleep(1.5)  # an end is written a second later
-    sessions = [(x["tool"], x["change"]) for x in w.rows("session")]
-    bad += [] if {x["tool"]: x.get("confined", True) for x in w.rows("session") if x["change"] == "start"} == {"browser": False, "voice-assistant": True} else ["confined: %s" % sessions]
+    rows = w.rows("session")
     w.stop()
+    sessions = [(x["tool"], x["change"]) for x in rows]
+    bad += [] if {x["tool"]: x.get("confined", True) for x in rows if x["change"] == "start"} == {"browser": False, "voice-assistant": True} else ["confined: %s" % rows]
     want = {("voice-assistant", "start"): 5, ("voice-assistant", "end"): 4, ("voice-assistant", "refuted"): 1, ("browser", "start"): 1, ("browser", "end"): 1}
-    return bad + ([] if {k: sessions.count(k) for k in want} == want else ["sessions: %s" % sessions])
+    bad += [] if {k: sessions.count(k) for k in want} == want else ["sessions: %s" % sessions]
+    # what such a browser has open stays open when an agent comes, and through a reload
+    ask = "exec 3<>/dev/tcp/%s/80; sleep 3; printf 'GET /open HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' >&3; head -c 12 <&3; " % W.AI
+    p = w.popen(shell, "-c", ask + ask, confined=False)
+    time.sleep(1)
+    w.start("--quiet", **t)
+    time.sleep(3)
+    W.sh(W.BUILD + "/crmfence", "reload", "--control", w.control)
+    out = p.communicate(timeout=20)[0]
+    w.stop()
+    return bad + ([] if out.count("HTTP/1.1 200") == 2 else ["open through a start and a reload: %r" % out])
 
 
 def browser_policy(w):

@@ -262,7 +262,7 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 		return -EALREADY;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s.start = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	s.cleared = (uint8_t)a->policy->tools[tool - 1].loose;
+	s.cleared = (uint8_t)fence_policy_loose(a->policy, tool);
 	p.session = s.start;
 	p.tool = tool;
 	p.sight = (uint8_t)fence_policy_sees(a->policy, tool);
@@ -330,7 +330,7 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 
 	if (err < 0)
 		return err;
-	if (a->policy->tools[id - 1].loose)
+	if (fence_policy_loose(a->policy, id))
 		return fence_diag_set(d, -EINVAL, NULL,
 				      "\"%s\" is seen, not confined (\"confine\": \"extensions\"): "
 				      "start it as it is",

@@ -325,6 +325,14 @@ static int forbidden(const struct agent *a, const struct agent_flow *f, uint32_t
 	return to.verdict.action == FENCE_DENY;
 }
 
+/* Is its session confined: neither refuted nor but seen? */
+static int is_held(struct agent *a, const struct agent_flow *f)
+{
+	const struct agent_session *s = agent_session_find(a, f->session);
+
+	return !fence_policy_loose(a->policy, f->tool) && !(s && s->refuted);
+}
+
 void agent_flows_judge(struct agent *a, int settle)
 {
 	struct agent_flow *f;
@@ -332,7 +340,7 @@ void agent_flows_judge(struct agent *a, int settle)
 
 	for (i = a->flow_oldest; i; i = f->next) {
 		f = &a->flows[i];
-		if (!f->session || !f->tool || f->proto != FENCE_IPPROTO_TCP)
+		if (!f->session || !f->tool || f->proto != FENCE_IPPROTO_TCP || !is_held(a, f))
 			continue;
 		if (forbidden(a, f, &rule))
 			fence_socket_destroy(f->cookie,

@@ -168,7 +168,7 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 		r.flags = FENCE_MATCH_CHECK;
 	if (fence_policy_sees(a->policy, tool))
 		r.flags |= FENCE_MATCH_SIGHT;
-	if (a->policy->tools[tool - 1].loose)
+	if (fence_policy_loose(a->policy, tool))
 		r.flags |= FENCE_MATCH_LOOSE;
 	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
 }

@@ -22,7 +22,7 @@ static void session_row(struct agent *a, const struct agent_session *s, const ch
 
 	agent_row(a, &j);
 	fence_json_str(&j, "change", change);
-	if (s->tool && s->tool <= a->policy->ntools && a->policy->tools[s->tool - 1].loose)
+	if (fence_policy_loose(a->policy, s->tool))
 		fence_json_bool(&j, "confined", 0);
 	fence_json_str(&j, "match", fence_match_name(s->match));
 	fence_json_int(&j, "match_index", s->rule);

@@ -241,6 +241,8 @@ static void on_socket(void *ctx, const void *socket)
 	const struct fence_recon_socket *s = socket;
 	struct recon *r = ctx;
 
+	if (fence_policy_loose(r->a->policy, s->tool))
+		return;
 	if (s->unseen)
 		on_unseen(r, s);
 	else if (s->proto == IPPROTO_TCP && agent_flow_joins(r->a, s) &&

@@ -214,21 +214,14 @@ static uint8_t is_refused(const struct sight_conn *c, const char *host)
 	return to.verdict.action != FENCE_ALLOW;
 }
 
-static int is_loose(const struct sight_conn *c)
-{
-	const struct fence_policy *p = c->agent->policy;
-
-	return c->tool && c->tool <= p->ntools && p->tools[c->tool - 1].loose;
-}
-
 int sight_may_end(const struct sight_conn *c)
 {
 	const struct fence_policy *p = c->agent->policy;
 	size_t i;
 
-	if (p->monitor || !c->tool || c->tool > p->ntools)
+	if (p->monitor)
 		return 0;
-	if (!p->tools[c->tool - 1].loose)
+	if (!fence_policy_loose(p, c->tool))
 		return 1;
 	for (i = 0; c->extension[0] && i < p->nextensions; i++)
 		if (!strcmp(p->extensions[i], c->extension))
@@ -397,7 +390,9 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	label(c, x);
 	if (!h->own)
 		sight_tainted(c);
-	if (is_loose(c)) /* a tab may go where it likes, but with the org's credential */
+	if (fence_policy_loose(
+		    c->agent->policy,
+		    c->tool)) /* a tab may go where it likes, but with the org's credential */
 		wrong &= sight_may_end(c) ? (uint8_t)~WRONG_AUTHORITY : WRONG_TOKEN;
 	if (!wrong)
 		return;

@@ -26,6 +26,11 @@ int fence_policy_sees(const struct fence_policy *p, uint8_t tool)
 	return tool && tool <= p->ntools && p->tools[tool - 1].sight;
 }
 
+int fence_policy_loose(const struct fence_policy *p, uint8_t tool)
+{
+	return tool && tool <= p->ntools && p->tools[tool - 1].loose;
+}
+
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool)
 {
 	return tool && tool <= p->ntools ? p->tools[tool - 1].name : "";

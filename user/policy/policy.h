@@ -160,6 +160,7 @@ void fence_policy_free(struct fence_policy *p);
 /* Tool id by name, 0 when there is none. */
 uint8_t fence_policy_tool(const struct fence_policy *p, const char *name);
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool);
+int fence_policy_loose(const struct fence_policy *p, uint8_t tool); /* seen, not confined */
 int fence_policy_sees(const struct fence_policy *p, uint8_t tool); /* "sight" */
 
 /* What one asks `policy decide`. */

@@ -148,11 +148,14 @@ static int uid_of(const char *name, uint32_t *uid)
 {
 	AUTO_FILE FILE *f = NULL;
 	const struct passwd *user;
+	unsigned long n;
 	char *end;
 
-	*uid = (uint32_t)strtoul(name, &end, 10);
-	if (*name && !*end)
+	n = strtoul(name, &end, 10);
+	if (*name && !*end && n < UINT32_MAX) {
+		*uid = (uint32_t)n;
 		return 0;
+	}
 	f = fopen("/etc/passwd", "re");
 	while (f && (user = fgetpwent(f)))
 		if (!strcmp(user->pw_name, name)) {

@@ -51,12 +51,14 @@ static void unpack(struct fence_http *h, const uint8_t *data, size_t len)
 		w->inflater->next_out = out;
 		w->inflater->avail_out = sizeof(out);
 		rc = inflate(w->inflater, Z_SYNC_FLUSH);
+		if (rc == Z_STREAM_END) /* RFC 7692 7.2.3.4: a last block, and more behind it */
+			rc = inflateReset(w->inflater);
 		if (rc != Z_OK && rc != Z_BUF_ERROR) {
 			lose(h);
 			break;
 		}
 		keep(h, out, sizeof(out) - w->inflater->avail_out);
-	} while (!w->lost && !w->inflater->avail_out);
+	} while (!w->lost && (!w->inflater->avail_out || (w->inflater->avail_in && rc == Z_OK)));
 	explicit_bzero(out, sizeof(out));
 }
 
@@ -190,10 +192,9 @@ int http_decode(struct fence_http *h, struct fence_buf *b, const char *coding)
 		z.next_out = out;
 		z.avail_out = sizeof(out);
 		rc = inflate(&z, Z_NO_FLUSH);
-		if ((rc != Z_OK && rc != Z_STREAM_END) ||
-		    clear.len + sizeof(out) > HTTP_DECODED_MAX ||
+		if (clear.len + sizeof(out) > HTTP_DECODED_MAX ||
 		    http_keep(h, &clear, out, sizeof(out) - z.avail_out))
-			break;
+			rc = Z_MEM_ERROR;
 	} while (rc == Z_OK);
 	inflateEnd(&z);
 	explicit_bzero(out, sizeof(out));
