@@ -115,7 +115,7 @@ def programs(w):
         out[name] = "go is not installed"
     bun = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
     out["bun"] = "bun is not installed (npm ci in tests/e2e)" if not os.path.exists(bun) else ("BoringSSL", "probable", lambda n, u: [
-        bun, "-e", "for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
+        bun, "-e", "await Bun.sleep(400);for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
     out["firefox"] = "firefox-esr is not installed" if not shutil.which("firefox-esr") else ("NSPR", "exact", lambda n, u: firefox(w, n, u))
     out["chromium"] = "chromium is not installed" if not have["chromium"] else ("BoringSSL", "exact", lambda n, u: chromium(w, n, u))
     return out
