@@ -168,12 +168,19 @@ static long fd_step(__u32 i, void *ctx)
 	return 0;
 }
 
+/* A process that cannot be confined ends; not where nothing is blocked. */
+static __always_inline void end_process(void)
+{
+	if (!(config_facts(config_get()) & FENCE_F_MONITOR))
+		bpf_send_signal(SIGKILL);
+}
+
 /*
  * A program becomes a session with something in its hands, before its first instruction. With an
  * inet socket it is stopped: the agent tags the socket and lets it go on. With what carries out
- * unseen it ends here, and so it does without an agent.
+ * unseen it ends here, and so it does where the agent will not be told: without one, or `full`.
  */
-__weak __noinline int hold(void)
+__weak __noinline int hold(int full)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct fd_cursor c = { .fd = BPF_CORE_READ(task, files, fdt, fd),
@@ -186,7 +193,10 @@ __weak __noinline int hold(void)
 	}
 	if (!c.inet && c.max <= FD_STEPS)
 		return 0;
-	bpf_send_signal(agent_silent() ? SIGKILL : SIGSTOP);
+	if (full || agent_silent())
+		end_process();
+	else
+		bpf_send_signal(SIGSTOP);
 	return 1;
 }
 
@@ -206,11 +216,14 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 		.tgid = tgid,
 	};
 
-	if (bpf_map_update_elem(&sessions, &id, &s, BPF_ANY)) {
+	int full = bpf_map_update_elem(&sessions, &id, &s, BPF_ANY) != 0, held = 0;
+
+	if (!loose)
+		held = hold(full);
+	if (full)
 		count(FENCE_C_SESSION_FULL);
-		return;
-	}
-	session_emit(id, &s, !loose && hold() ? FENCE_SESSION_HELD : FENCE_SESSION_START);
+	else
+		session_emit(id, &s, held ? FENCE_SESSION_HELD : FENCE_SESSION_START);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -343,8 +356,11 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.check = m->flags & FENCE_MATCH_CHECK;
 		fresh.sight = !!(m->flags & FENCE_MATCH_SIGHT);
 	}
-	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY))
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
+		if (m && !(m->flags & FENCE_MATCH_LOOSE))
+			end_process();
+	}
 	if (m && old)
 		session_leave(old);
 	if (m)

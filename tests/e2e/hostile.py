@@ -245,6 +245,31 @@ def maps_full(w):
     return bad
 
 
+def full_and_handed(w):
+    """`sessions` or `procs` is full: a tool that is recognised then gets nothing out, neither by a new socket nor by one that it inherited."""
+    evade, tool, bad = W.BUILD + "/evasion/evade", shutil.copy(W.BUILD + "/evasion/evade", w.dir + "/recognised"), []
+    policy = {"tools": [{"name": "voice-assistant", "match": [{"exe": tool}], "allow": ["crm.own"]}]}
+    for name in (None, "sessions", "procs"):
+        if name:
+            w.start("--quiet", **policy)
+            m = BpfMap(w.pins + "/" + name)
+            keys = m.fill()
+        said = {}
+        try:
+            for what, cmd in (("inherited", [evade, "with", "inherited-socket", tool, "inherited-socket"]), ("its own", [tool, "tcp4"])):
+                tok = token()
+                said[what] = (tok, w.run(*cmd, tok, w.dir, confined=False))
+            time.sleep(1)
+        finally:
+            if name:
+                m.empty(keys)
+        for what, (tok, out) in said.items():
+            if bool(w.arrived(tok)) != (not name):
+                bad.append("%s full: %s %s: %s" % (name, what, "LEAKED" if name else "does not leak without crmfence", out))
+        w.stop()
+    return bad
+
+
 def many_denials(w):
     """More distinct denials in a second than have room to be counted: each is in the log, or in a gap with its number."""
     w.start("--quiet")
@@ -475,6 +500,6 @@ def unix_peers(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, many_denials, name_flood, storms, moved_away]
+ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")
