@@ -162,8 +162,11 @@ def ring_in_hands(w):
         os.close(r)
         p.stdout.readline()
         said = when(p.pid) if when else ""
-        with os.fdopen(wr, "w") as f:
-            f.write("\n")
+        try:
+            os.write(wr, b"\n")
+        except BrokenPipeError:  # a join has ended it already
+            pass
+        os.close(wr)
         p.communicate(timeout=20)
         time.sleep(1)
         return bool(w.arrived(tok)), p.returncode, said

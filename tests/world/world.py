@@ -196,7 +196,12 @@ class World:
     def stop(self, sig=signal.SIGTERM):
         if self.agent and self.agent.poll() is None:
             self.agent.send_signal(sig)
-            self.agent.wait(10)
+            try:
+                self.agent.wait(10)
+            except subprocess.TimeoutExpired:
+                self.agent.kill()
+                self.agent.wait()
+                raise
         self.agent = None
         if os.path.isdir(self.pins):
             for f in glob.glob(self.pins + "/*"):
