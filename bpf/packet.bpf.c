@@ -333,6 +333,19 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 	return pass;
 }
 
+/* A stream that may go on when its session is confined, by the name that it gave before. */
+static __always_inline void stream_foresee(struct fence_sock *st, const struct fence_walk *walk)
+{
+	struct fence_facts f = {};
+	__u32 now = generation();
+
+	if (stream_name(&f, st, walk, st->port) != FENCE_NAME_ALLOWED)
+		return;
+	st->kind = FENCE_ADDR_NAMED;
+	st->name = walk->name.hash;
+	st->generation = now;
+}
+
 /* The first bytes of anybody else's stream: for the server name, and never again. */
 static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st, const struct wire *w)
@@ -362,6 +375,8 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 		t.cookie = bpf_get_socket_cookie(skb);
 		t.v = fence_decide(&f);
 		name_emit(st, &f, &walk->name, &t);
+		if (session_cleared(st->session) == FENCE_UNTAINTED)
+			stream_foresee(st, walk);
 	}
 	walk_end(sk, st, FENCE_PH_OPEN);
 	return 1;

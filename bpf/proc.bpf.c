@@ -206,7 +206,9 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 {
 	int loose = m->flags & FENCE_MATCH_LOOSE;
 	struct fence_session s = {
-		.cleared = !!loose,
+		.cleared = !loose			  ? FENCE_CONFINED
+			   : m->flags & FENCE_MATCH_TAINT ? FENCE_UNTAINTED
+							  : FENCE_CLEARED,
 		.start = id,
 		.procs = 1,
 		.total = 1,

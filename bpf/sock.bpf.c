@@ -115,7 +115,7 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 	if (t.v.action == FENCE_ALLOW)
 		st->flags &= ~FENCE_SK_TOLD;
 	st->name = 0;
-	st->generation = now;
+	st->generation = confined ? now : NO_GENERATION;
 	st->phase = t.v.reason == FENCE_R_ADDR_OK || t.v.reason == FENCE_R_LOCAL_OK ? FENCE_PH_OPEN
 										    : FENCE_PH_WALK;
 	flow_emit(st, &f, &t);

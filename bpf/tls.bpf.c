@@ -13,244 +13,15 @@
  */
 #include <linux/ptrace.h>
 
+#include "lib/carry.h"
 #include "lib/deny.h"
-#include <crmfence/sight.h>
+#include "lib/sight.h"
 
 char _license[] SEC("license") = "GPL";
 
 #define PR_DESC_LAYERED 4 /* NSPR's PRDescType: TLS, not the socket or a file below */
 #define PR_MSG_PEEK 2
-#define WAKE (1u << 20)
 #define SIGKILL 9
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
-
-/* A TLS call that has not returned yet. */
-struct frame {
-	__u64 sp; /* at its first instruction; 0: free */
-	__u64 conn;
-	__u64 buf;
-	__u64 done; /* where the library will say how much it took or gave */
-	__u32 call; /* enum fence_tls_call */
-	__u32 told; /* of a write: nothing in it waits for the agent */
-};
-
-struct thread {
-	struct frame frames[FENCE_SIGHT_FRAMES];
-	__u64 inside; /* connection of the write that runs, for the next send */
-	__u64 pending; /* one whose write has returned without a send */
-	__u32 pending_len;
-	__u32 next; /* frame to take when none is free */
-	__u32 held; /* an entry of `holds` is this thread's */
-	__u32 spare;
-};
-
-/* No memory: the thread's calls are not seen, and counted as returns without an entry. */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct thread);
-} threads SEC(".maps");
-
-struct conn_key {
-	__u64 conn; /* the library's own pointer */
-	__u32 tgid;
-	__u32 spare;
-};
-
-struct conn {
-	__u64 id;
-	__u64 cookie;
-	__u64 at[2]; /* octets so far: read, written */
-	__u32 how; /* enum fence_sight_how */
-	__u32 listed; /* a listed extension's */
-};
-
-/* Full: the least recently used goes; its next call begins a new connection, unmapped. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct conn_key);
-	__type(value, struct conn);
-} conns SEC(".maps");
-
-struct go_key {
-	__u64 g; /* goroutine: it may go on on another thread */
-	__u32 tgid;
-	__u32 spare;
-};
-
-struct go_read {
-	__u64 conn;
-	__u64 buf;
-};
-
-/* Full: the least recently used goes; its return is counted as without an entry. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct go_key);
-	__type(value, struct go_read);
-} go_reads SEC(".maps");
-
-/* Full: the chunk is lost, counted, and a gap in its stream. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, FENCE_SIGHT_RING);
-} sight SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FENCE_SIGHT_MISS_MAX);
-	__type(key, __u32);
-	__type(value, __u64);
-} missed SEC(".maps");
-
-static __always_inline void miss(__u32 which)
-{
-	__u64 *n = bpf_map_lookup_elem(&missed, &which);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
-
-/* The agent at once, when it may have to stop what is written; else when much waits. */
-static __always_inline __u64 wake(__u32 now)
-{
-	return now || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
-									   : BPF_RB_NO_WAKEUP;
-}
-
-/* The process, when the policy wants its TLS seen. */
-static __always_inline struct fence_proc *watched(__u32 tgid)
-{
-	struct fence_proc *p = bpf_map_lookup_elem(&procs, &tgid);
-
-	return p && p->sight ? p : 0;
-}
-
-static __always_inline struct thread *thread_get(__u64 flags)
-{
-	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
-}
-
-static __always_inline struct conn *conn_get(const struct conn_key *k)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, k), fresh = {};
-
-	if (c)
-		return c;
-	fresh.id = bpf_ktime_get_boot_ns();
-	bpf_map_update_elem(&conns, k, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&conns, k);
-}
-
-/* Of the socket that it was sent on before, for sure; 0: not known. */
-static __always_inline __u64 conn_cookie(const struct conn_key *k)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, k);
-
-	return c && c->how == FENCE_SIGHT_NESTED ? c->cookie : 0;
-}
-
-static __always_inline void fill(struct fence_sight_rec *r, const struct conn *c,
-				 const struct fence_proc *p, __u32 tgid, __u8 kind)
-{
-	r->time = bpf_ktime_get_boot_ns();
-	r->conn = c->id;
-	r->cookie = c->cookie;
-	r->offset = 0;
-	r->exec = p->exec;
-	r->session = p->session;
-	r->tgid = tgid;
-	r->call = 0;
-	r->len = 0;
-	r->kind = kind;
-	r->out = 0;
-	r->how = (__u8)c->how;
-	r->tool = p->tool;
-	r->spare[0] = r->spare[1] = 0;
-}
-
-static __always_inline void tell(const struct conn *c, const struct fence_proc *p, __u32 tgid,
-				 __u8 kind)
-{
-	struct fence_sight_rec *r = bpf_ringbuf_reserve(&sight, sizeof(*r), 0);
-
-	if (!r) {
-		miss(FENCE_SIGHT_RING_FULL);
-		return;
-	}
-	fill(r, c, p, tgid, kind);
-	bpf_ringbuf_submit(r, wake(0));
-}
-
-struct cursor {
-	struct conn *c;
-	struct fence_proc *p;
-	__u64 buf;
-	__u64 offset;
-	__u32 n; /* octets of the call */
-	__u32 at; /* of them, done */
-	__u32 tgid;
-	__u32 out;
-	__u32 now; /* the agent is to look at it at once */
-};
-
-/* One chunk in a record with room for `ROOM` octets. */
-#define CHUNK(ROOM) \
-	do { \
-		struct fence_sight_rec *r = bpf_ringbuf_reserve(&sight, sizeof(*r) + (ROOM), 0); \
-		if (!r) { \
-			miss(FENCE_SIGHT_RING_FULL); \
-			break; \
-		} \
-		fill(r, u->c, u->p, u->tgid, FENCE_SIGHT_DATA); \
-		r->offset = u->offset + u->at; \
-		r->call = u->n; \
-		r->out = (__u8)u->out; \
-		r->len = (__u16)part; \
-		if (part > (ROOM) || \
-		    bpf_probe_read_user(r->data, part, (void *)(u->buf + u->at))) { \
-			miss(FENCE_SIGHT_FAULT); \
-			bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP); \
-			break; \
-		} \
-		bpf_ringbuf_submit(r, wake(u->now)); \
-	} while (0)
-
-static long chunk(__u32 i, void *ctx)
-{
-	struct cursor *u = ctx;
-	__u32 part = u->n - u->at;
-
-	if (!part)
-		return 1;
-	if (part > FENCE_SIGHT_CHUNK)
-		part = FENCE_SIGHT_CHUNK;
-	if (part <= FENCE_SIGHT_SMALL)
-		CHUNK(FENCE_SIGHT_SMALL);
-	else
-		CHUNK(FENCE_SIGHT_CHUNK);
-	u->at += part;
-	return 0;
-}
-
-static __always_inline void plaintext(struct fence_proc *p, const struct conn_key *k, __u64 buf,
-				      __u32 n, __u32 out, __u32 now)
-{
-	struct cursor u = { .p = p, .buf = buf, .n = n, .tgid = k->tgid, .out = out, .now = now };
-
-	u.c = conn_get(k);
-	if (!u.c)
-		return;
-	u.offset = u.c->at[out & 1];
-	u.c->at[out & 1] += n;
-	if (n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
-		miss(FENCE_SIGHT_LONG);
-	bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
-}
 
 /* What a request's head is to the policy: facts and rule into s->hold. */
 static __always_inline struct fence_verdict request_judge(struct fence_scratch *s,
@@ -291,8 +62,9 @@ struct head_cursor {
 	__u32 off;
 	__u32 len;
 	__u32 refused;
-	__u32 loose; /* the session is seen, not confined: but for listed extensions */
+	enum fence_cleared cleared; /* seen, not confined: but for listed extensions */
 	__u32 listed;
+	__u32 own; /* the org was asked, while that matters */
 };
 
 /* Is it a listed extension's? */
@@ -303,6 +75,14 @@ static __always_inline int is_listed(const struct fence_head *h)
 	return h->origin_len == 32 && service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
 }
 
+static __always_inline int is_own(const struct fence_head *h, const struct fence_proc *p)
+{
+	struct fence_rule r = {};
+
+	return h->hosts && fence_name_ok(&h->name) && rule_find(p->tool, &h->name, &r) > 0 &&
+	       r.flags & FENCE_RULE_OWN;
+}
+
 static long head_step(__u32 i, void *ctx)
 {
 	struct head_cursor *c = ctx;
@@ -310,10 +90,12 @@ static long head_step(__u32 i, void *ctx)
 	__u32 n;
 
 	if (h->state == FENCE_HEAD_DONE) {
-		if (c->loose)
+		if (c->cleared)
 			c->listed |= (__u32)is_listed(h);
-		c->refused =
-			(!c->loose || c->listed) && request_judge(c->s, c->p).action == FENCE_DENY;
+		if (c->cleared == FENCE_UNTAINTED)
+			c->own |= (__u32)is_own(h, c->p);
+		c->refused = (!c->cleared || c->listed) &&
+			     request_judge(c->s, c->p).action == FENCE_DENY;
 		if (c->refused)
 			return 1;
 		fence_head_next(h);
@@ -394,11 +176,13 @@ __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc
 	n = ((n - 1) & (FENCE_HEAD_BUF - 1)) + 1;
 	c.len = bpf_probe_read_user(c.s->text, n, (void *)buf) ? 0 : n;
 	fence_head_init(&c.s->head);
-	c.loose = !session_confined(p->session);
+	c.cleared = session_cleared(p->session);
 	c.listed = conn ? conn->listed : 0;
 	bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
-	if (conn)
-		conn->listed = c.listed;
+	if (conn) {
+		conn->listed = (__u16)c.listed;
+		conn->own |= (__u16)c.own;
+	}
 	if (c.refused)
 		hold_begin(c.s, p, cookie);
 	told = !c.refused && c.off >= len && fence_head_told(&c.s->head);
@@ -444,16 +228,6 @@ static __always_inline int is_layered(__u64 fd)
 	return type == PR_DESC_LAYERED;
 }
 
-static __always_inline void conn_end(struct fence_proc *p, const struct conn_key *k)
-{
-	struct conn *c = bpf_map_lookup_elem(&conns, k);
-
-	if (!c)
-		return;
-	tell(c, p, k->tgid, FENCE_SIGHT_END);
-	bpf_map_delete_elem(&conns, k);
-}
-
 /* The frame of this stack pointer, else a free one, else the one whose turn it is. */
 static __always_inline struct frame *frame_take(struct thread *t, __u64 sp)
 {
@@ -470,6 +244,20 @@ static __always_inline struct frame *frame_take(struct thread *t, __u64 sp)
 		return f;
 	t->next++;
 	return &t->frames[t->next & (FENCE_SIGHT_FRAMES - 1)];
+}
+
+/* What a write inside a TLS write puts into memory will be sent some time, by some thread. */
+static __always_inline void tag_keep(__u32 tgid, __u64 buf, __u32 len)
+{
+	struct conn_key k = { .tgid = tgid };
+	struct thread *t = thread_get(0);
+	struct tag_key tag;
+
+	if (!t || !t->inside || len < sizeof(tag) ||
+	    bpf_probe_read_user(&tag, sizeof(tag), (void *)(buf + len - sizeof(tag))))
+		return;
+	k.conn = t->inside;
+	bpf_map_update_elem(&tags, &tag, &k, BPF_ANY);
 }
 
 SEC("uprobe.multi")
@@ -495,6 +283,10 @@ int tls_enter(struct pt_regs *ctx)
 		return 0;
 	if (call == FENCE_TLS_RECV_PR && PT_REGS_PARM4(ctx) & PR_MSG_PEEK)
 		return 0;
+	if (call == FENCE_TLS_BIO_WRITE) {
+		tag_keep(tgid, PT_REGS_PARM2(ctx), (__u32)PT_REGS_PARM3(ctx));
+		return 0;
+	}
 	t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t)
 		return 0;
@@ -610,7 +402,7 @@ int tls_go(struct pt_regs *ctx)
 		t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (t)
 			t->inside = k.conn;
-		told = request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn), 0);
+		told = request_look(ctx->rbx, ctx->rcx, p, go_cookie(k.conn), conn_get(&k));
 		if (ctx->rcx && ctx->rcx < (1u << 30))
 			plaintext(p, &k, ctx->rbx, (__u32)ctx->rcx, 1, !told);
 		return 0;
@@ -628,31 +420,13 @@ int tls_go(struct pt_regs *ctx)
 	return 0;
 }
 
-/* The connection's socket. Another one than before: the library used its memory again. */
-static __always_inline void map_to(struct fence_proc *p, const struct conn_key *k, __u64 cookie,
-				   __u32 how)
-{
-	struct conn *c = conn_get(k);
-
-	if (!c || (c->cookie == cookie && c->how <= how))
-		return;
-	if (c->cookie && c->cookie != cookie) {
-		tell(c, p, k->tgid, FENCE_SIGHT_END);
-		c->id = bpf_ktime_get_boot_ns();
-		c->at[0] = c->at[1] = 0;
-	}
-	c->cookie = cookie;
-	c->how = how;
-	tell(c, p, k->tgid, FENCE_SIGHT_MAP);
-}
-
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 {
 	struct thread *t = thread_get(0);
 	struct conn_key k = {};
 	struct fence_proc *p;
-	__u32 how = FENCE_SIGHT_NESTED;
+	__u32 how = FENCE_SIGHT_EXACT;
 	__u16 family;
 
 	if (!t || ret <= 0)
@@ -660,9 +434,9 @@ int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 	k.conn = t->inside;
 	if (!k.conn) {
 		k.conn = t->pending;
-		how = FENCE_SIGHT_DEFERRED;
+		how = FENCE_SIGHT_GUESSED;
 	}
-	if (!k.conn || (how == FENCE_SIGHT_DEFERRED && (__u32)ret < t->pending_len))
+	if (!k.conn || (how == FENCE_SIGHT_GUESSED && (__u32)ret < t->pending_len))
 		return 0;
 	family = sk->__sk_common.skc_family;
 	if (family != AF_INET && family != AF_INET6)
@@ -676,4 +450,28 @@ int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 	if (p)
 		map_to(p, &k, bpf_get_socket_cookie(sk), how);
 	return 0;
+}
+
+/* Does this packet end in what a session's TLS library wrote to memory? Then that is its socket. */
+SEC("cgroup_skb/egress")
+int tls_tag(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : 0;
+	struct fence_sock *st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+	struct conn_key *found, k;
+	struct fence_proc *p;
+	struct tag_key tag;
+
+	if (!st || !st->session || skb->len < 2 * sizeof(tag) ||
+	    bpf_skb_load_bytes(skb, skb->len - sizeof(tag), &tag, sizeof(tag)))
+		return 1;
+	found = bpf_map_lookup_elem(&tags, &tag);
+	if (!found)
+		return 1;
+	k = *found;
+	bpf_map_delete_elem(&tags, &tag);
+	p = watched(k.tgid);
+	if (p && p->session == st->session)
+		map_to(p, &k, bpf_get_socket_cookie(skb), FENCE_SIGHT_EXACT);
+	return 1;
 }

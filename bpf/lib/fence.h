@@ -82,18 +82,20 @@ static __always_inline void rec_lost(__u16 kind)
 	count(kind == FENCE_K_SESSION ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
 }
 
-/*
- * Is this session confined? Not when user space refuted its match; yes when it is unknown, for then
- * nothing can be proved.
- */
-static __always_inline int session_confined(__u64 session)
+/* Of no session: not confined. Of one that is unknown: confined, for then nothing can be proved. */
+static __always_inline enum fence_cleared session_cleared(__u64 session)
 {
 	struct fence_session *s;
 
 	if (!session)
-		return 0;
+		return FENCE_CLEARED;
 	s = bpf_map_lookup_elem(&sessions, &session);
-	return !s || !s->cleared;
+	return s ? (enum fence_cleared)s->cleared : FENCE_CONFINED;
+}
+
+static __always_inline int session_confined(__u64 session)
+{
+	return session_cleared(session) == FENCE_CONFINED;
 }
 
 static __always_inline __u32 generation(void)

@@ -136,6 +136,7 @@ enum fence_match {
 #define FENCE_MATCH_CHECK 0x1 /* user space has to confirm; confined until then */
 #define FENCE_MATCH_SIGHT 0x2 /* its TLS is to be seen */
 #define FENCE_MATCH_LOOSE 0x4 /* seen, not confined: what it starts may be another tool's */
+#define FENCE_MATCH_TAINT 0x8 /* beside it: until it has read from the org */
 
 struct fence_match_key {
 	__u64 value;
@@ -202,13 +203,19 @@ struct fence_own_key {
 };
 
 /* `sessions`, hash by session id (the exec id of its first process). */
+enum fence_cleared {
+	FENCE_CONFINED,
+	FENCE_CLEARED, /* not confined: user space refuted the match, or the tool is but seen */
+	FENCE_UNTAINTED, /* seen, until something has been read from the org: then confined */
+};
+
 struct fence_session {
 	__u64 start;
 	__u64 procs; /* live processes */
 	__u64 total; /* processes ever */
 	__u8 tool;
 	__u8 match; /* enum fence_match */
-	__u8 cleared; /* not confined: user space refuted the match, or the tool is but seen */
+	__u8 cleared; /* enum fence_cleared */
 	__u8 rule;
 	__u32 tgid; /* first process */
 };

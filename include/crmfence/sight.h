@@ -31,6 +31,7 @@ enum fence_tls_call {
 	FENCE_TLS_GO_READ, /* rax conn, rbx buf; entry */
 	FENCE_TLS_GO_RETURN, /* of Read: rax octets, at a RET instruction */
 	FENCE_TLS_FREE, /* (conn): it ends; entry only */
+	FENCE_TLS_BIO_WRITE, /* (bio, buf, len): records of the TLS call around it; entry only */
 	FENCE_TLS_CALL_MAX,
 };
 
@@ -44,13 +45,14 @@ enum fence_sight_kind {
 	FENCE_SIGHT_DATA = 1, /* struct fence_sight_rec + octets */
 	FENCE_SIGHT_MAP, /* the connection's socket became known: cookie */
 	FENCE_SIGHT_END, /* the connection is freed */
+	FENCE_SIGHT_TAINT, /* its session is confined from now on: it reads from the org */
 };
 
 /* How a connection's socket was found. */
 enum fence_sight_how {
 	FENCE_SIGHT_UNMAPPED,
-	FENCE_SIGHT_NESTED, /* it was sent to inside the TLS call: exact */
-	FENCE_SIGHT_DEFERRED, /* the thread's next send after it: probable */
+	FENCE_SIGHT_GUESSED, /* the thread's next send after the TLS call */
+	FENCE_SIGHT_EXACT, /* sent to inside the TLS call, or it sent that record's very end */
 };
 
 struct fence_sight_rec {

@@ -104,13 +104,13 @@ def programs(w):
         "curl h1": ("OpenSSL", "exact", lambda n, u: ["curl", "-sS", "--http1.1", "-o", "/dev/null", "%s%s&i=[1-%d]" % (OWN, u, n)]),
         "curl h2": ("OpenSSL", "exact", lambda n, u: ["curl", "-sS", "--http2", "-o", "/dev/null", "%s%s&i=[1-%d]" % (OWN, u, n)]),
         "python ssl": ("OpenSSL", "exact", lambda n, u: ["python3", "-c", PY, str(n), u]),
-        "python asyncio": ("OpenSSL", "probable", lambda n, u: ["python3", "-c", ASYNC, str(n), u]),
+        "python asyncio": ("OpenSSL", "exact", lambda n, u: ["python3", "-c", ASYNC, str(n), u]),
         "wget": ("GnuTLS", "exact", lambda n, u: ["wget", "-q", "-O", "/dev/null", "--ca-certificate=" + w.dir + "/cert.pem"] + many(n, u)),
         "go": ("Go", "exact", lambda n, u: [go, str(n), u]),
         "go stripped": ("Go", "exact", lambda n, u: [stripped, str(n), u]),
     }
     for name, script in NODE.items():
-        out["node " + name] = ("OpenSSL", "probable", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
+        out["node " + name] = ("OpenSSL", "exact", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
     for name in [n for n in out if n.startswith("go") and not have["go"]]:
         out[name] = "go is not installed"
     bun = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
@@ -904,4 +904,84 @@ def sight_evidence(w):
     return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
 
 
-ALONE = [sight_programs, sight_secrets, sight_evidence, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]
+TAINT = """
+import http.client, os, socket, ssl, sys
+org, vendor, row, address = sys.argv[1:5]
+def ask(conn, what, method="GET", path=row):
+    try:
+        conn.request(method, path + "?" + what)
+        conn.getresponse().read()
+        print(what, "ok", flush=True)
+    except OSError as e:
+        print(what, "refused", flush=True)
+    return conn
+def to(host):
+    return http.client.HTTPSConnection(host, timeout=4, context=ssl.create_default_context())
+def datagram(what):
+    try:
+        u.send(what.encode())
+        print(what, "ok", flush=True)
+    except OSError:
+        print(what, "refused", flush=True)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.connect((address, 9999))
+v = ask(to(vendor), "t-before", "POST", "/in")
+datagram(sys.argv[5])
+r, w = os.pipe()
+if not os.fork():
+    os.read(r, 1)
+    ask(to(vendor), "t-child", "POST", "/in")
+    os._exit(0)
+o = ask(to(org), "t-read")
+ask(v, "t-open", "POST", "/in")
+datagram(sys.argv[6])
+ask(to(vendor), "t-new", "POST", "/in")
+ask(o, "t-again")
+ask(to(org), "t-once-more")
+os.write(w, b"x")
+os.wait()
+"""
+
+
+def sight_taint(w):
+    """"taint": "confined": a tool that goes where it likes is confined from the first octet on that it reads from the org, with all that
+    it has open and started; its connection to the org goes on."""
+    shell, script, bad = shutil.copy("/bin/bash", w.dir + "/reader"), w.dir + "/taint.py", []
+    with open(script, "w") as f:
+        f.write(TAINT)
+    t = tools(w, taint="confined")
+    t["tools"][0].update(match=[{"exe": shell}], allow=["crm.own"])
+
+    def go():
+        mark, sent = len(arrived(w)), ["tkn%d%s" % (i, os.urandom(6).hex()) for i in range(2)]
+        _, out = w.run(shell, "-c", "python3 %s acme.my.salesforce.com api.ai-vendor.example %s %s %s %s; true" % (script, ROW, W.AI, *sent), confined=False, timeout=40)
+        time.sleep(0.5)
+        said = dict(line.split() for line in out.split("\n") if len(line.split()) == 2)
+        return {r["url"].split("?")[1] for r in arrived(w, mark) if "?" in r["url"]}, [bool(w.arrived(x)) for x in sent], said
+    every = {"t-before", "t-read", "t-open", "t-new", "t-again", "t-once-more", "t-child"}
+    got = go()
+    bad += [] if got[0] == every and got[1] == [True, True] else ["does not leak without crmfence: %s" % (got,)]
+    w.start("--quiet", **tools(w))  # whose tool is another program
+    got = go()
+    bad += [] if got[0] == every and got[1] == [True, True] else ["one that is no tool: %s" % (got,)]
+    w.stop()
+    w.start("--quiet", **t)
+    got = go()
+    bad += [] if got[0] == {"t-before", "t-read", "t-again", "t-once-more"} and got[1] == [True, False] and \
+        {k for k, v in got[2].items() if v == "refused" and k[:2] == "t-"} == {"t-open", "t-new", "t-child"} else ["confined: %s" % (got,)]
+    time.sleep(1.5)
+    rows = w.rows()
+    taints = [r for r in rows if r["kind"] == "taint"]
+    starts = [r for r in rows if r["kind"] == "session" and r["change"] == "start"]
+    bad += [] if len(starts) == 1 and starts[0]["confined"] is False else ["sessions: %s" % starts]
+    bad += [] if len(taints) == 1 and taints[0].get("confined") and taints[0]["session"] == starts[0]["session"] else ["told: %s" % taints]
+    bad += [] if {r.get("dns") for r in rows if r["kind"] == "deny"} == {"api.ai-vendor.example", None} else ["denials: %s" % [r for r in rows if r["kind"] == "deny"]]
+    # who only asks others stays as he was
+    mark = len(arrived(w))
+    w.run(shell, "-c", "for i in 1 2 3; do curl -sS -o /dev/null https://api.ai-vendor.example/in?t-$i; done", confined=False)
+    bad += [] if len(arrived(w, mark)) == 3 else ["one that has read nothing is refused"]
+    w.stop()
+    return bad
+
+
+ALONE = [sight_programs, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]

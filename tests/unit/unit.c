@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Public functions of libcrmfence, one test a promise of its header. */
 #include <errno.h>
+#include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -622,8 +623,20 @@ static int find_in(const char *path, struct fence_tls_points *p)
 	return err;
 }
 
+/* The libcrypto that this program has mapped. */
+static int on_library(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	(void)size;
+	if (!strstr(info->dlpi_name, "/libcrypto.so"))
+		return 0;
+	snprintf(ctx, 256, "%s", info->dlpi_name);
+	return 1;
+}
+
 static void test_tls_find(void **state)
 {
+	char crypto[256] = "";
+
 	struct fence_tls_points p;
 
 	(void)state;
@@ -636,6 +649,11 @@ static void test_tls_find(void **state)
 	assert_int_equal(find_in("tests/fuzz/corpus/tls/boringssl", &p), -EINVAL);
 	assert_int_equal(p.stack, FENCE_TLS_BORINGSSL);
 	assert_int_equal(p.count, 0);
+	dl_iterate_phdr(on_library, crypto);
+	assert_int_equal(find_in(crypto, &p), 0);
+	assert_string_equal(p.how, "BIO_s_mem");
+	assert_int_equal(p.count, 1);
+	assert_int_equal(p.at[0].call, FENCE_TLS_BIO_WRITE);
 	assert_int_equal(find_in("/bin/sh", &p), -ENOENT);
 	assert_int_equal(find_in("README.md", &p), -ENOEXEC);
 }

@@ -57,6 +57,7 @@ struct agent_session {
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
 	uint8_t tool, match, rule, refuted, told;
+	uint8_t tainted; /* but seen at first, it has read from the org: confined */
 	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */
 	char cgroup[300]; /* made for it; empty: none */
 	struct agent_session *next;
@@ -183,6 +184,7 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
 int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
 		  struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
+int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool); /* seen, not confined */
 struct agent_session *agent_session_get(struct agent *a,
 					uint64_t id); /* also one that only the kernel knows yet */
 void agent_beat(struct agent *a); /* tell the programs that the agent is there */
@@ -225,7 +227,7 @@ void agent_denials_turn(struct agent *a, int final);
 int agent_sight_init(struct agent *a); /* when the policy asks for it */
 void agent_sight_reload(struct agent *a); /* another policy is in force */
 void agent_sight_done(struct agent *a);
-void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session); /* it is stopped */
+void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session);
 void agent_sight_turn(struct agent *a);
 /* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
 /* A flow to anybody but the org, of a program that read its records: told where the policy says. */

@@ -35,8 +35,17 @@ struct agent_session *agent_session_get(struct agent *a, uint64_t id)
 		s->match = k.match;
 		s->rule = k.rule;
 		s->tgid = k.tgid;
+		s->tainted = k.cleared == FENCE_CONFINED && fence_policy_loose(a->policy, k.tool);
 	}
 	return s;
+}
+
+int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool)
+{
+	const struct agent_session *s =
+		fence_policy_loose(a->policy, tool) ? agent_session_find(a, id) : NULL;
+
+	return s ? !s->tainted : fence_policy_loose(a->policy, tool);
 }
 
 struct agent_session *agent_session_add(struct agent *a, uint64_t id)
@@ -153,7 +162,7 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	if (!agent_refuted(m, r->tgid) ||
 	    fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s))
 		return;
-	s.cleared = 1;
+	s.cleared = FENCE_CLEARED;
 	fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s);
 	as = agent_session_get(a, r->session); /* its own record may still be on its way */
 	if (as)
@@ -262,7 +271,9 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 		return -EALREADY;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s.start = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	s.cleared = (uint8_t)fence_policy_loose(a->policy, tool);
+	s.cleared = fence_policy_taints(a->policy, tool)  ? FENCE_UNTAINTED
+		    : fence_policy_loose(a->policy, tool) ? FENCE_CLEARED
+							  : FENCE_CONFINED;
 	p.session = s.start;
 	p.tool = tool;
 	p.sight = (uint8_t)fence_policy_sees(a->policy, tool);
@@ -332,8 +343,8 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 		return err;
 	if (fence_policy_loose(a->policy, id))
 		return fence_diag_set(d, -EINVAL, NULL,
-				      "\"%s\" is seen, not confined (\"confine\": \"extensions\"): "
-				      "start it as it is",
+				      "\"%s\" is seen, not confined (\"confine\": \"extensions\", "
+				      "or \"taint\": \"confined\"): start it as it is",
 				      tool);
 	err = agent_session_begin(a, tgid, id, FENCE_MATCH_EXEC, 0, &s);
 	if (err < 0)

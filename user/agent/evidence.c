@@ -181,21 +181,62 @@ int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char 
 
 /* ---- taint ---- */
 
-void sight_taints(struct sight_conn *c, int64_t request)
+static void taint_row(struct sight_conn *c, int64_t request, int confined)
 {
-	struct agent_exec *e = agent_exec_find(c->agent, c->exec);
 	struct fence_json j;
 
-	if (!e || e->tainted)
-		return;
-	e->tainted = c->time;
 	agent_row(c->agent, &j);
+	if (confined)
+		fence_json_bool(&j, "confined", 1);
 	fence_json_id(&j, "exec", c->exec);
 	fence_json_int(&j, "pid", c->tgid);
-	fence_json_int(&j, "request", request);
+	if (request)
+		fence_json_int(&j, "request", request);
 	fence_json_id(&j, "session", c->session);
 	fence_json_str(&j, "tool", fence_policy_tool_name(c->agent->policy, c->tool));
 	agent_row_end(c->agent, &j, "taint");
+}
+
+void sight_taints(struct sight_conn *c, int64_t request)
+{
+	struct agent_exec *e = agent_exec_find(c->agent, c->exec);
+
+	sight_confines(c); /* where the kernel could not tell who was asked */
+	if (!e || e->tainted)
+		return;
+	e->tainted = c->time;
+	taint_row(c, request, 0);
+}
+
+/*
+ * The kernel lets nothing out of the session any more but what its policy allows; what it had open
+ * to others ends.
+ */
+void sight_confines(struct sight_conn *c)
+{
+	struct agent_session *s = fence_policy_taints(c->agent->policy, c->tool)
+					  ? agent_session_get(c->agent, c->session)
+					  : NULL;
+	struct agent_exec *e = agent_exec_find(c->agent, c->exec);
+	struct fence_session k;
+
+	if (!s || s->tainted)
+		return;
+	if (fence_kernel_get(c->agent->kernel, FENCE_MAP_SESSIONS, &s->id, &k))
+		return;
+	s->tainted = 1;
+	if (k.cleared == FENCE_UNTAINTED) {
+		k.cleared = FENCE_CONFINED;
+		fence_kernel_put(c->agent->kernel, FENCE_MAP_SESSIONS, &s->id, &k);
+	}
+	if (e && !e->tainted)
+		e->tainted = c->time;
+	taint_row(c, 0, 1);
+	c->agent->urgent = 1;
+	agent_show_note(c->agent, "%s has read from the org (pid %u): its session is confined",
+			fence_policy_tool_name(c->agent->policy, c->tool), c->tgid);
+	fence_kernel_drain(c->agent->kernel, agent_record, c->agent, &c->agent->totals.bad);
+	agent_flows_judge(c->agent, 0);
 }
 
 void agent_sight_tainted(struct agent *a, struct agent_flow *f)
@@ -205,7 +246,7 @@ void agent_sight_tainted(struct agent *a, struct agent_flow *f)
 	struct fence_json j;
 
 	if (f->tainted || !f->tool || f->tool > a->policy->ntools ||
-	    !a->policy->tools[f->tool - 1].taint || f->action == FENCE_DENY ||
+	    a->policy->tools[f->tool - 1].taint != FENCE_TAINT_ALERT || f->action == FENCE_DENY ||
 	    f->facts.addr == FENCE_ADDR_RESOLVER || f->facts.addr == FENCE_ADDR_LOOPBACK ||
 	    (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN))
 		return;

@@ -330,7 +330,7 @@ static int is_held(struct agent *a, const struct agent_flow *f)
 {
 	const struct agent_session *s = agent_session_find(a, f->session);
 
-	return !fence_policy_loose(a->policy, f->tool) && !(s && s->refuted);
+	return !agent_session_loose(a, f->session, f->tool) && !(s && s->refuted);
 }
 
 void agent_flows_judge(struct agent *a, int settle)

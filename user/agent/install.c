@@ -170,6 +170,8 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 		r.flags |= FENCE_MATCH_SIGHT;
 	if (fence_policy_loose(a->policy, tool))
 		r.flags |= FENCE_MATCH_LOOSE;
+	if (fence_policy_taints(a->policy, tool))
+		r.flags |= FENCE_MATCH_TAINT;
 	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
 }
 

@@ -241,7 +241,7 @@ static void on_socket(void *ctx, const void *socket)
 	const struct fence_recon_socket *s = socket;
 	struct recon *r = ctx;
 
-	if (fence_policy_loose(r->a->policy, s->tool))
+	if (agent_session_loose(r->a, s->session, s->tool))
 		return;
 	if (s->unseen)
 		on_unseen(r, s);

@@ -149,9 +149,11 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 		conn_done(a->sight, at);
 		return;
 	}
+	c->time = r->time;
+	if (r->kind == FENCE_SIGHT_TAINT)
+		sight_confines(c);
 	if (r->kind != FENCE_SIGHT_DATA)
 		return;
-	c->time = r->time;
 	if (!c->http)
 		c->http = fence_http_new(&a->sight->hooks, c, 0);
 	if (!c->http)
@@ -221,7 +223,7 @@ int sight_may_end(const struct sight_conn *c)
 
 	if (p->monitor)
 		return 0;
-	if (!fence_policy_loose(p, c->tool))
+	if (!agent_session_loose(c->agent, c->session, c->tool))
 		return 1;
 	for (i = 0; c->extension[0] && i < p->nextensions; i++)
 		if (!strcmp(p->extensions[i], c->extension))
@@ -390,8 +392,8 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	label(c, x);
 	if (!h->own)
 		sight_tainted(c);
-	if (fence_policy_loose(
-		    c->agent->policy,
+	if (agent_session_loose(
+		    c->agent, c->session,
 		    c->tool)) /* a tab may go where it likes, but with the org's credential */
 		wrong &= sight_may_end(c) ? (uint8_t)~WRONG_AUTHORITY : WRONG_TOKEN;
 	if (!wrong)
@@ -419,7 +421,7 @@ static int is_origin(const char *s)
 static int64_t request_row(struct agent *a, const struct sight_conn *c,
 			   const struct fence_exchange *x, const char *host)
 {
-	static const char *const hows[] = { "unmapped", "exact", "probable" };
+	static const char *const hows[] = { "unmapped", "probable", "exact" };
 	const char *by, *who = initiator(c, x, &by);
 	char shape[512];
 	struct fence_json j;

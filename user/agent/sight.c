@@ -26,8 +26,9 @@
 #include "crm/values.h"
 
 static const char *const patterns[] = {
-	"/usr/lib/*/libssl.so.*",     "/usr/lib64/libssl.so.*", "/usr/lib/*/libgnutls.so.30",
-	"/usr/lib64/libgnutls.so.30", "/usr/lib/*/libnspr4.so", "/usr/lib64/libnspr4.so",
+	"/usr/lib/*/libssl.so.*",    "/usr/lib64/libssl.so.*",	   "/usr/lib/*/libcrypto.so.*",
+	"/usr/lib64/libcrypto.so.*", "/usr/lib/*/libgnutls.so.30", "/usr/lib64/libgnutls.so.30",
+	"/usr/lib/*/libnspr4.so",    "/usr/lib64/libnspr4.so",
 };
 
 /* A file that its owner may cut short while we look is read, not mapped: that would end us. */
@@ -286,15 +287,13 @@ static void on_mapping(void *ctx, const struct fence_mapping *g)
 	attach(a, p, file_at(a, entry), entry, 1);
 }
 
-void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
+/* A process, and whom it forks from now on. */
+static void watch(struct agent *a, uint32_t tgid, uint64_t session)
 {
 	struct epoll_event e = { .events = EPOLLIN };
-	struct sight_proc *p;
+	struct sight_proc *p = proc_new(a, tgid, session);
 	unsigned int i;
 
-	if (!a->sight || proc_of(a->sight, tgid))
-		return;
-	p = proc_new(a, tgid, session);
 	if (!p)
 		return;
 	if (fence_mapped_open(tgid, &p->mapped)) /* it may be gone */
@@ -304,6 +303,34 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 	for (i = 0; i < a->sight->nlibraries; i++)
 		attach(a, p, &a->sight->files[a->sight->libraries[i]], "", 0);
 	attach_maps(a, p);
+}
+
+/* One that is not stopped may have begun others before its first was watched. */
+static int watch_others(struct agent *a, uint64_t session)
+{
+	uint32_t key, next;
+	struct fence_proc k;
+	int more = !fence_kernel_next(a->kernel, FENCE_MAP_PROCS, NULL, &next), n = 0;
+
+	while (more) {
+		key = next;
+		more = !fence_kernel_next(a->kernel, FENCE_MAP_PROCS, &key, &next);
+		if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &key, &k) ||
+		    k.session != session || proc_of(a->sight, key))
+			continue;
+		watch(a, key, session);
+		n += !!proc_of(a->sight, key);
+	}
+	return n;
+}
+
+void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
+{
+	if (!a->sight || proc_of(a->sight, tgid))
+		return;
+	watch(a, tgid, session);
+	while (watch_others(a, session))
+		;
 }
 
 /* Sessions that are over, and once a second processes that are. */

@@ -118,6 +118,7 @@ int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char 
 
 /* Its program has read what the org holds; it asks somebody else. */
 void sight_taints(struct sight_conn *c, int64_t request);
+void sight_confines(struct sight_conn *c); /* it reads, and the policy confines who has */
 void sight_tainted(struct sight_conn *c);
 
 /* A token was asked for, and perhaps the answer names the user. */

@@ -27,7 +27,8 @@ struct fence_sight {
 	int closer; /* socket to the process that closes links; -1: none */
 	struct tls_bpf *skel; /* owned */
 	struct ring_buffer *ring; /* owned */
-	struct bpf_link *send; /* owned; there while anything is attached */
+	int cgroup; /* borrowed */
+	struct bpf_link *send, *tag; /* owned; there while anything is attached, or a memory BIO */
 	struct attached at[FENCE_SIGHT_LINKS];
 	unsigned int count;
 	void (*each)(void *ctx, const struct fence_sight_rec *r);
@@ -43,7 +44,7 @@ int fence_sight_check(const void *data, uint64_t size)
 	if (size < sizeof(r))
 		return -EINVAL;
 	memcpy(&r, data, sizeof(r));
-	if (r.kind < FENCE_SIGHT_DATA || r.kind > FENCE_SIGHT_END || r.out > 1 ||
+	if (r.kind < FENCE_SIGHT_DATA || r.kind > FENCE_SIGHT_TAINT || r.out > 1 ||
 	    r.len > FENCE_SIGHT_CHUNK || sizeof(r) + r.len > size || r.tool > FENCE_TOOL_MAX ||
 	    r.len > r.call || (r.kind == FENCE_SIGHT_DATA) != !!r.len)
 		return -EINVAL;
@@ -151,6 +152,7 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 	if (!s)
 		return -ENOMEM;
 	s->closer = -1;
+	s->cgroup = k->cgroup_fd;
 	err = closer_start(s); /* before anything is there to be inherited */
 	if (!err)
 		s->skel = tls_bpf__open();
@@ -179,6 +181,7 @@ void fence_sight_close(struct fence_sight *s)
 	while (s->count)
 		let_go(s, s->at[--s->count].link);
 	bpf_link__destroy(s->send);
+	bpf_link__destroy(s->tag);
 	ring_buffer__free(s->ring);
 	if (s->closer >= 0)
 		close(s->closer); /* it ends when all is closed; nobody waits */
@@ -217,7 +220,7 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 	unsigned long offsets[3][FENCE_SIGHT_POINTS];
 	__u64 cookies[3][FENCE_SIGHT_POINTS];
 	size_t n[3] = { 0 }, i;
-	int err = 0;
+	int err = 0, memory = 0;
 
 	if (count > FENCE_SIGHT_POINTS)
 		return -E2BIG;
@@ -226,16 +229,18 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 
 		offsets[to][n[to]] = at[i].offset;
 		cookies[to][n[to]++] = at[i].call;
-		if (to || at[i].call == FENCE_TLS_FREE)
+		memory |= at[i].call == FENCE_TLS_BIO_WRITE;
+		if (to || at[i].call == FENCE_TLS_FREE || at[i].call == FENCE_TLS_BIO_WRITE)
 			continue;
 		offsets[1][n[1]] = at[i].offset;
 		cookies[1][n[1]++] = at[i].call;
 	}
-	if (!s->send) {
+	if (!s->send)
 		s->send = bpf_program__attach(s->skel->progs.tls_send);
-		if (!s->send)
-			return -errno;
-	}
+	if (memory && !s->tag)
+		s->tag = bpf_program__attach_cgroup(s->skel->progs.tls_tag, s->cgroup);
+	if (!s->send || (memory && !s->tag))
+		return -errno;
 	/* returns first: an entry without its return would leave a frame behind */
 	err = attach_one(s, s->skel->progs.tls_leave, path, tgid, offsets[1], cookies[1], n[1], 1);
 	if (!err)
@@ -261,7 +266,8 @@ void fence_sight_release(struct fence_sight *s, uint32_t tgid)
 	}
 	if (!s->count) {
 		bpf_link__destroy(s->send);
-		s->send = NULL;
+		bpf_link__destroy(s->tag);
+		s->send = s->tag = NULL;
 	}
 }
 

@@ -128,7 +128,7 @@ static void on_record(void *ctx, const struct fence_sight_rec *r)
 	if (r->tgid != t->tgid)
 		return;
 	if (r->kind == FENCE_SIGHT_MAP)
-		t->mapped = r->cookie == t->cookie && r->how == FENCE_SIGHT_NESTED;
+		t->mapped = r->cookie == t->cookie && r->how == FENCE_SIGHT_EXACT;
 	if (r->kind != FENCE_SIGHT_DATA)
 		return;
 	if (r->out && r->len == NONCE && !memcmp(r->data, t->nonce, NONCE))

@@ -28,7 +28,13 @@ int fence_policy_sees(const struct fence_policy *p, uint8_t tool)
 
 int fence_policy_loose(const struct fence_policy *p, uint8_t tool)
 {
-	return tool && tool <= p->ntools && p->tools[tool - 1].loose;
+	return tool && tool <= p->ntools &&
+	       (p->tools[tool - 1].loose || fence_policy_taints(p, tool));
+}
+
+int fence_policy_taints(const struct fence_policy *p, uint8_t tool)
+{
+	return tool && tool <= p->ntools && p->tools[tool - 1].taint == FENCE_TAINT_CONFINED;
 }
 
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool)

@@ -86,6 +86,10 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		fence_buf_str(out,
 			      "    and what it says inside TLS is read (sight): requests and what "
 			      "they do are logged,\n      no value, token or body is\n");
+	if (t->taint == FENCE_TAINT_CONFINED)
+		fence_buf_str(out,
+			      "    it is seen, not confined, until it has read from the org; from "
+			      "then on it is\n");
 	if (t->loose)
 		fence_buf_str(out,
 			      "    it is seen, not confined: of its connections only those of the "

@@ -75,6 +75,13 @@ struct fence_unix_group {
 	const char *const *owners; /* ... by any of these; both end with NULL */
 };
 
+/* What it means that a program has read the org's records. */
+enum fence_policy_taint {
+	FENCE_TAINT_NOTHING,
+	FENCE_TAINT_ALERT, /* a flow of it to anybody else alarms */
+	FENCE_TAINT_CONFINED, /* its session, but seen until then, is confined */
+};
+
 struct fence_policy_tool {
 	char name[FENCE_TOOL_NAME_MAX];
 	struct fence_policy_match match[FENCE_POLICY_MATCHES];
@@ -89,7 +96,7 @@ struct fence_policy_tool {
 	size_t nwrite; /* 0: wherever its user may */
 	int sight; /* its TLS plaintext is read: requests and actions are recorded */
 	int loose; /* a browser: seen, not confined; listed extensions are held to `allow` */
-	int taint; /* a flow to anybody else, of a program that read the org's records, alarms */
+	int taint; /* enum fence_policy_taint */
 };
 
 struct fence_policy_proxy {
@@ -160,7 +167,8 @@ void fence_policy_free(struct fence_policy *p);
 /* Tool id by name, 0 when there is none. */
 uint8_t fence_policy_tool(const struct fence_policy *p, const char *name);
 const char *fence_policy_tool_name(const struct fence_policy *p, uint8_t tool);
-int fence_policy_loose(const struct fence_policy *p, uint8_t tool); /* seen, not confined */
+int fence_policy_loose(const struct fence_policy *p, uint8_t tool); /* begins seen, not confined */
+int fence_policy_taints(const struct fence_policy *p, uint8_t tool); /* confined once it has read */
 int fence_policy_sees(const struct fence_policy *p, uint8_t tool); /* "sight" */
 
 /* What one asks `policy decide`. */

@@ -243,6 +243,18 @@ static int read_write(struct reader *r, const cJSON *v, const char *path,
 }
 
 /* What a tool may have besides. */
+static int read_taint(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_tool *t)
+{
+	static const char *const words[] = { "nothing", "alert", "confined" };
+
+	for (t->taint = FENCE_TAINT_CONFINED; t->taint >= 0; t->taint--)
+		if (cJSON_IsString(v) && !strcmp(v->valuestring, words[t->taint]))
+			return 0;
+	t->taint = FENCE_TAINT_NOTHING;
+	return REFUSE(r, path, "must be \"nothing\", \"alert\" or \"confined\"");
+}
+
 static int read_more(struct reader *r, const cJSON *v, const char *path,
 		     struct fence_policy_tool *t)
 {
@@ -270,7 +282,7 @@ static int read_more(struct reader *r, const cJSON *v, const char *path,
 	k = cJSON_GetObjectItemCaseSensitive(v, "taint");
 	if (err >= 0 && k) {
 		snprintf(sub, sizeof(sub), "%s.taint", path);
-		err = fence_read_word(r, k, sub, "nothing", "alert", &t->taint);
+		err = read_taint(r, k, sub, t);
 		if (err >= 0 && t->taint && !t->sight)
 			err = REFUSE(r, sub, "needs \"sight\": true, which shows what is read");
 	}

@@ -102,5 +102,6 @@ int fence_tls_find_boringssl(struct fence_image *im, struct fence_tls_points *ou
 	    fence_tls_add(im, out, open_at, FENCE_TLS_READ_BSSL) ||
 	    fence_tls_add(im, out, free_at, FENCE_TLS_FREE))
 		return -EINVAL;
+	fence_tls_add_bio(im, out);
 	return 0;
 }

@@ -94,7 +94,7 @@ int fence_tls_find(const uint8_t *data, size_t size, struct fence_tls_points *ou
 	/* the cheap ones first */
 	static int (*const finders[])(struct fence_image *, struct fence_tls_points *) = {
 		fence_tls_find_gnutls,	  fence_tls_find_nspr, fence_tls_find_openssl,
-		fence_tls_find_boringssl, fence_tls_find_go,
+		fence_tls_find_boringssl, fence_tls_find_go,   fence_tls_find_bio,
 	};
 	struct fence_image im;
 	size_t i;

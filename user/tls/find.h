@@ -56,6 +56,10 @@ int fence_tls_find_openssl(struct fence_image *im, struct fence_tls_points *out)
 int fence_tls_find_gnutls(struct fence_image *im, struct fence_tls_points *out);
 int fence_tls_find_nspr(struct fence_image *im, struct fence_tls_points *out);
 int fence_tls_find_go(struct fence_image *im, struct fence_tls_points *out);
+int fence_tls_find_bio(struct fence_image *im, struct fence_tls_points *out); /* libcrypto */
+
+/* The write of memory BIOs beside the points of a stack; none when it cannot be told. */
+void fence_tls_add_bio(struct fence_image *im, struct fence_tls_points *out);
 
 /* Add a point at `vaddr`, behind an endbr64 when there is one. -EINVAL: no code, or no room. */
 int fence_tls_add(const struct fence_image *im, struct fence_tls_points *out, uint64_t vaddr,

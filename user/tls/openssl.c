@@ -110,6 +110,7 @@ static int by_symbols(struct fence_image *im, struct fence_tls_points *out)
 		if (at && fence_tls_add(im, out, at, all[i].call))
 			return -EINVAL;
 	}
+	fence_tls_add_bio(im, out);
 	return 0;
 }
 
@@ -150,5 +151,6 @@ int fence_tls_find_openssl(struct fence_image *im, struct fence_tls_points *out)
 	if (fence_tls_add(im, out, p->write, FENCE_TLS_WRITE_EX) || add_read(im, out, p->read) ||
 	    fence_tls_add(im, out, p->free, FENCE_TLS_FREE))
 		return -EINVAL;
+	fence_tls_add_bio(im, out);
 	return 0;
 }
