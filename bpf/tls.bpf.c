@@ -67,12 +67,13 @@ struct head_cursor {
 	__u32 own; /* the org was asked, while that matters */
 };
 
-/* Is it a listed extension's? */
+/* Is it a listed extension's: Chromium's by its id, Firefox's by its profile's UUID for it? */
 static __always_inline int is_listed(const struct fence_head *h)
 {
 	__u64 key[2] = { h->origin };
 
-	return h->origin_len == 32 && service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
+	return (h->origin_len == 32 || h->origin_len == 36) &&
+	       service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
 }
 
 static __always_inline int is_own(const struct fence_head *h, const struct fence_proc *p)

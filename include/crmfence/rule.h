@@ -68,7 +68,7 @@ enum fence_service {
 			* it
 			*/
 	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
-	FENCE_SVC_ORIGIN, /* addr begins with the FNV-1a of a listed extension's id */
+	FENCE_SVC_ORIGIN, /* addr begins with the FNV-1a of a listed extension's id, or UUID */
 	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
 };
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.parse
 import xml.etree.ElementTree
+import zipfile
 
 import world as W
 
@@ -616,9 +617,17 @@ def sight_extensions(w):
     if not shutil.which("chromium"):
         return {"sight-extensions": "chromium is not installed"}
     w.start(**tools(w))
-    (one, one_id), (two, _) = extension(w, "one", True), extension(w, "two", False)
+    (one, one_id), (two, two_id) = extension(w, "one", True), extension(w, "two", False)
+    three, three_id = extension(w, "three", False)  # which asks nobody, and runs in a page
+    with open(three + "/manifest.json", "w") as f:
+        f.write('{ // a comment\n"manifest_version": 3, "name": "three", "version": "1", "host_permissions": ["https://*.elsewhere.example/*"],'
+                '"content_scripts": [{"matches": ["*://*.acme.example/*"], "js": ["sw.js"]}]}')
+    with open(three + "/sw.js", "w") as f:
+        f.write("1")
     cmd = chromium(w, 5, ROW + "?t=page")
-    cmd[1:1] = ["--load-extension=%s,%s" % (one, two), "--disable-features=DisableLoadExtensionCommandLineSwitch"]
+    with open(cmd[-1][7:], "a") as f:
+        f.write("<iframe src='https://models.acme.example/frame'></iframe>")
+    cmd[1:1] = ["--load-extension=%s,%s,%s" % (one, two, three), "--disable-features=DisableLoadExtensionCommandLineSwitch"]
     cmd = [c for c in cmd if c != "--dump-dom"]
     mark, done = len(arrived(w)), max([r["id"] for r in w.rows()])
     p = w.popen(*cmd, stdin_fd=subprocess.PIPE)
@@ -641,7 +650,54 @@ def sight_extensions(w):
     whole = {r["cookie"]: r["extension"] for r in rows if r["kind"] == "initiator"}
     who = lambda r: whole.get(r["cookie"], r.get("extension"))  # noqa: E731
     got = {k: len([r for r in seen if who(r) == k]) for k in (one_id, "unknown", None)}
-    return [] if got == {one_id: 10, "unknown": 5, None: 5} else ["labelled %s of %s" % (got, count)]
+    bad = [] if got == {one_id: 10, "unknown": 5, None: 5} else ["labelled %s of %s" % (got, count)]
+    asked = {(r["initiator"], tuple(sorted(r.get("candidates", [])))) for r in seen if r.get("extension") in (None, "unknown") and r["cookie"] not in whole}
+    bad += [] if asked == {("page", ()), ("extension", tuple(sorted((one_id, two_id))))} else ["who may have asked: %s" % asked]
+    pages = {(r["page"], tuple(r["injectors"])) for r in rows if r["kind"] == "page"}
+    return bad + ([] if pages == {("models.acme.example", (three_id,))} else ["whose scripts run in pages: %s" % pages])
+
+
+def sight_addon(w):
+    """Firefox: an add-on's connections are told as its, by the name that this profile gave it; a page's are a page's. In a browser that is
+    seen and not confined a listed add-on's request to a vendor is held, the page's to the same vendor goes on."""
+    program, addon, vendor = "/usr/lib/firefox-esr/firefox-esr", "crm-helper@acme.example", "https://api.ai-vendor.example/talk?t="
+    if not os.path.exists(program):
+        return "firefox-esr is not installed"
+    cmd = firefox(w, 5, ROW + "?t=page")
+    where = os.path.dirname(cmd[-1].split("file://")[1].split(";")[0])
+    os.mkdir(where + "/extensions")
+    with zipfile.ZipFile("%s/extensions/%s.xpi" % (where, addon), "w") as z:
+        z.writestr("manifest.json", json.dumps({"manifest_version": 2, "name": "helper", "version": "1", "permissions": [OWN + "/*", "https://api.ai-vendor.example/*"],
+                                                "background": {"scripts": ["sw.js"]}, "browser_specific_settings": {"gecko": {"id": addon}}}))
+        z.writestr("sw.js", EXTENSION["sw.js"] % (OWN + ROW, "addon", "true", OWN + ROW, "addon") +
+                   ";(async()=>{for(let i=0;i<20;i++){await fetch('%saddon',{method:'POST',body:'{}'}).catch(()=>{});await new Promise(r=>setTimeout(r,400))}})()" % vendor)
+    with open(where + "/user.js", "w") as f:
+        f.write('user_pref("xpinstall.signatures.required", false);user_pref("extensions.autoDisableScopes", 0);')
+    with open(where + "/page.html", "a") as f:
+        f.write("<script>setInterval(()=>fetch('%spage',{method:'POST',mode:'no-cors',body:'{}'}),400)</script>" % vendor)
+    t, bad = tools(w), []
+    t["browser"] = {"addons": [addon]}
+    t["tools"] = [{"name": "browser", "match": [{"exe": program}], "sight": True, "confine": "extensions", "allow": ["crm.own"]}]
+    for enforced in (False, True):
+        if enforced:
+            w.start("--quiet", **t)
+        mark = len(arrived(w))
+        w.run(*cmd, timeout=60, confined=False)
+        made = [(r["method"], re.search("t=([a-z-]*)", r["url"]).group(1)) for r in arrived(w, mark) if "?t=" in r["url"]]
+        count = {k: made.count(k) for k in (("GET", "ext-addon"), ("POST", "ext-addon"), ("GET", "page"))}
+        bad += [] if set(count.values()) == {5} else ["enforced %s: asked of the org: %s" % (enforced, count)]
+        bad += [] if made.count(("POST", "page")) > 5 and (made.count(("POST", "addon")) > 5) != enforced and not (enforced and made.count(("POST", "addon"))) else [
+            "enforced %s: at the vendor: %d of the page, %d of the add-on" % (enforced, made.count(("POST", "page")), made.count(("POST", "addon")))]
+    rows = w.rows()
+    w.stop()
+    whole = {r["cookie"]: r["extension"] for r in rows if r["kind"] == "initiator"}
+    got = [(r["method"], whole.get(r["cookie"], r.get("extension")), r.get("initiator")) for r in rows if r["kind"] == "request" and r["path"] == ROW]
+    # what an add-on GETs looks as a page's own: its connection tells, where it says more
+    want = {("POST", addon, "extension"): 5, ("GET", None, "page"): 5}
+    bad += [] if {k: got.count(k) for k in want} == want and len(got) == 15 and {g for g in got if g not in want} <= {("GET", addon, None), ("GET", addon, "extension"), ("GET", None, None)} else [
+        "labelled: %s" % got]
+    alerts = {(r["rule"], r["authority"], r.get("extension"), r.get("held")) for r in rows if r["kind"] == "alert"}
+    return bad + ([] if alerts == {("E001", "api.ai-vendor.example", addon, True)} else ["alerts: %s" % alerts])
 
 
 LISTED = ("(async()=>{for(let i=0;i<40;i++){for(const u of ['https://api.ai-vendor.example/talk?t=%s','" + OWN + "/services/data/v60.0/sobjects/Task?t=%s'])"
@@ -984,4 +1040,4 @@ def sight_taint(w):
     return bad
 
 
-ALONE = [sight_programs, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, browser_policy, sight_off]
+ALONE = [sight_programs, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]

@@ -22,6 +22,7 @@
 #include "tls/find.h"
 #include "wire/dns.h"
 #include "wire/http.h"
+#include "wire/extension.h"
 #include "wire/native.h"
 
 #define MUST(x) \
@@ -54,11 +55,29 @@ static void fuzz_policy(const uint8_t *data, size_t len)
 	fence_policy_free(p);
 }
 
-/* A manifest that is taken has what a browser needs of it. */
+static void addon(void *ctx, const char *id, const char *uuid)
+{
+	*(size_t *)ctx += strlen(id) + strlen(uuid);
+}
+
+/* A manifest that is taken has what a browser needs of it; an extension's, and prefs.js, just end.
+ */
 static void fuzz_native(const uint8_t *data, size_t len)
 {
+	struct fence_extension e;
 	struct fence_native m;
+	struct fence_buf text = { 0 };
+	size_t n = 0;
 
+	if (!fence_wire_extension((const char *)data, len, &e)) {
+		fence_wire_covers(&e.hosts, "acme.my.salesforce.com");
+		fence_wire_covers(&e.scripts, "");
+		MUST(!e.hosts.len || !e.hosts.data[e.hosts.len - 1]);
+		fence_wire_extension_done(&e);
+	}
+	fence_buf_add(&text, data, len);
+	fence_wire_addons(fence_buf_text(&text), addon, &n);
+	fence_buf_done(&text);
 	if (fence_wire_native((const char *)data, len, &m))
 		return;
 	MUST(m.name[0] && m.path[0] == '/' && m.count <= FENCE_NATIVE_ORIGINS);

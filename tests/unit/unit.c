@@ -22,6 +22,7 @@
 #include "kernel/kernel.h"
 #include "policy/policy.h"
 #include "store/log.h"
+#include "wire/extension.h"
 #include "tls/find.h"
 #include "wire/http.h"
 
@@ -658,6 +659,53 @@ static void test_tls_find(void **state)
 	assert_int_equal(find_in("README.md", &p), -ENOEXEC);
 }
 
+static void on_addon(void *ctx, const char *id, const char *uuid)
+{
+	snprintf(ctx, 64, "%s=%s", id, uuid);
+}
+
+static void test_extensions(void **state)
+{
+	static const struct {
+		const char *pattern, *host;
+		int covers;
+	} all[] = {
+		{ "https://a.example/*", "a.example", 1 },
+		{ "https://A.example/x", "a.example", 1 },
+		{ "http://a.example/*", "a.example", 0 },
+		{ "*://a.example/*", "b.a.example", 0 },
+		{ "*://*.a.example/*", "b.a.example", 1 },
+		{ "*://*.a.example/*", "a.example", 1 },
+		{ "*://*.a.example/*", "ba.example", 0 },
+		{ "*://*/*", "a.example", 1 },
+		{ "https://a.example:8443/*", "a.example", 1 },
+		{ "<all_urls>", "a.example", 1 },
+		{ "https://*.", "a.example", 0 },
+		{ "tabs", "tabs", 0 },
+	};
+	static const char prefs[] =
+		"user_pref(\"a\", 1);\nuser_pref(\"extensions.webextensions.uuids\", "
+		"\"{\\\"a@b\\\":\\\"u-1\\\"}\");\n";
+	struct fence_extension e;
+	char text[256], got[64] = "";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "{ // it\n\"manifest_version\": 3, \"host_permissions\": [\"%s\"]}",
+			 all[i].pattern);
+		assert_int_equal(fence_wire_extension(text, strlen(text), &e), 0);
+		assert_int_equal(fence_wire_covers(&e.hosts, all[i].host), all[i].covers);
+		assert_int_equal(fence_wire_covers(&e.scripts, all[i].host), 0);
+		fence_wire_extension_done(&e);
+	}
+	assert_int_equal(fence_wire_extension("{}", 2, &e), -EINVAL);
+	assert_int_equal(fence_wire_extension("", 0, &e), -EINVAL);
+	fence_wire_addons(prefs, on_addon, got);
+	assert_string_equal(got, "a@b=u-1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -667,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_http_gaps),
 		cmocka_unit_test(test_http_room),
 		cmocka_unit_test(test_tls_find),
+		cmocka_unit_test(test_extensions),
 		cmocka_unit_test(test_json_is_canonical),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_org_ids),

@@ -32,7 +32,7 @@ function salesforce(req, res, body, host) {
       id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ` });
   if (at === '/frame') { // what another site shows inside a page, and what it asks for
     res.writeHead(200, { 'content-type': 'text/html' });
-    return res.end("<script>setInterval(()=>fetch('https://api.ai-vendor.example/talk?t=frame',{method:'POST',mode:'no-cors',body:'{}'}),1000)</script>");
+    return res.end("<script>fetch('/beside').catch(()=>{});setInterval(()=>fetch('https://api.ai-vendor.example/talk?t=frame',{method:'POST',mode:'no-cors',body:'{}'}),1000)</script>");
   }
   if (at === '/services/data/' || at === '/services/data') return reply(res, 200, [{ version: '60.0', url: '/services/data/v60.0' }]);
   if ((m = at.match(/^\/services\/data\/v[\d.]+\/sobjects\/Opportunity\/(\w{15,18})$/))) {

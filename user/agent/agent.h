@@ -25,6 +25,7 @@
 		 forgotten */
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
+#define AGENT_ADDONS 64
 #define AGENT_LATE_NS \
 	1000000000ULL /* a flow open for longer gets a row of its own before it ends */
 
@@ -36,6 +37,7 @@ struct agent_exec {
 	uint8_t existing, logged;
 	uint64_t tainted; /* boot time: it read records of the org, as far as sight shows; 0 */
 	char *path; /* owned */
+	char *extension; /* owned; whose native messaging host it is, or was started by; NULL */
 	struct agent_exec *next; /* hash chain */
 };
 
@@ -115,6 +117,9 @@ struct agent {
 	uint64_t exe_ino;
 	int64_t exe_mtime;
 	uint8_t sees_shared; /* the programs see payload that is on shared pages */
+	char addons[AGENT_ADDONS][37]; /* UUIDs of Firefox's listed add-ons, as met in profiles */
+	uint32_t naddons;
+	uint8_t addon_new; /* one that the maps do not have yet */
 	uint8_t bank; /* 0 or FENCE_BANK: where the policy in force stands */
 	uint32_t epoch; /* of `denied` */
 	uint64_t swept; /* boot time of the last look at `denied` */

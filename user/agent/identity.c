@@ -19,6 +19,7 @@
 #define EXES 512 /* files whose hash is known or waited for */
 #define SLICE (4u << 20) /* bytes hashed between two turns */
 #define ANCESTORS 32
+#define ARGUMENTS (16u << 10)
 
 struct exe {
 	uint32_t dev;
@@ -50,6 +51,7 @@ int agent_exec_init(struct agent *a)
 static void exec_free(struct agent_exec *e)
 {
 	free(e->path);
+	free(e->extension);
 	free(e);
 }
 
@@ -198,12 +200,46 @@ static void cgroup_text(const struct agent_exec *e, char *out, size_t size)
 			snprintf(out, size, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
 }
 
+/*
+ * A native messaging host is given its extension's origin by the browser that starts it; what it
+ * starts is that extension's too. Firefox gives the add-on's id behind its manifest's path.
+ */
+static void exec_extension(struct agent *a, struct agent_exec *e)
+{
+	static const char origin[] = "chrome-extension://";
+	const struct agent_exec *parent = agent_exec_find(a, e->parent_id);
+	AUTO_BUF struct fence_buf b = { 0 };
+	const char *p, *end, *id;
+	char path[64];
+	int i;
+
+	if (parent && parent != e && parent->extension) {
+		e->extension = strdup(parent->extension);
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", e->tgid);
+	if (fence_buf_read_file(&b, path, ARGUMENTS))
+		return;
+	for (p = fence_buf_text(&b), end = p + b.len, i = 0; p < end && i < 4 && !e->extension;
+	     p += strlen(p) + 1, i++) {
+		id = p + sizeof(origin) - 1;
+		if (i && !strncmp(p, origin, sizeof(origin) - 1) &&
+		    strspn(id, "abcdefghijklmnop") == 32 && (!id[32] || id[32] == '/'))
+			e->extension = strndup(id, 32);
+		id = p + strlen(p) + 1;
+		if (i == 1 && strstr(p, "/native-messaging-hosts/") && id < end)
+			e->extension = strndup(id, FENCE_ADDON_MAX - 1);
+	}
+}
+
 static void exec_row(struct agent *a, struct agent_exec *e)
 {
 	struct fence_json j;
 	char cgroup[512];
 
 	cgroup_text(e, cgroup, sizeof(cgroup));
+	if (e->session)
+		exec_extension(a, e);
 	agent_row(a, &j);
 	if (cgroup[0])
 		fence_json_str(&j, "cgroup", cgroup);
@@ -212,6 +248,8 @@ static void exec_row(struct agent *a, struct agent_exec *e)
 	fence_json_str(&j, "exe", e->path ? e->path : "");
 	fence_json_id(&j, "exec", e->id);
 	fence_json_bool(&j, "existing", e->existing);
+	if (e->extension)
+		fence_json_str(&j, "extension", e->extension);
 	fence_json_int(&j, "ino", (int64_t)e->ino);
 	fence_json_id(&j, "parent_exec", e->parent_id);
 	fence_json_int(&j, "pid", e->tgid);

@@ -142,6 +142,10 @@ static int put_services(struct agent *a)
 		hash[0] = agent_hash(p->extensions[i]);
 		err = put_service(a, (const uint8_t *)hash, 0, 0, FENCE_SVC_ORIGIN);
 	}
+	for (i = 0; !err && i < a->naddons; i++) {
+		hash[0] = agent_hash(a->addons[i]);
+		err = put_service(a, (const uint8_t *)hash, 0, 0, FENCE_SVC_ORIGIN);
+	}
 	for (i = 0; !err && i < p->org.nids; i++) {
 		memcpy(org, p->org.ids[i], 15);
 		err = put_service(a, org, 0, 0, FENCE_SVC_ORG);
@@ -495,8 +499,11 @@ static int is_newer(const char *path, const struct timespec *seen)
 
 void agent_services_turn(struct agent *a)
 {
+	int addon = a->addon_new;
+
+	a->addon_new = 0;
 	if (!(a->policy->resolvers_system && is_newer(RESOLV, &a->resolv)) &&
-	    !is_newer(RUNTIME, &a->users) && !agent_dirs_changed(a))
+	    !is_newer(RUNTIME, &a->users) && !agent_dirs_changed(a) && !addon)
 		return;
 	if (put_services(a)) {
 		agent_show_note(a, "the resolvers of " RESOLV ", the sockets below " RUNTIME

@@ -228,6 +228,9 @@ int sight_may_end(const struct sight_conn *c)
 	for (i = 0; c->extension[0] && i < p->nextensions; i++)
 		if (!strcmp(p->extensions[i], c->extension))
 			return 1;
+	for (i = 0; c->extension[0] && i < p->naddons; i++)
+		if (!strcmp(p->addons[i], c->extension))
+			return 1;
 	return 0;
 }
 
@@ -311,21 +314,52 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 			      : "");
 }
 
+/* scheme://host[:port], RFC 6454 6.2: anything else may be anything. */
+static int is_origin(const char *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-+";
+	size_t n = strspn(s, letters);
+
+	if (!n || strncmp(s + n, "://", 3))
+		return 0;
+	s += n + 3;
+	n = strspn(s, letters);
+	return n && (!s[n] || (s[n] == ':' && s[n + 1 + strspn(s + n + 1, "0123456789")] == 0));
+}
+
+/* The extension whose origin this is; an add-on by its id, where its profile tells. 0: none's. */
+static int extension_of(const struct sight_conn *c, const char *origin, char out[FENCE_ADDON_MAX])
+{
+	static const char chromium[] = "chrome-extension://", firefox[] = "moz-extension://";
+	const char *id;
+
+	if (!strncmp(origin, chromium, sizeof(chromium) - 1)) {
+		id = origin + sizeof(chromium) - 1;
+		snprintf(out, FENCE_ADDON_MAX, "%.*s", ID_LETTERS, id);
+		return strspn(id, "abcdefghijklmnop") == ID_LETTERS;
+	}
+	if (strncmp(origin, firefox, sizeof(firefox) - 1) || !is_origin(origin))
+		return 0;
+	id = origin + sizeof(firefox) - 1;
+	if (sight_addon(c, id, out))
+		snprintf(out, FENCE_ADDON_MAX, "%s", id);
+	return 1;
+}
+
 /*
- * Chromium has a socket of its own for each initiator (network anonymization key), so one request
- * whose Origin is an extension's labels its whole connection: the later ones by the label, the
- * earlier ones by the row that says so.
+ * A browser has sockets of their own for each initiator (Chromium's network anonymization key,
+ * Firefox's partitioned network state), so one request whose Origin is an extension's labels its
+ * whole connection: the later ones by the label, the earlier ones by the row that says so.
  */
 static void label(struct sight_conn *c, const struct fence_exchange *x)
 {
-	static const char scheme[] = "chrome-extension://";
 	struct agent *a = c->agent;
+	char id[FENCE_ADDON_MAX];
 	struct fence_json j;
 
-	if (strncmp(x->origin, scheme, sizeof(scheme) - 1) || c->extension[0] ||
-	    strspn(x->origin + sizeof(scheme) - 1, "abcdefghijklmnop") != 32)
+	if (c->extension[0] || !x->origin[0] || !extension_of(c, x->origin, id))
 		return;
-	snprintf(c->extension, sizeof(c->extension), "%.32s", x->origin + sizeof(scheme) - 1);
+	memcpy(c->extension, id, sizeof(c->extension));
 	agent_row(a, &j);
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	fence_json_id(&j, "exec", c->exec);
@@ -342,7 +376,7 @@ static const char *initiator(const struct sight_conn *c, const struct fence_exch
 {
 	*by = NULL;
 	if (c->extension[0]) {
-		*by = strstr(x->origin, c->extension) ? "origin" : "connection";
+		*by = strstr(x->origin, "-extension://") ? "origin" : "connection";
 		return c->extension;
 	}
 	/* no page and no person makes such a request; which extension, its headers do not say */
@@ -352,6 +386,67 @@ static const char *initiator(const struct sight_conn *c, const struct fence_exch
 		return "unknown";
 	}
 	return NULL;
+}
+
+/* The host of the page that asks, as far as its headers say; NULL. */
+static const char *page_of(const struct sight_conn *c, const struct fence_exchange *x,
+			   const struct sight_host *h)
+{
+	if (!strncmp(x->origin, "https://", 8) && is_origin(x->origin))
+		return x->origin + 8;
+	return !strcmp(x->site, "same-origin") && sight_is_chromium(c) ? h->name : NULL;
+}
+
+/* "extension", "navigation" (a person, or what opened a tab), "page"; NULL: it may be either. */
+static const char *kind_of(const struct sight_conn *c, const struct fence_exchange *x,
+			   int extension)
+{
+	if (extension)
+		return "extension";
+	if (!x->site[0])
+		return NULL;
+	if (!strcmp(x->mode, "navigate"))
+		return "navigation";
+	/* Firefox says same-origin of what an add-on asks of a host that it may ask */
+	return x->origin[0] || strcmp(x->site, "same-origin") || sight_is_chromium(c) ? "page"
+										      : NULL;
+}
+
+static void put_ids(struct fence_json *j, const char *key, const char *const *ids, size_t n)
+{
+	size_t i;
+
+	if (!n)
+		return;
+	fence_json_array(j, key);
+	for (i = 0; i < n; i++)
+		fence_json_str(j, NULL, ids[i]);
+	fence_json_array_end(j);
+}
+
+/* A page's request may be a content script's: whose run in that page, once a connection. */
+static void page_row(struct sight_conn *c, const char *page)
+{
+	const char *ids[SIGHT_CANDIDATES];
+	struct agent *a = c->agent;
+	struct fence_json j;
+	char host[256];
+	size_t n;
+
+	c->paged = 1;
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(page, ":"), page);
+	n = sight_candidates(c, host, 1, ids);
+	if (!n)
+		return;
+	agent_row(a, &j);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
+	fence_json_id(&j, "exec", c->exec);
+	put_ids(&j, "injectors", ids, n);
+	fence_json_str(&j, "page", host);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	agent_row_end(a, &j, "page");
 }
 
 /* End the connection, unless the kernel has, and tell. */
@@ -390,6 +485,8 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	uint8_t wrong = disagree(c, x, h);
 
 	label(c, x);
+	if (!c->paged && !c->extension[0] && page_of(c, x, h))
+		page_row(c, page_of(c, x, h));
 	if (!h->own)
 		sight_tainted(c);
 	if (agent_session_loose(
@@ -405,32 +502,24 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 		object(c->agent, c);
 }
 
-/* scheme://host[:port], RFC 6454 6.2: anything else may be anything. */
-static int is_origin(const char *s)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-+";
-	size_t n = strspn(s, letters);
-
-	if (!n || strncmp(s + n, "://", 3))
-		return 0;
-	s += n + 3;
-	n = strspn(s, letters);
-	return n && (!s[n] || (s[n] == ':' && s[n + 1 + strspn(s + n + 1, "0123456789")] == 0));
-}
-
 static int64_t request_row(struct agent *a, const struct sight_conn *c,
 			   const struct fence_exchange *x, const char *host)
 {
 	static const char *const hows[] = { "unmapped", "probable", "exact" };
-	const char *by, *who = initiator(c, x, &by);
+	const char *by, *who, *kind, *ids[SIGHT_CANDIDATES];
 	char shape[512];
 	struct fence_json j;
+
+	who = initiator(c, x, &by);
+	kind = kind_of(c, x, !!by);
 
 	fence_crm_path_shape(x->path, shape, sizeof(shape));
 	agent_row(a, &j);
 	fence_json_str(&j, "authority", host);
 	fence_json_int(&j, "bytes_in", (int64_t)x->in);
 	fence_json_int(&j, "bytes_out", (int64_t)x->out);
+	if (by && !strcmp(who, "unknown"))
+		put_ids(&j, "candidates", ids, sight_candidates(c, host, 0, ids));
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	if (x->flags & FENCE_HTTP_CUT)
 		fence_json_bool(&j, "cut", 1);
@@ -439,6 +528,8 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 		fence_json_str(&j, "extension", who);
 		fence_json_str(&j, "extension_by", by);
 	}
+	if (kind)
+		fence_json_str(&j, "initiator", kind);
 	if (x->flags & FENCE_HTTP_LATE)
 		fence_json_bool(&j, "late", 1);
 	fence_json_str(&j, "mapping", hows[c->how < 3 ? c->how : 0]);

@@ -133,6 +133,18 @@ static struct sight_proc *proc_of(struct sight *s, uint32_t tgid)
 	return NULL;
 }
 
+int sight_is_chromium(const struct sight_conn *c)
+{
+	struct sight *s = c->agent->sight;
+	const struct sight_proc *p = proc_of(s, c->tgid);
+	unsigned int i;
+
+	for (i = 0; p && i < p->nfiles; i++)
+		if (p->told[i] && s->files[p->files[i]].points.stack == FENCE_TLS_BORINGSSL)
+			return 1;
+	return 0;
+}
+
 static void attach_row(struct agent *a, const struct sight_proc *p, const char *path,
 		       const struct sight_file *f, const char *state)
 {
@@ -329,6 +341,7 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 	if (!a->sight || proc_of(a->sight, tgid))
 		return;
 	watch(a, tgid, session);
+	sight_addons(a, tgid, session);
 	while (watch_others(a, session))
 		;
 }
@@ -527,6 +540,7 @@ void agent_sight_done(struct agent *a)
 	for (i = 0; i < s->nfiles; i++)
 		if (s->files[i].fd >= 0)
 			close(s->files[i].fd);
+	sight_browsers_done(s);
 	fence_values_free(s->values);
 	fence_values_free(s->honey);
 	fence_sight_close(s->kernel);

@@ -25,6 +25,10 @@
 	200000000ULL /* until what was held is read: its writer is still in the call */
 #define SIGHT_OPEN 16384 /* descriptors: links, files, two and more of each session */
 #define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
+#define SIGHT_BROWSERS 4 /* sessions whose extensions are remembered */
+#define SIGHT_INSTALLED 64 /* extensions of one */
+#define SIGHT_CANDIDATES 8 /* of them, told of one request */
+#define ID_LETTERS 32 /* of a Chromium extension's id */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
 #define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
 #define SIGHT_HITS 16 /* values of one request that are named */
@@ -69,7 +73,8 @@ struct sight_conn {
 	uint8_t owed; /* as wrong: to be told when its socket is known, or it ends */
 	char owed_host[256], owed_org[16]; /* of the request that owes */
 	struct sight_host host; /* of the last request */
-	char extension[33]; /* that opened it: an origin said so; empty: not known */
+	uint8_t paged; /* whose scripts may have made its pages' requests was told */
+	char extension[FENCE_ADDON_MAX]; /* that opened it: an origin said so; empty: not known */
 	char sni[256];
 	struct fence_http *http; /* owned; NULL until the first octets */
 	struct agent *agent;
@@ -100,6 +105,7 @@ struct sight {
 	struct fence_values *honey; /* owned: of the policy's honey; NULL: it has none */
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
+	struct sight_browser *browsers[SIGHT_BROWSERS]; /* owned */
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
 	uint64_t looked; /* boot time of the last look for processes that are gone */
 	int ep; /* of the watched processes' events and the ring */
@@ -127,6 +133,21 @@ void sight_grant(struct sight_conn *c, const char *grant);
 
 /* The Salesforce user of its session, and how that is known ("sign-on", "policy"); NULL. */
 const char *sight_user(const struct sight_conn *c, const char **by);
+
+/* extensions.c: of a browser, what it has installed */
+/* Ids of extensions that may ask `host`; `scripts`: that may run in its pages. How many. */
+size_t sight_candidates(const struct sight_conn *c, const char *host, int scripts,
+			const char *ids[SIGHT_CANDIDATES]);
+/*
+ * Firefox: the id of the add-on whose origin is moz-extension://uuid into `out`, 0, or -ENOENT. The
+ * listed ones of that profile are held from then on; so are those of a browser that begins.
+ */
+int sight_addon(const struct sight_conn *c, const char *uuid, char out[FENCE_ADDON_MAX]);
+void sight_addons(struct agent *a, uint32_t tgid, uint64_t session);
+void sight_browsers_done(struct sight *s);
+
+/* sight.c: is its process one that has BoringSSL in it, as Chromium's kin have? */
+int sight_is_chromium(const struct sight_conn *c);
 
 /* requests.c */
 /* Enforced, and confined, or in a browser that is not: a listed extension's. */

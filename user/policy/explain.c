@@ -93,7 +93,8 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 	if (t->loose)
 		fence_buf_str(out,
 			      "    it is seen, not confined: of its connections only those of the "
-			      "extensions in\n      $.browser.extensions are held to the former\n");
+			      "extensions in\n      $.browser.extensions and addons are held to "
+			      "the former\n");
 	if (t->nlocal) {
 		fence_buf_str(out, "    this machine, ");
 		ports(t->local, t->nlocal, out);

@@ -99,6 +99,8 @@ struct fence_policy_tool {
 	int taint; /* enum fence_policy_taint */
 };
 
+#define FENCE_ADDON_MAX 81 /* an add-on's id, terminated */
+
 struct fence_policy_proxy {
 	char host[FENCE_NAME_MAX + 1]; /* name or address */
 	uint16_t port;
@@ -144,6 +146,8 @@ struct fence_policy {
 	size_t nusers;
 	char extensions[FENCE_POLICY_MATCHES][33];
 	size_t nextensions;
+	char addons[FENCE_POLICY_MATCHES][FENCE_ADDON_MAX]; /* Firefox's, by their own ids */
+	size_t naddons;
 	/* compiled; owned */
 	struct fence_policy_rule *rules;
 	size_t nrules;

@@ -331,15 +331,42 @@ static int read_proxies(struct reader *r, const cJSON *v)
 	return 0;
 }
 
+/* name@domain, or a GUID in braces. */
+static int read_addons(struct reader *r, const cJSON *list)
+{
+	const cJSON *e;
+	char path[64];
+	size_t n;
+	int err = fence_read_list(r, list, "$.browser.addons", FENCE_POLICY_MATCHES);
+
+	if (err < 0)
+		return err;
+	cJSON_ArrayForEach (e, list) {
+		snprintf(path, sizeof(path), "$.browser.addons[%zu]", r->p->naddons);
+		n = cJSON_IsString(e) ? strlen(e->valuestring) : 0;
+		if (n < 3 || n >= FENCE_ADDON_MAX || !strpbrk(e->valuestring, "@{") ||
+		    strspn(e->valuestring, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789@{}._-") != n)
+			return REFUSE(r, path,
+				      "must be an add-on's id: name@domain, or a GUID in braces");
+		memcpy(r->p->addons[r->p->naddons++], e->valuestring, n + 1);
+	}
+	return 0;
+}
+
 static int read_browser(struct reader *r, const cJSON *v)
 {
 	const cJSON *list, *e;
 	char path[64];
-	int err = fence_read_keys(r, v, "$.browser", ",extensions,");
+	int err = fence_read_keys(r, v, "$.browser", ",extensions,addons,");
 
 	if (err < 0)
 		return err;
+	list = cJSON_GetObjectItemCaseSensitive(v, "addons");
+	err = list ? read_addons(r, list) : 0;
 	list = cJSON_GetObjectItemCaseSensitive(v, "extensions");
+	if (err < 0 || (!list && r->p->naddons))
+		return err;
 	err = fence_read_list(r, list, "$.browser.extensions", FENCE_POLICY_MATCHES);
 	if (err < 0)
 		return err;

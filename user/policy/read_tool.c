@@ -290,10 +290,11 @@ static int read_more(struct reader *r, const cJSON *v, const char *path,
 	if (err >= 0 && k) {
 		snprintf(sub, sizeof(sub), "%s.confine", path);
 		err = fence_read_word(r, k, sub, "all", "extensions", &t->loose);
-		if (err >= 0 && t->loose && (!t->sight || !r->p->nextensions))
-			err = REFUSE(r, sub,
-				     "needs \"sight\": true, and $.browser.extensions, whose "
-				     "connections it is about");
+		if (err >= 0 && t->loose && (!t->sight || !(r->p->nextensions || r->p->naddons)))
+			err = REFUSE(
+				r, sub,
+				"needs \"sight\": true, and $.browser.extensions or addons, whose "
+				"connections it is about");
 	}
 	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
 	if (err < 0 || !k)
