@@ -17,7 +17,7 @@ LINK := -fsanitize=address,undefined
 B := build/debug
 endif
 CFLAGS := -std=gnu17 -g $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/skel
-LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lm
+LDLIBS := -lbpf -lelf -lz -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lbrotlidec -lzstd -lm
 $(B)/crmfence $(B)/crmfenced: LDLIBS += -lseccomp -lcap-ng
 
 # What every kernel has is one object: libbpf reads the kernel's types once for each.
@@ -68,9 +68,9 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -o $@
 
-$(B)/tests/unit: $(B)/obj/tests/unit/unit.o $(LIB)
+$(B)/tests/unit $(B)/tests/sight: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
-	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -o $@
+	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@
 
 $(B)/evasion/evade: $(wildcard tests/evasion/*.[ch])
 	@mkdir -p $(@D); echo "  LINK    $@"
@@ -91,7 +91,7 @@ FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \
-		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lz -o $@
+		-Iinclude -Iuser $(FUZZ_SRC) -lcjson -lsqlite3 -lcrypto -lnghttp2 -lexpat -lbrotlidec -lzstd -lz -o $@
 
 # ---- what people call ----
 
@@ -143,7 +143,7 @@ vm: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/walkers build/debug/tests/heads
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/sight build/debug/tests/walkers build/debug/tests/heads
 
 #: make clang    everything again with clang, in build/clang
 clang:

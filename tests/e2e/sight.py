@@ -881,12 +881,12 @@ def sight_websocket(w):
         return "ws is not installed (npm ci in tests/e2e)"
     bad = []
     w.start(**tools(w))
-    for name, packed, said, want in (("plain", "false", "x Acme - 200 seats y", True), ("deflated", "true", "x Acme - 200 seats y", True),
-                                     ("else", "true", "x Acme - 300 seats y", False)):
+    for name, packed, coding, said, want in (("plain", "false", "gzip", "x Acme - 200 seats y", True), ("deflated", "true", "gzip", "x Acme - 200 seats y", True),
+                                             ("br", "true", "br", "x Acme - 200 seats y", True), ("else", "true", "br", "x Acme - 300 seats y", False)):
         mark, done = len(open(w.dir + "/arrived.jsonl").readlines()), max([r["id"] for r in w.rows()] or [0])
         rc, text = w.run("node", "-e", """
 const https = require('https'), zlib = require('zlib'), WebSocket = require('%s/tests/e2e/node_modules/ws');
-https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-encoding': 'gzip' } }, r => {
+https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-encoding': '%s' } }, r => {
   r.resume();
   r.on('end', () => {
     const s = new WebSocket('wss://models.acme.example/voice', { perMessageDeflate: %s && { threshold: 0 } });
@@ -895,7 +895,7 @@ https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-enco
     s.on('message', () => { if (++n == 3) { s.close(); } });
     s.on('close', () => process.exit(0));
   });
-}).on('error', e => { console.error(e); process.exit(1); });""" % (W.ROOT, OWN, DATA, packed, said))
+}).on('error', e => { console.error(e); process.exit(1); });""" % (W.ROOT, OWN, DATA, coding, packed, said))
         for _ in range(4):
             rows = [r for r in w.rows() if r["id"] > done]
             if any(r["kind"] == "request" and r.get("upgraded") for r in rows):

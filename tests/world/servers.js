@@ -14,9 +14,9 @@ function note(o) { fs.writeSync(log, JSON.stringify(o) + '\n'); }
 
 function reply(res, status, body) {
   let text = body === undefined ? '' : JSON.stringify(body);
-  const gzip = text && /gzip/.test(res.req.headers['accept-encoding'] || ''); // as the org's edge does
-  if (gzip) text = zlib.gzipSync(text);
-  res.writeHead(status, { 'content-type': 'application/json', ...(gzip ? { 'content-encoding': 'gzip' } : {}), 'x-sfdc-request-id': (++calls).toString(16).padStart(32, '0'),
+  const taken = text && res.req.headers['accept-encoding'] || '', coding = /gzip/.test(taken) ? 'gzip' : /br/.test(taken) ? 'br' : ''; // as the org's edge does
+  if (coding) text = coding === 'br' ? zlib.brotliCompressSync(text) : zlib.gzipSync(text);
+  res.writeHead(status, { 'content-type': 'application/json', ...(coding ? { 'content-encoding': coding } : {}), 'x-sfdc-request-id': (++calls).toString(16).padStart(32, '0'),
     'sforce-limit-info': `api-usage=${calls}/150000` });
   res.end(text);
 }

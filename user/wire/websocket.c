@@ -173,37 +173,3 @@ void ws_done(struct fence_http *h)
 	free(h->ws.inflater);
 	*h->hooks->room += INFLATE_ROOM;
 }
-
-/* ---- bodies with a content coding, RFC 9110 8.4.1 ---- */
-
-int http_decode(struct fence_http *h, struct fence_buf *b, const char *coding)
-{
-	int gzip = !strcmp(coding, "gzip") || !strcmp(coding, "x-gzip");
-	struct fence_buf clear = { 0 };
-	z_stream z = { 0 };
-	uint8_t out[4096];
-	int rc;
-
-	if ((!gzip && strcmp(coding, "deflate")) || inflateInit2(&z, MAX_WBITS + 32) != Z_OK)
-		return 0;
-	z.next_in = (Bytef *)b->data;
-	z.avail_in = (uInt)b->len;
-	do {
-		z.next_out = out;
-		z.avail_out = sizeof(out);
-		rc = inflate(&z, Z_NO_FLUSH);
-		if (clear.len + sizeof(out) > HTTP_DECODED_MAX ||
-		    http_keep(h, &clear, out, sizeof(out) - z.avail_out))
-			rc = Z_MEM_ERROR;
-	} while (rc == Z_OK);
-	inflateEnd(&z);
-	explicit_bzero(out, sizeof(out));
-	http_drop(h, rc == Z_STREAM_END ? b : &clear);
-	if (rc != Z_STREAM_END) {
-		fence_buf_done(&clear);
-		return 0;
-	}
-	fence_buf_done(b);
-	*b = clear;
-	return 1;
-}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What TLS sight reads with: HTTP, content codings, TLS finders, a browser's extensions. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <brotli/encode.h>
+#include <cmocka.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/buf.h"
+#include "tls/find.h"
+#include "wire/extension.h"
+#include "wire/http.h"
+
+struct seen {
+	unsigned int requests, done;
+	struct fence_exchange last;
+	char request[64], response[64];
+};
+
+static void seen_request(void *ctx, const struct fence_exchange *x)
+{
+	(void)x;
+	((struct seen *)ctx)->requests++;
+}
+
+static void seen_done(void *ctx, struct fence_exchange *x)
+{
+	struct seen *s = ctx;
+
+	s->done++;
+	s->last = *x;
+	snprintf(s->request, sizeof(s->request), "%s", fence_buf_text(&x->request));
+	snprintf(s->response, sizeof(s->response), "%s", fence_buf_text(&x->response));
+}
+
+static size_t seen_room = 1u << 20;
+static const struct fence_http_hooks seen_hooks = { .request = seen_request,
+						    .done = seen_done,
+						    .room = &seen_room };
+
+/* A seed of the fuzzer, the two sides in turn at 0xff. */
+static struct seen read_http(const char *path, int late)
+{
+	struct fence_buf b = { 0 };
+	struct seen s = { 0 };
+	struct fence_http *h = fence_http_new(&seen_hooks, &s, late);
+	size_t at = 1, n;
+	int out = 1;
+
+	assert_int_equal(fence_buf_read_file(&b, path, 65536), 0);
+	for (; at < b.len; at += n + 1, out = !out) {
+		char *turn = memchr(b.data + at, 0xff, b.len - at);
+
+		n = turn ? (size_t)(turn - b.data) - at : b.len - at;
+		fence_http_feed(h, out, (const uint8_t *)b.data + at, n);
+	}
+	assert_false(fence_http_lost(h));
+	fence_http_free(h);
+	fence_buf_done(&b);
+	return s;
+}
+
+static void test_http(void **state)
+{
+	struct seen s = read_http("tests/fuzz/corpus/http/h1", 0);
+
+	(void)state;
+	assert_int_equal(s.requests, 2);
+	assert_int_equal(s.done, 2);
+	assert_string_equal(s.last.method, "PATCH");
+	assert_string_equal(s.last.authority, "acme.my.salesforce.com");
+	assert_string_equal(s.last.org, "00D5f000000J2PK");
+	assert_int_equal(s.last.status, 200);
+	assert_string_equal(s.request, "hello");
+	assert_string_equal(s.response, "abc");
+	s = read_http("tests/fuzz/corpus/http/upgrade", 0);
+	assert_true(s.last.flags & FENCE_HTTP_UPGRADED);
+	assert_int_equal(s.last.out, 6);
+	s = read_http("tests/fuzz/corpus/http/h2", 0);
+	assert_int_equal(s.requests, 2);
+	assert_int_equal(s.done, 2); /* one is answered, the other reset */
+	assert_string_equal(s.last.method, "GET");
+	assert_true(s.last.flags & FENCE_HTTP_CUT);
+	s = read_http("tests/fuzz/corpus/http/late", 1);
+	assert_int_equal(s.requests, 2);
+	assert_true(s.last.flags & FENCE_HTTP_LATE);
+}
+
+/* Octets that were not seen: inside a body they are counted, elsewhere the direction is lost. */
+static void test_http_gaps(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
+	struct seen s = { 0 };
+	struct fence_http *h = fence_http_new(&seen_hooks, &s, 0);
+
+	(void)state;
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	fence_http_gap(h, 1, 60);
+	fence_http_feed(h, 1, (const uint8_t *)"0123456789012345678901234567890123456789", 40);
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	assert_int_equal(s.requests, 2);
+	assert_false(fence_http_lost(h));
+	fence_http_gap(h, 1, 101);
+	assert_true(fence_http_lost(h));
+	fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+	assert_int_equal(s.requests, 2);
+	fence_http_free(h);
+	assert_int_equal(s.done, 2);
+	assert_int_equal(seen_room, 1u << 20);
+}
+
+/* No room: what cannot be kept is said to be cut or long, and nothing is taken for good. */
+static void test_http_room(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n";
+	struct seen s = { 0 };
+	struct fence_http *h;
+	size_t room;
+
+	(void)state;
+	for (room = 0; room < sizeof(struct fence_exchange) + 300; room += 50) {
+		memset(&s, 0, sizeof(s));
+		seen_room = room;
+		h = fence_http_new(&seen_hooks, &s, 0);
+		fence_http_feed(h, 1, (const uint8_t *)head, sizeof(head) - 1);
+		fence_http_feed(h, 1,
+				(const uint8_t *)"0123456789012345678901234567890123456789"
+						 "012345678901234567890123456789012345678901"
+						 "234567890123456789",
+				100);
+		fence_http_free(h);
+		assert_int_equal(seen_room, room);
+		assert_true(s.requests == s.done);
+		if (s.done && s.last.request.len < 100)
+			assert_true(s.last.flags & FENCE_HTTP_LONG);
+	}
+	assert_int_equal(s.done, 1);
+	seen_room = 1u << 20;
+}
+
+/* A body that names its coding loses it; one that is cut or lies keeps it. */
+static void test_http_codings(void **state)
+{
+	static const char clear[] = "{\"Name\": \"Acme\", \"Again\": \"Acme Acme Acme Acme Acme\"}";
+	static const char *const names[] = { "gzip", "deflate", "br", "zstd" };
+	uint8_t coded[512];
+	char head[128];
+	size_t i, n, cut;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		z_stream z = { .next_in = (Bytef *)clear,
+			       .avail_in = sizeof(clear) - 1,
+			       .next_out = coded,
+			       .avail_out = sizeof(coded) };
+
+		n = sizeof(coded);
+		if (i < 2) {
+			assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, i ? 15 : 31, 8, 0), Z_OK);
+			assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+			n = z.total_out;
+			deflateEnd(&z);
+		} else if (i == 2) {
+			assert_true(BrotliEncoderCompress(5, 22, BROTLI_MODE_TEXT,
+							  sizeof(clear) - 1, (const uint8_t *)clear,
+							  &n, coded));
+		} else {
+			n = ZSTD_compress(coded, n, clear, sizeof(clear) - 1, 3);
+			assert_false(ZSTD_isError(n));
+		}
+		for (cut = 0; cut < 3; cut++) { /* whole, cut short, another coding's name */
+			struct seen s = { 0 };
+			struct fence_http *h = fence_http_new(&seen_hooks, &s, 0);
+			int len =
+				snprintf(head, sizeof(head),
+					 "POST /x HTTP/1.1\r\nHost: a\r\nContent-Encoding: "
+					 "%s\r\nContent-Length: %zu\r\n\r\n",
+					 names[cut == 2 ? (i / 2 * 2 + 2) % 4 : i], n - (cut == 1));
+
+			fence_http_feed(h, 1, (const uint8_t *)head, (size_t)len);
+			fence_http_feed(h, 1, coded, n - (cut == 1));
+			fence_http_free(h);
+			assert_int_equal(s.done, 1);
+			assert_int_equal(!!strstr(s.request, "Acme Acme Acme"), !cut);
+			assert_int_equal(seen_room, 1u << 20);
+		}
+	}
+}
+
+static int find_in(const char *path, struct fence_tls_points *p)
+{
+	struct fence_buf b = { 0 };
+	int err;
+
+	assert_int_equal(fence_buf_read_file(&b, path, 256u << 20), 0);
+	err = fence_tls_find((const uint8_t *)b.data, b.len, p);
+	fence_buf_done(&b);
+	return err;
+}
+
+/* The libcrypto that this program has mapped. */
+static int on_library(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	(void)size;
+	if (!strstr(info->dlpi_name, "/libcrypto.so"))
+		return 0;
+	snprintf(ctx, 256, "%s", info->dlpi_name);
+	return 1;
+}
+
+static void test_tls_find(void **state)
+{
+	char crypto[256] = "";
+
+	struct fence_tls_points p;
+
+	(void)state;
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/openssl", &p), 0);
+	assert_int_equal(p.stack, FENCE_TLS_OPENSSL);
+	assert_int_equal(p.count, 3);
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/gnutls", &p), 0);
+	assert_int_equal(p.stack, FENCE_TLS_GNUTLS);
+	/* a table of BoringSSL's whose write does not begin as it should */
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/boringssl", &p), -EINVAL);
+	assert_int_equal(p.stack, FENCE_TLS_BORINGSSL);
+	assert_int_equal(p.count, 0);
+	assert_non_null(dlopen("libcrypto.so.3", RTLD_NOW));
+	dl_iterate_phdr(on_library, crypto);
+	assert_int_equal(find_in(crypto, &p), 0);
+	assert_string_equal(p.how, "BIO_s_mem");
+	assert_int_equal(p.count, 1);
+	assert_int_equal(p.at[0].call, FENCE_TLS_BIO_WRITE);
+	assert_int_equal(find_in("/bin/sh", &p), -ENOENT);
+	assert_int_equal(find_in("README.md", &p), -ENOEXEC);
+}
+
+static void on_addon(void *ctx, const char *id, const char *uuid)
+{
+	snprintf(ctx, 64, "%s=%s", id, uuid);
+}
+
+static void test_extensions(void **state)
+{
+	static const struct {
+		const char *pattern, *host;
+		int covers;
+	} all[] = {
+		{ "https://a.example/*", "a.example", 1 },
+		{ "https://A.example/x", "a.example", 1 },
+		{ "http://a.example/*", "a.example", 0 },
+		{ "*://a.example/*", "b.a.example", 0 },
+		{ "*://*.a.example/*", "b.a.example", 1 },
+		{ "*://*.a.example/*", "a.example", 1 },
+		{ "*://*.a.example/*", "ba.example", 0 },
+		{ "*://*/*", "a.example", 1 },
+		{ "https://a.example:8443/*", "a.example", 1 },
+		{ "<all_urls>", "a.example", 1 },
+		{ "https://*.", "a.example", 0 },
+		{ "tabs", "tabs", 0 },
+	};
+	static const char prefs[] =
+		"user_pref(\"a\", 1);\nuser_pref(\"extensions.webextensions.uuids\", "
+		"\"{\\\"a@b\\\":\\\"u-1\\\"}\");\n";
+	struct fence_extension e;
+	char text[256], got[64] = "";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "{ // it\n\"manifest_version\": 3, \"host_permissions\": [\"%s\"]}",
+			 all[i].pattern);
+		assert_int_equal(fence_wire_extension(text, strlen(text), &e), 0);
+		assert_int_equal(fence_wire_covers(&e.hosts, all[i].host), all[i].covers);
+		assert_int_equal(fence_wire_covers(&e.scripts, all[i].host), 0);
+		fence_wire_extension_done(&e);
+	}
+	assert_int_equal(fence_wire_extension("{}", 2, &e), -EINVAL);
+	assert_int_equal(fence_wire_extension("", 0, &e), -EINVAL);
+	fence_wire_addons(prefs, on_addon, got);
+	assert_string_equal(got, "a@b=u-1");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_http),	  cmocka_unit_test(test_http_gaps),
+		cmocka_unit_test(test_http_room), cmocka_unit_test(test_http_codings),
+		cmocka_unit_test(test_tls_find),  cmocka_unit_test(test_extensions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
