@@ -159,7 +159,7 @@ static __always_inline void hold_begin(struct fence_scratch *s, const struct fen
  * A session's thread is about to have `len` octets encrypted. What is refused of them is not to
  * leave: where that cannot be remembered, the process ends before it goes on. `cookie`: of the
  * socket, where it is known; 0. `conn`: may be NULL, then no extension is told. Returns 1 when
- * there is nothing in them that only the agent could tell.
+ * there is nothing in them that the agent has to look at at once.
  */
 __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc *p, __u64 cookie,
 				   struct conn *conn)
@@ -186,7 +186,8 @@ __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc
 	}
 	if (c.refused)
 		hold_begin(c.s, p, cookie);
-	told = !c.refused && c.off >= len && fence_head_told(&c.s->head);
+	/* what is held at its socket the denial tells of */
+	told = c.refused ? !!cookie : c.off >= len && fence_head_told(&c.s->head);
 	scratch_give(c.s);
 	return told;
 }
@@ -196,6 +197,7 @@ static __always_inline void hold_end(struct thread *t, struct sock *sk)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct fence_hold *hold = bpf_map_lookup_elem(&holds, &id);
+	struct told told = {};
 	struct fence_facts f;
 	struct fence_sock *st;
 
@@ -205,9 +207,13 @@ static __always_inline void hold_end(struct thread *t, struct sock *sk)
 	if (st && st->phase != FENCE_PH_DENIED && st->session == hold->session) {
 		f = hold->facts;
 		f.addr = st->kind;
-		if (fence_decide(&f).action == FENCE_DENY) {
+		told.v = judge(&f);
+		told.cookie = bpf_get_socket_cookie(sk);
+		if (told.v.action == FENCE_DENY) {
+			st->rule = hold->rule;
 			st->phase = FENCE_PH_DENIED;
-			st->flags |= FENCE_SK_UNTOLD;
+			if (deny_emit(st, &f, &hold->name, &told))
+				st->flags |= FENCE_SK_UNTOLD;
 		}
 	}
 	bpf_map_delete_elem(&holds, &id);
@@ -247,6 +253,98 @@ static __always_inline struct frame *frame_take(struct thread *t, __u64 sp)
 	return &t->frames[t->next & (FENCE_SIGHT_FRAMES - 1)];
 }
 
+/*
+ * rustls: struct OutboundPlainMessage { OutboundChunks payload; ContentType typ; ..}, as its
+ * compiler lays it out: a slice behind a NULL, or a window of an array of slices.
+ */
+#define RUSTLS_DATA 3 /* of the enum, not of the wire */
+#define RUSTLS_SLICES 8
+#define RUSTLS_RECORD (16384 + 256 + 5)
+
+struct rustls_slice {
+	__u64 at, len;
+};
+
+struct rustls_message {
+	__u64 slices; /* 0: the next two are the one slice */
+	__u64 a, b; /* at, len; or how many, start */
+	__u64 end;
+	__u8 type, unknown;
+	__u8 spare[6];
+};
+
+/* The connection itself moves in memory; the box of its encrypter, which is of its keys, does not.
+ */
+static __always_inline __u64 rustls_conn(__u64 self, __u64 cookie)
+{
+	__u64 box = 0;
+
+	bpf_probe_read_user(&box, sizeof(box), (void *)(self + (cookie >> 8 & 0xff)));
+	return box;
+}
+
+/* The first record under new keys: the box may have been another's. */
+static __always_inline void rustls_begin(struct fence_proc *p, const struct conn_key *k, __u64 self,
+					 __u64 cookie)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, k);
+	__u64 seq = 0;
+
+	if (c && c->at[1] &&
+	    !bpf_probe_read_user(&seq, sizeof(seq), (void *)(self + (cookie >> 16 & 0xff))) && !seq)
+		conn_end(p, k);
+}
+
+struct rustls_cursor {
+	struct fence_proc *p;
+	const struct conn_key *k;
+	const struct rustls_message *m;
+	__u64 done; /* octets of slices so far */
+	__u32 now;
+};
+
+static long rustls_slice(__u32 i, void *ctx)
+{
+	struct rustls_cursor *c = ctx;
+	struct rustls_slice s = {};
+	__u64 from = c->done, skip = 0;
+
+	if (i >= c->m->a ||
+	    bpf_probe_read_user(&s, sizeof(s), (void *)(c->m->slices + i * sizeof(s))))
+		return 1;
+	c->done += s.len;
+	if (c->done > c->m->end)
+		s.len -= c->done - c->m->end;
+	if (from < c->m->b)
+		skip = c->m->b - from;
+	if (c->done > c->m->b && from < c->m->end && skip < s.len && s.len <= RUSTLS_RECORD)
+		plaintext(c->p, c->k, s.at + skip, (__u32)(s.len - skip), 1, c->now);
+	return c->done >= c->m->end;
+}
+
+/* The plaintext of a record, which cannot fail any more. How many octets; 0: it is none. */
+static __always_inline __u64 rustls_write(struct fence_proc *p, const struct conn_key *k, __u64 at)
+{
+	struct rustls_cursor c = { .p = p, .k = k };
+	struct rustls_message m = {};
+	struct rustls_slice s = {};
+
+	if (bpf_probe_read_user(&m, sizeof(m), (void *)at))
+		return 0;
+	if (m.type != RUSTLS_DATA)
+		return 0;
+	s = (struct rustls_slice){ .at = m.a, .len = m.b };
+	if (m.slices && (!m.a || bpf_probe_read_user(&s, sizeof(s), (void *)m.slices)))
+		return 0;
+	c.m = &m;
+	c.now = !request_look(s.at, s.len, p, conn_cookie(k), conn_get(k)) || m.slices;
+	if (m.slices)
+		bpf_loop(RUSTLS_SLICES, rustls_slice, &c, 0);
+	else if (s.len && s.len <= RUSTLS_RECORD)
+		plaintext(p, k, s.at, (__u32)s.len, 1, c.now);
+	return m.slices ? m.end - m.b : s.len;
+}
+
 /* What a write inside a TLS write puts into memory will be sent some time, by some thread. */
 static __always_inline void tag_keep(__u32 tgid, __u64 buf, __u32 len)
 {
@@ -261,11 +359,38 @@ static __always_inline void tag_keep(__u32 tgid, __u64 buf, __u32 len)
 	bpf_map_update_elem(&tags, &tag, &k, BPF_ANY);
 }
 
+/* Result<Option<Decrypted>>: behind what says that it is one, a slice, its type, and a bool. */
+static __always_inline __u64 rustls_read(__u64 at, __u64 *buf)
+{
+	struct {
+		__u64 ok, at, len;
+		__u8 type, spare[7];
+		__u8 close;
+	} __attribute__((packed)) r = {};
+
+	if (bpf_probe_read_user(&r, sizeof(r), (void *)at) || r.type != RUSTLS_DATA ||
+	    r.close > 1 || r.len > RUSTLS_RECORD)
+		return 0;
+	*buf = r.at;
+	return r.len;
+}
+
+/* The record that was made: a Vec, { capacity, at, len } as its compiler lays it out. */
+static __always_inline void rustls_record(__u32 tgid, __u64 at)
+{
+	__u64 vec[3] = {};
+
+	if (!bpf_probe_read_user(vec, sizeof(vec), (void *)at) && vec[2] <= vec[0] &&
+	    vec[2] <= RUSTLS_RECORD)
+		tag_keep(tgid, vec[1], (__u32)vec[2]);
+}
+
 SEC("uprobe.multi")
 int tls_enter(struct pt_regs *ctx)
 {
 	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
-	__u32 call = (__u32)bpf_get_attach_cookie(ctx);
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u32 call = (__u8)cookie;
 	struct fence_proc *p = watched(tgid);
 	struct conn_key k = { .conn = PT_REGS_PARM1(ctx), .tgid = tgid };
 	struct thread *t;
@@ -306,6 +431,21 @@ int tls_enter(struct pt_regs *ctx)
 	}
 	if (call == FENCE_TLS_READ_FIFTH)
 		f->done = PT_REGS_PARM5(ctx);
+	if (call == FENCE_TLS_READ_RUSTLS) {
+		f->conn = rustls_conn(PT_REGS_PARM2(ctx), cookie);
+		f->buf = PT_REGS_PARM1(ctx);
+	}
+	if (call == FENCE_TLS_WRITE_RUSTLS) {
+		k.conn = f->conn = rustls_conn(PT_REGS_PARM2(ctx), cookie);
+		rustls_begin(p, &k, PT_REGS_PARM2(ctx), cookie);
+		f->done = PT_REGS_PARM1(ctx);
+		t->inside = k.conn;
+		t->pending = 0;
+		f->buf = rustls_write(p, &k, PT_REGS_PARM3(ctx));
+		if (!f->buf)
+			f->sp = 0;
+		return 0;
+	}
 	if (is_write(call)) {
 		t->inside = k.conn;
 		t->pending = 0;
@@ -337,6 +477,9 @@ static __always_inline __u32 result(const struct frame *f, int ret, __u64 *buf)
 		*buf = span.p;
 		n = span.n;
 		break;
+	case FENCE_TLS_READ_RUSTLS:
+		n = rustls_read(f->buf, buf);
+		break;
 	default:
 		n = ret > 0 ? (__u64)ret : 0;
 	}
@@ -363,6 +506,13 @@ int tls_leave(struct pt_regs *ctx)
 		return 0; /* of a call that is not looked at, or was there before the probe */
 	f->sp = 0;
 	k.conn = f->conn;
+	if (f->call == FENCE_TLS_WRITE_RUSTLS) {
+		rustls_record(tgid, f->done);
+		t->inside = 0;
+		t->pending = k.conn;
+		t->pending_len = (__u32)f->buf;
+		return 0;
+	}
 	out = is_write(f->call);
 	n = result(f, (int)PT_REGS_RC(ctx), &buf);
 	if (out && t->inside == k.conn && n) { /* not sent yet */
@@ -383,7 +533,7 @@ SEC("uprobe.multi")
 int tls_go(struct pt_regs *ctx)
 {
 	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
-	__u32 call = (__u32)bpf_get_attach_cookie(ctx);
+	__u32 call = (__u8)bpf_get_attach_cookie(ctx);
 	struct fence_proc *p = watched(tgid);
 	struct go_key g = { .g = ctx->r14, .tgid = tgid };
 	struct conn_key k = { .tgid = tgid };

@@ -278,8 +278,8 @@ static __always_inline void conn_end(struct fence_proc *p, const struct conn_key
 }
 
 /*
- * The connection's socket. Another one than before: the library used its memory again, or the guess
- * was wrong. A guess does not move what is known.
+ * The connection's socket. Another one than before, of the same certainty: the library used its
+ * memory again. What is known mends a guess; a guess does not move what is known.
  */
 static __always_inline void map_to(struct fence_proc *p, const struct conn_key *k, __u64 cookie,
 				   __u32 how)
@@ -288,7 +288,7 @@ static __always_inline void map_to(struct fence_proc *p, const struct conn_key *
 
 	if (!c || how < c->how || (how == c->how && cookie == c->cookie))
 		return;
-	if (c->cookie && c->cookie != cookie) {
+	if (c->cookie && c->cookie != cookie && c->how == how) {
 		tell(c, p, k->tgid, FENCE_SIGHT_END, 0);
 		c->id = bpf_ktime_get_boot_ns();
 		c->at[0] = c->at[1] = 0;

@@ -13,7 +13,7 @@
 
 /*
  * How a probed function is called (System V ABI; Go: its own registers), and so where its buffer
- * and its result are. The low bits of an attach cookie.
+ * and its result are. The low octet of an attach cookie.
  */
 enum fence_tls_call {
 	FENCE_TLS_CALL_NONE,
@@ -31,9 +31,15 @@ enum fence_tls_call {
 	FENCE_TLS_GO_READ, /* rax conn, rbx buf; entry */
 	FENCE_TLS_GO_RETURN, /* of Read: rax octets, at a RET instruction */
 	FENCE_TLS_FREE, /* (conn): it ends; entry only */
+	FENCE_TLS_WRITE_RUSTLS, /* (out, conn, message): octets and type in *message, record in *out
+				 */
+	FENCE_TLS_READ_RUSTLS, /* (out, conn, ..): the same of *out */
 	FENCE_TLS_BIO_WRITE, /* (bio, buf, len): records of the TLS call around it; entry only */
 	FENCE_TLS_CALL_MAX,
 };
+
+/* A probe's attach cookie: its call; rustls: where in a connection its encrypter and count are. */
+#define FENCE_TLS_COOKIE(call, box, seq) ((call) | (__u64)(box) << 8 | (__u64)(seq) << 16)
 
 #define FENCE_SIGHT_CHUNK 4096 /* octets of plaintext in one record */
 #define FENCE_SIGHT_SMALL 512 /* a smaller record for what fits */

@@ -229,6 +229,15 @@ static void test_tls_find(void **state)
 	assert_int_equal(p.count, 3);
 	assert_int_equal(find_in("tests/fuzz/corpus/tls/gnutls", &p), 0);
 	assert_int_equal(p.stack, FENCE_TLS_GNUTLS);
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/rustls", &p), 0);
+	assert_int_equal(p.stack, FENCE_TLS_RUSTLS);
+	assert_int_equal(p.count, 2);
+	assert_int_equal(p.at[0].call, FENCE_TLS_WRITE_RUSTLS);
+	assert_int_equal(p.at[0].box, 0x10);
+	assert_int_equal(p.at[0].seq, 0x38);
+	/* whose function does not count its records where it should */
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/rustls-other", &p), -EINVAL);
+	assert_int_equal(p.count, 0);
 	/* a table of BoringSSL's whose write does not begin as it should */
 	assert_int_equal(find_in("tests/fuzz/corpus/tls/boringssl", &p), -EINVAL);
 	assert_int_equal(p.stack, FENCE_TLS_BORINGSSL);

@@ -143,7 +143,7 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 		c = conn_new(a, at, r);
 	if (!c)
 		return;
-	if (r->cookie && (c->cookie != r->cookie || !c->sni[0]))
+	if (r->cookie && (c->cookie != r->cookie || c->how != r->how || !c->sni[0]))
 		map_conn(a, c, r);
 	if (r->kind == FENCE_SIGHT_END) {
 		conn_done(a->sight, at);

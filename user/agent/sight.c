@@ -167,7 +167,8 @@ static int probe(struct sight *s, const struct sight_proc *p, const struct sight
 	unsigned int i;
 
 	for (i = 0; i < f->points.count; i++)
-		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call };
+		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call,
+						    f->points.at[i].box, f->points.at[i].seq };
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
 	return fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
 }

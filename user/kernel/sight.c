@@ -228,12 +228,12 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 		size_t to = is_go(at[i].call) ? 2 : 0;
 
 		offsets[to][n[to]] = at[i].offset;
-		cookies[to][n[to]++] = at[i].call;
-		memory |= at[i].call == FENCE_TLS_BIO_WRITE;
+		cookies[to][n[to]++] = FENCE_TLS_COOKIE(at[i].call, at[i].box, at[i].seq);
+		memory |= at[i].call == FENCE_TLS_BIO_WRITE || at[i].call == FENCE_TLS_WRITE_RUSTLS;
 		if (to || at[i].call == FENCE_TLS_FREE || at[i].call == FENCE_TLS_BIO_WRITE)
 			continue;
 		offsets[1][n[1]] = at[i].offset;
-		cookies[1][n[1]++] = at[i].call;
+		cookies[1][n[1]++] = FENCE_TLS_COOKIE(at[i].call, 0, 0);
 	}
 	if (!s->send)
 		s->send = bpf_program__attach(s->skel->progs.tls_send);

@@ -30,6 +30,7 @@ int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence
 struct fence_sight_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
+	uint8_t box, seq; /* of FENCE_TLS_WRITE_RUSTLS: offsets in *conn */
 };
 
 #define FENCE_SIGHT_POINTS 32

@@ -9,9 +9,8 @@ static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
 
 const char *fence_tls_stack_name(uint8_t stack)
 {
-	static const char *const names[] = {
-		"none", "OpenSSL", "BoringSSL", "GnuTLS", "NSPR", "Go"
-	};
+	static const char *const names[] = { "none", "OpenSSL", "BoringSSL", "GnuTLS",
+					     "NSPR", "Go",	"rustls" };
 
 	return stack < sizeof(names) / sizeof(names[0]) ? names[stack] : "?";
 }
@@ -94,7 +93,8 @@ int fence_tls_find(const uint8_t *data, size_t size, struct fence_tls_points *ou
 	/* the cheap ones first */
 	static int (*const finders[])(struct fence_image *, struct fence_tls_points *) = {
 		fence_tls_find_gnutls,	  fence_tls_find_nspr, fence_tls_find_openssl,
-		fence_tls_find_boringssl, fence_tls_find_go,   fence_tls_find_bio,
+		fence_tls_find_boringssl, fence_tls_find_go,   fence_tls_find_rustls,
+		fence_tls_find_bio,
 	};
 	struct fence_image im;
 	size_t i;

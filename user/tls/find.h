@@ -6,7 +6,7 @@
  *
  * Facts: BoringSSL ssl/tls_method.cc (kTLSProtocolMethod), OpenSSL ssl/methods.c and
  * ssl_local.h (struct ssl_method_st), Go debug/gosym and runtime/symtab.go (pclntab), GnuTLS
- * lib/record.c, NSPR prio.h.
+ * lib/record.c, NSPR prio.h, rustls src/record_layer.rs.
  */
 #ifndef FENCE_TLS_FIND_H
 #define FENCE_TLS_FIND_H
@@ -25,6 +25,7 @@ enum fence_tls_stack {
 	FENCE_TLS_GNUTLS,
 	FENCE_TLS_NSPR, /* below NSS: PR_Read and PR_Write of layered descriptors */
 	FENCE_TLS_GO,
+	FENCE_TLS_RUSTLS,
 };
 
 #define FENCE_TLS_POINTS 32 /* Go has one a RET of its Read */
@@ -33,6 +34,7 @@ struct fence_tls_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
 	uint8_t cheap; /* its first instruction is emulated, not single-stepped */
+	uint8_t box, seq; /* rustls: where in its connection's record layer these are */
 };
 
 struct fence_tls_points {
@@ -56,6 +58,7 @@ int fence_tls_find_openssl(struct fence_image *im, struct fence_tls_points *out)
 int fence_tls_find_gnutls(struct fence_image *im, struct fence_tls_points *out);
 int fence_tls_find_nspr(struct fence_image *im, struct fence_tls_points *out);
 int fence_tls_find_go(struct fence_image *im, struct fence_tls_points *out);
+int fence_tls_find_rustls(struct fence_image *im, struct fence_tls_points *out);
 int fence_tls_find_bio(struct fence_image *im, struct fence_tls_points *out); /* libcrypto */
 
 /* The write of memory BIOs beside the points of a stack; none when it cannot be told. */
