@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions that fight back, and processes that ran before they were sessions. Cases for run.py; each starts its own agent."""
+import json
 import os
 import random
 import re
@@ -273,6 +274,42 @@ def full_and_handed(w):
     return bad
 
 
+MUTE = """
+import socket, sys, time
+held = []
+for _ in range(100):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    if len(held) % 3 == 1:
+        s.send(b"x" * 7)
+    if len(held) % 3 == 2:
+        s.send(b"\\x00" * 100000, socket.MSG_DONTWAIT)
+    held.append(s)
+print("held", flush=True)
+time.sleep(20)
+"""
+
+
+def mute_callers(w):
+    """Anybody may call the agent: a hundred who call and ask nothing, or half of it, keep it from nobody, nor from its work."""
+    w.start("--quiet")
+    bad, p = [], w.popen("python3", script(w, "mute.py", MUTE), w.control, uid=65534, confined=False)
+    if p.stdout.readline() != "held\n":
+        return ["the callers did not come up: %r" % p.communicate(timeout=10)[0]]
+    began = time.monotonic()
+    for _ in range(5):
+        r = W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control, check=False)
+        bad += [] if r.returncode == 0 and json.loads(r.stdout) else ["status: %d %r" % (r.returncode, r.stdout)]
+    tok = token()
+    code, out = w.run("python3", "-c", "import socket;socket.create_connection(('%s',80),3).send(b'%s')" % (AI, tok))
+    bad += [] if code == 1 and "Permission" in out and not w.arrived(tok) else ["a session beside them: %d %r" % (code, out)]
+    bad += [] if time.monotonic() - began < 5 else ["the agent was held up for %.1f s" % (time.monotonic() - began)]
+    p.kill()
+    p.communicate(timeout=10)
+    w.stop()
+    return bad
+
+
 def many_denials(w):
     """More distinct denials in a second than have room to be counted: each is in the log, or in a gap with its number."""
     w.start("--quiet")
@@ -503,6 +540,6 @@ def unix_peers(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, many_denials, name_flood, storms, moved_away]
+ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

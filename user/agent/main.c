@@ -20,6 +20,7 @@
 #include "ipc/control.h"
 
 #define DEFAULT_POLICY "/etc/crmfence/policy.json"
+#define CALLERS 64
 #define DEFAULT_DB "/var/lib/crmfence/egress.db"
 
 static const char usage[] =
@@ -232,9 +233,16 @@ static void tell_session(struct agent *a, const char *tool, uint64_t session, st
 		fence_buf_printf(out, FENCE_CONTROL_WRITE "%s", t->write[i]);
 }
 
-static void on_control(struct agent *a, int listener)
+static int watch(int ep, int fd)
 {
-	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+
+/* What an accepted connection asks. -EAGAIN: nothing yet; anything else: it is done with. */
+static int answer(struct agent *a, int fd)
+{
 	AUTO_BUF struct fence_buf out = { 0 };
 	struct fence_control_request r;
 	struct fence_diag d = { 0 };
@@ -243,13 +251,14 @@ static void on_control(struct agent *a, int listener)
 	char line[1100];
 	int err;
 
-	if (fd < 0 || fence_control_receive(fd, &r, &peer) < 0)
-		return;
+	err = fence_control_receive(fd, &r, &peer);
+	if (err < 0)
+		return err;
 	switch (r.op) {
 	case FENCE_OP_STATUS:
 		agent_status(a, &out);
 		fence_control_reply(fd, 0, fence_buf_text(&out), (uint32_t)out.len);
-		return;
+		break;
 	case FENCE_OP_CONFINE:
 		err = agent_confine(a, (uint32_t)peer.pid, r.tool, &session, &d);
 		if (err < 0)
@@ -257,24 +266,62 @@ static void on_control(struct agent *a, int listener)
 		else
 			tell_session(a, r.tool, session, &out);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
-		return;
+		break;
 	case FENCE_OP_RELOAD:
 		err = peer.uid ? fence_diag_set(&d, -EPERM, NULL, "needs root; use sudo")
 			       : reload(a, &d);
 		fence_buf_str(&out,
 			      err < 0 ? fence_diag_line(&d, line, sizeof(line)) : a->policy->name);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
-		return;
+		break;
 	case FENCE_OP_JOIN:
 		err = peer.uid ? fence_diag_set(&d, -EPERM, NULL, "needs root; use sudo")
 			       : agent_join(a, r.pid, r.tool, &out, &d);
 		if (err < 0)
 			fence_buf_str(&out, d.text);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
-		return;
+		break;
 	default:
 		fence_control_reply(fd, -ENOSYS, "", 0);
 	}
+	return 0;
+}
+
+/* Connections that have not asked yet: nobody waits for them, and the oldest makes room. */
+struct callers {
+	int ep;
+	int fd[CALLERS];
+	unsigned int n;
+};
+
+static void caller_done(struct callers *c, unsigned int i)
+{
+	close(c->fd[i]); /* which takes it out of the loop's set too */
+	memmove(&c->fd[i], &c->fd[i + 1], (--c->n - i) * sizeof(c->fd[0]));
+}
+
+static void on_caller(struct agent *a, struct callers *c, int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->n; i++)
+		if (c->fd[i] == fd && answer(a, fd) != -EAGAIN) {
+			caller_done(c, i);
+			return;
+		}
+}
+
+static void on_control(struct agent *a, struct callers *c, int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (c->n == CALLERS)
+		caller_done(c, 0);
+	c->fd[c->n++] = fd;
+	if (answer(a, fd) != -EAGAIN || watch(c->ep, fd))
+		caller_done(c, c->n - 1);
 }
 
 /* 1: more waits than one turn takes. */
@@ -294,13 +341,6 @@ static int turn(struct agent *a, int final)
 	agent_log_turn(a, final);
 	agent_show_turn(a);
 	return more > 0;
-}
-
-static int watch(int ep, int fd)
-{
-	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
-
-	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
 }
 
 static int signals(void)
@@ -342,6 +382,7 @@ static const char *loop(struct agent *a, int control, int sig)
 {
 	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), tick = ticks();
 	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
+	struct callers callers = { .ep = ep };
 	struct epoll_event e[8];
 	uint64_t expired;
 
@@ -354,7 +395,9 @@ static const char *loop(struct agent *a, int control, int sig)
 			if (e[i].data.fd == sig && on_signal(a, sig))
 				return "signal";
 			if (e[i].data.fd == control)
-				on_control(a, control);
+				on_control(a, &callers, control);
+			else
+				on_caller(a, &callers, e[i].data.fd);
 			if (e[i].data.fd == tick && read(tick, &expired, sizeof(expired)) < 0)
 				continue;
 		}

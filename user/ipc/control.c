@@ -21,9 +21,11 @@ static int address(const char *path, struct sockaddr_un *a)
 	return 0;
 }
 
+#define PATIENCE 10 /* seconds that an agent may be busy */
+
 static void limit(int fd)
 {
-	struct timeval t = { .tv_sec = 5 };
+	struct timeval t = { .tv_sec = PATIENCE };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
@@ -63,18 +65,17 @@ int fence_control_receive(int fd, struct fence_control_request *r, struct fence_
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	int err;
+	ssize_t n;
 
-	limit(fd);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return -errno;
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
-	err = read_all(fd, r, sizeof(*r));
-	if (err < 0)
-		return err;
-	if (r->magic != FENCE_CONTROL_MAGIC || r->version != FENCE_CONTROL_VERSION ||
-	    !memchr(r->tool, 0, sizeof(r->tool)))
+	n = recv(fd, r, sizeof(*r), MSG_DONTWAIT); /* it is sent whole, or is none */
+	if (n < 0)
+		return -errno;
+	if (n != sizeof(*r) || r->magic != FENCE_CONTROL_MAGIC ||
+	    r->version != FENCE_CONTROL_VERSION || !memchr(r->tool, 0, sizeof(r->tool)))
 		return -EBADMSG;
 	return 0;
 }
@@ -85,9 +86,9 @@ int fence_control_reply(int fd, int status, const char *text, uint32_t len)
 					 .status = status,
 					 .len = len };
 
-	if (send(fd, &r, sizeof(r), MSG_NOSIGNAL) != (ssize_t)sizeof(r))
+	if (send(fd, &r, sizeof(r), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(r))
 		return -errno;
-	return len && send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ? -EIO : 0;
+	return len && send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len ? -EIO : 0;
 }
 
 int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
@@ -110,6 +111,11 @@ int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t 
 	if (send(fd, &q, sizeof(q), MSG_NOSIGNAL) != (ssize_t)sizeof(q))
 		return -EIO;
 	err = read_all(fd, &r, sizeof(r));
+	if (err == -EAGAIN)
+		snprintf(out, size,
+			 "the agent has not answered for %d seconds: it is busy, or stopped; try "
+			 "again, or look at its log",
+			 PATIENCE);
 	if (err < 0)
 		return err;
 	if (r.magic != FENCE_CONTROL_MAGIC || r.len >= size)

@@ -58,15 +58,16 @@ struct fence_peer {
 int fence_control_listen(const char *path);
 
 /*
- * Agent: take one request of an accepted connection; refused with -EBADMSG when it is not whole and
- * well formed.
+ * Agent: take one request of an accepted connection, without waiting: -EAGAIN when it has not come
+ * yet; refused with -EBADMSG when it is not whole and well formed. Nor does the reply wait for who
+ * does not read it.
  */
 int fence_control_receive(int fd, struct fence_control_request *r, struct fence_peer *peer);
 int fence_control_reply(int fd, int status, const char *text, uint32_t len);
 
 /*
  * Command line: ask. The status of the reply, its text in `out` (terminated); -ECONNREFUSED or
- * -ENOENT when no agent runs.
+ * -ENOENT when no agent runs; -EAGAIN, with a sentence, when it is there and does not answer.
  */
 int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
 		      uint32_t size);

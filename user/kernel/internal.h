@@ -25,6 +25,7 @@ struct fence_kernel {
 	struct timespec dir_changed; /* and when it had changed; */
 	int dir_again; /* once more, since that clock is coarse */
 	size_t nlinks;
+	uint32_t beside; /* id of sight's program, which may stand behind one of ours; 0: none */
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];
 	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */

@@ -144,6 +144,17 @@ static void let_go(struct fence_sight *s, struct bpf_link *link)
 	bpf_link__destroy(link); /* the other's copy is the last one now */
 }
 
+/* The watch for foreign programs is to know ours. */
+static int beside(struct fence_kernel *k, const struct fence_sight *s)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	int err = bpf_prog_get_info_by_fd(bpf_program__fd(s->skel->progs.tls_tag), &info, &len);
+
+	k->beside = info.id;
+	return err;
+}
+
 int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d)
 {
 	struct fence_sight *s = calloc(1, sizeof(*s));
@@ -164,6 +175,8 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.sight), on_record, s, NULL);
 		err = s->ring ? 0 : -errno;
 	}
+	if (!err)
+		err = beside(k, s);
 	if (err) {
 		fence_sight_close(s);
 		return fence_diag_set(d, -ENOTSUP, NULL,
