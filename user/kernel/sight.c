@@ -22,6 +22,8 @@ struct attached {
 };
 
 #define NOBODY 65534
+#define CLOSERS 4
+#define CLOSER_ROOM (4 << 20) /* octets: all links that there can be */
 
 struct fence_sight {
 	int closer; /* socket to the process that closes links; -1: none */
@@ -81,8 +83,8 @@ static int share(struct fence_kernel *k, struct bpf_object *o)
 
 /*
  * Closing a uprobe's link waits until no CPU can be inside its programs, 50 ms a link: too long for
- * the loop. A process that has given up everything receives what is to be closed, and closes it; it
- * ends with us.
+ * the loop. Processes that have given up everything receive what is to be closed, and close it;
+ * they end with us.
  */
 static void closer_run(int fd)
 {
@@ -112,14 +114,17 @@ static void closer_run(int fd)
 
 static int closer_start(struct fence_sight *s)
 {
-	int pair[2];
-	pid_t pid;
+	int pair[2], room = CLOSER_ROOM, i;
+	pid_t pid = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
-	pid = fork();
-	if (!pid)
-		closer_run(pair[1]);
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	for (i = 0; i < CLOSERS && pid >= 0; i++) { /* each message is one's; their waits overlap */
+		pid = fork();
+		if (!pid)
+			closer_run(pair[1]);
+	}
 	close(pair[1]);
 	s->closer = pair[0];
 	return pid < 0 ? -errno : 0;
