@@ -233,7 +233,7 @@ static void arguments(struct sight_browser *b, uint32_t tgid)
 static void started(struct sight_browser *b, struct agent *a, uint32_t tgid,
 		    const struct agent_session *session)
 {
-	AUTO_BUF struct fence_buf environ = { 0 };
+	AUTO_BUF struct fence_buf setting = { 0 };
 	const char *p, *end;
 	struct fence_proc k;
 	char path[64];
@@ -246,8 +246,8 @@ static void started(struct sight_browser *b, struct agent *a, uint32_t tgid,
 	arguments(b, fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &tgid, &k) ? 0 : k.parent);
 	arguments(b, session->tgid);
 	snprintf(path, sizeof(path), "/proc/%u/environ", tgid);
-	fence_buf_read_file(&environ, path, COMMAND);
-	for (p = fence_buf_text(&environ), end = p + environ.len; p < end; p += strlen(p) + 1)
+	fence_buf_read_file(&setting, path, COMMAND);
+	for (p = fence_buf_text(&setting), end = p + setting.len; p < end; p += strlen(p) + 1)
 		if (!strncmp(p, "HOME=/", 6) && !b->home.len)
 			fence_buf_str(&b->home, p + 5);
 }
