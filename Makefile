@@ -79,6 +79,9 @@ $(B)/evasion/evade: $(wildcard tests/evasion/*.[ch])
 $(B)/bench/bench: tests/bench/bench.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE $< -lssl -lcrypto -o $@
+$(B)/bench/pair: tests/bench/pair.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra -D_GNU_SOURCE $< -lssl -lcrypto -o $@
 $(B)/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra $< -lbpf -o $@
@@ -116,7 +119,7 @@ demo: deps-test
 
 #: make bench    what it costs, against the bare machine and the least BPF that could do it (root)
 bench: deps-test
-	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/bench $(B)/bench/floor $(B)/bench/floor.bpf.o $(B)/bench/pair $(B)/tests/probe
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/lograte
 	$(Q)python3 tests/bench/bench.py $(ROUNDS) $(SECONDS)
 	$(Q)python3 tests/bench/sight.py $(ROUNDS)

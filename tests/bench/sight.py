@@ -8,7 +8,9 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../world")
 import world as W  # noqa: E402
@@ -27,8 +29,41 @@ def rate(w, streams, confined):
     return float(m.group(1))
 
 
+PAIRS = 20000
+
+
+def pair(w, how):
+    """CPU time of one write and read of a small request through memory: bare, with the least probe at the same places, with sight."""
+    p = w.popen(W.BUILD + "/bench/pair", str(PAIRS), confined=how == "sight", stdin_fd=subprocess.PIPE)
+    if p.stdout.readline() != "ready\n":
+        sys.exit("pair does not come up")
+    ssl = [line.split()[-1] for line in open("/proc/%d/maps" % p.pid) if "/libssl" in line][0]
+    probe = subprocess.Popen([W.BUILD + "/tests/probe", ssl, str(p.pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) if how == "uprobe" else None
+    if probe and probe.stdout.readline() != "ready\n":
+        sys.exit("the probe cannot be put in")
+    time.sleep(0.5)  # sight's are
+    out = p.communicate("\n", timeout=60)[0]
+    if probe:
+        probe.communicate("", timeout=60)
+    return int(out)
+
+
+def pairs(w, tool):
+    ns = {}
+    for _ in range(ROUNDS):
+        for how in ("bare", "uprobe", "sight"):
+            if how == "sight":
+                w.start("--quiet", tools=[dict(tool, sight=True)])
+            ns.setdefault(how, []).append(pair(w, how))
+            w.stop()
+    out = [{"subject": "pair " + how, "ns": statistics.median(v)} for how, v in ns.items()]
+    for o in out:
+        print("%-20s %9.0f ns" % (o["subject"], o["ns"]))
+    return out
+
+
 def main():
-    w, rates, seen = W.World(), {}, []
+    w, rates, seen, small = W.World(), {}, [], []
     try:
         with open(w.dir + "/f", "wb") as f:
             f.write(os.urandom(3072))
@@ -47,6 +82,7 @@ def main():
                 w.stop()
         if server.poll() is not None:
             sys.exit("nghttpd ended")
+        small = pairs(w, tool)
     finally:
         w.close()
     out = []
@@ -57,7 +93,7 @@ def main():
             print("%2d streams %-9s %9.0f req/s %6.3f" % (streams, s, out[-1]["rate"], ratio))
     print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 2 * REQUESTS, [b for _, b in seen]))
     with open(W.BUILD + "/bench-sight.json", "w") as f:
-        f.writelines(json.dumps(r) + "\n" for r in out)
+        f.writelines(json.dumps(r) + "\n" for r in out + small)
 
 
 main()
