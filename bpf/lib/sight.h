@@ -171,7 +171,7 @@ static __always_inline void fill(struct fence_sight_rec *r, const struct conn *c
 	r->out = 0;
 	r->how = (__u8)c->how;
 	r->tool = p->tool;
-	r->spare[0] = r->spare[1] = 0;
+	r->part = r->spare = 0;
 }
 
 static __always_inline void tell(const struct conn *c, const struct fence_proc *p, __u32 tgid,
@@ -212,6 +212,7 @@ struct cursor {
 		r->call = u->n; \
 		r->out = (__u8)u->out; \
 		r->len = (__u16)part; \
+		r->part = (__u8)(u->at / FENCE_SIGHT_CHUNK); \
 		if (part > (ROOM) || \
 		    bpf_probe_read_user(r->data, part, (void *)(u->buf + u->at))) { \
 			miss(FENCE_SIGHT_FAULT); \

@@ -75,7 +75,8 @@ struct fence_sight_rec {
 	__u8 out; /* 1: written, 0: read */
 	__u8 how; /* enum fence_sight_how */
 	__u8 tool;
-	__u8 spare[2];
+	__u8 part; /* which chunk of its call, from 0 */
+	__u8 spare;
 	__u8 data[];
 };
 

@@ -1060,4 +1060,48 @@ def sight_taint(w):
     return bad
 
 
-ALONE = [sight_programs, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]
+LONG = """
+import socket, ssl
+def head(method, path, more=""):
+    return ("%s %s HTTP/1.1\\r\\nHost: acme.my.salesforce.com\\r\\n%s\\r\\n" % (method, path, more)).encode()
+def answers(s, n):
+    text = b""
+    while text.count(b"HTTP/1.1 ") < n:
+        got = s.recv(65536)
+        if not got:
+            break
+        text += got
+for many in (head("POST", "/in?t=long", "Content-Length: 300000\\r\\n") + b"x" * 300000, head("GET", "/in?t=many", "X-Long: %s\\r\\n" % ("x" * 7000)) * 12):
+    s = ssl.create_default_context().wrap_socket(socket.create_connection(("acme.my.salesforce.com", 443)), server_hostname="acme.my.salesforce.com")
+    s.settimeout(10)
+    s.sendall(many)
+    answers(s, many.count(b"HTTP/1.1"))
+    s.sendall(head("GET", "/in?t=after"))
+    answers(s, 1)
+"""
+
+
+def sight_missed(w):
+    """A write that is longer than what is looked at of one: inside a body the rest is counted and the next request told; where heads were
+    among it the connection is said to be lost, and no request of it is made up."""
+    with open(w.dir + "/long.py", "w") as f:
+        f.write(LONG)
+    w.start("--quiet", **tools(w))
+    rc, out = w.run("python3", w.dir + "/long.py", timeout=60)
+    made = len([r for r in arrived(w) if "t=" in r["url"] and "/in" in r["url"]])
+    for _ in range(4):
+        rows = w.rows()
+        streams = [(r["missed_out"] > 0, r["desynchronised"]) for r in rows if r["kind"] == "stream"]
+        if len(streams) == 2:
+            break
+    w.stop()
+    asked = [(r["method"], r["status"], r["bytes_out"], r["cookie"]) for r in rows if r["kind"] == "request"]
+    long = [a for a in asked if a[0] == "POST"]
+    beside = [a for a in asked if long and a[3] == long[0][3] and a[0] == "GET"]
+    bad = [] if rc == 0 and made == 15 else ["exit %d %s, made %d %s" % (rc, out[-200:], made, [r for r in rows if r["kind"] in ("alert", "deny", "tamper", "gap")])]
+    bad += [] if sorted(streams) == [(True, False), (True, True)] else ["streams: %s" % [r for r in rows if r["kind"] == "stream"]]
+    bad += [] if [a[:3] for a in long] == [("POST", 200, 300000)] and [a[:3] for a in beside] == [("GET", 200, 0)] else ["asked: %s" % asked[:5]]
+    return bad + ([] if 4 < len(asked) < 15 else ["%d requests told of %d" % (len(asked), made)])
+
+
+ALONE = [sight_programs, sight_missed, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]

@@ -61,9 +61,30 @@ static struct sight_conn **conn_at(struct sight *s, uint64_t id)
 	return at;
 }
 
+/* What of a connection was not seen, and whether the rest could be read on from there. */
+static void missed_row(struct sight_conn *c)
+{
+	struct agent *a = c->agent;
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
+	fence_json_bool(&j, "desynchronised", c->http && fence_http_lost(c->http));
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_int(&j, "missed_in", (int64_t)c->missed[0]);
+	fence_json_int(&j, "missed_out", (int64_t)c->missed[1]);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
+	agent_row_end(a, &j, "stream");
+}
+
 static void conn_done(struct sight *s, struct sight_conn **at)
 {
 	struct sight_conn *c = *at;
+
+	if (c->missed[0] || c->missed[1])
+		missed_row(c);
 
 	if (c->owed)
 		object(c->agent, c);
@@ -133,6 +154,12 @@ static struct sight_conn *conn_new(struct agent *a, struct sight_conn **at,
 	return c;
 }
 
+static void missed(struct sight_conn *c, int out, uint64_t n)
+{
+	c->missed[out] += n;
+	fence_http_gap(c->http, out, n);
+}
+
 void sight_record(void *ctx, const struct fence_sight_rec *r)
 {
 	struct agent *a = ctx;
@@ -160,11 +187,15 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 		return;
 	next = &c->next[r->out];
 	if (r->offset > *next)
-		fence_http_gap(c->http, r->out, r->offset - *next);
+		missed(c, r->out, r->offset - *next);
 	*next = r->offset + r->len;
 	if (r->out)
 		c->before = r->offset;
 	fence_http_feed(c->http, r->out, r->data, r->len);
+	if (r->part == FENCE_SIGHT_CALL - 1 && r->call > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK) {
+		missed(c, r->out, r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK);
+		*next += r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK;
+	}
 }
 
 /* ":authority" or Host without its port, lower case. */

@@ -65,6 +65,8 @@ struct sight_host {
 struct sight_conn {
 	uint64_t id, cookie, session, exec;
 	uint64_t next[2]; /* offset that is expected, by direction */
+	uint64_t missed[2]; /* octets that did not come, by direction: a full ring, a very long call
+			     */
 	uint64_t before; /* octets written before the chunk that is read now */
 	uint64_t time; /* of the chunk that is read now */
 	uint32_t tgid;
