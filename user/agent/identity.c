@@ -217,6 +217,11 @@ static void exec_extension(struct agent *a, struct agent_exec *e)
 		e->extension = strdup(parent->extension);
 		return;
 	}
+	if (e->match == FENCE_MATCH_NATIVE && e->tool && e->tool <= a->policy->ntools &&
+	    e->rule < a->policy->tools[e->tool - 1].nmatch) { /* the kernel has read it */
+		e->extension = strdup(a->policy->tools[e->tool - 1].match[e->rule].text);
+		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%u/cmdline", e->tgid);
 	if (fence_buf_read_file(&b, path, ARGUMENTS))
 		return;
