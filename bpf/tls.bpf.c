@@ -317,7 +317,7 @@ static long rustls_slice(__u32 i, void *ctx)
 		s.len -= c->done - c->m->end;
 	if (from < c->m->b)
 		skip = c->m->b - from;
-	if (c->done > c->m->b && from < c->m->end && skip < s.len && s.len <= RUSTLS_RECORD)
+	if (c->done > c->m->b && from < c->m->end && skip < s.len && s.len - skip <= RUSTLS_RECORD)
 		plaintext(c->p, c->k, s.at + skip, (__u32)(s.len - skip), 1, c->now);
 	return c->done >= c->m->end;
 }
@@ -326,23 +326,28 @@ static long rustls_slice(__u32 i, void *ctx)
 static __always_inline __u64 rustls_write(struct fence_proc *p, const struct conn_key *k, __u64 at)
 {
 	struct rustls_cursor c = { .p = p, .k = k };
+	struct conn *conn = conn_get(k);
 	struct rustls_message m = {};
 	struct rustls_slice s = {};
+	__u64 len, end;
 
-	if (bpf_probe_read_user(&m, sizeof(m), (void *)at))
-		return 0;
-	if (m.type != RUSTLS_DATA)
+	if (!conn || bpf_probe_read_user(&m, sizeof(m), (void *)at) || m.type != RUSTLS_DATA)
 		return 0;
 	s = (struct rustls_slice){ .at = m.a, .len = m.b };
+	len = m.slices ? m.end - m.b : s.len;
+	if (!len || len > RUSTLS_RECORD)
+		return 0;
+	end = conn->at[1] + len;
 	if (m.slices && (!m.a || bpf_probe_read_user(&s, sizeof(s), (void *)m.slices)))
 		return 0;
 	c.m = &m;
-	c.now = !request_look(s.at, s.len, p, conn_cookie(k), conn_get(k)) || m.slices;
+	c.now = !request_look(s.at, s.len, p, conn_cookie(k), conn) || m.slices;
 	if (m.slices)
 		bpf_loop(RUSTLS_SLICES, rustls_slice, &c, 0);
-	else if (s.len && s.len <= RUSTLS_RECORD)
-		plaintext(p, k, s.at, (__u32)s.len, 1, c.now);
-	return m.slices ? m.end - m.b : s.len;
+	else
+		plaintext(p, k, s.at, (__u32)len, 1, c.now);
+	conn->at[1] = end; /* what of many slices was not looked at is a gap */
+	return len;
 }
 
 /* What a write inside a TLS write puts into memory will be sent some time, by some thread. */

@@ -202,13 +202,13 @@ struct fence_own_key {
 	__u32 spare;
 };
 
-/* `sessions`, hash by session id (the exec id of its first process). */
 enum fence_cleared {
 	FENCE_CONFINED,
 	FENCE_CLEARED, /* not confined: user space refuted the match, or the tool is but seen */
 	FENCE_UNTAINTED, /* seen, until something has been read from the org: then confined */
 };
 
+/* `sessions`, hash by session id (the exec id of its first process). */
 struct fence_session {
 	__u64 start;
 	__u64 procs; /* live processes */
