@@ -124,7 +124,7 @@ def programs(w):
         out[name] = "go is not installed"
     bun = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
     out["bun"] = "bun is not installed (npm ci in tests/e2e)" if not os.path.exists(bun) else ("BoringSSL", "probable", lambda n, u: [
-        bun, "-e", "await Bun.sleep(400);for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
+        bun, "-e", "for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
     with open(w.dir + "/deno.js", "w") as f:
         f.write("const [n,u]=Deno.args;for(let i=0;i<n;i++)await(await fetch('%s'+u+'&i='+i)).text()" % OWN)
     out["deno"] = "deno is not installed (npm ci in tests/e2e)" if not os.path.exists(DENO) else ("rustls", "exact", lambda n, u: deno(w, "deno.js", str(n), u))
@@ -861,6 +861,36 @@ def browser_policy(w):
     return bad
 
 
+def sight_opaque(w):
+    """A TLS stack that we do not know: its request arrives and is not seen, and that is told, by its flow, an alert, status and report."""
+    w.start(**tools(w))
+    asked, bad = "GET %s?x=%s HTTP/1.1\r\nHost: acme.my.salesforce.com\r\nConnection: close\r\n\r\n" % (ROW, "o" * 5000), []
+
+    def ask(*cmd):
+        done = max([r["id"] for r in w.rows()] or [0])
+        there = len(arrived(w))
+        rc, text = w.run(*cmd)
+        w.wait(lambda: any(r["kind"] == "flow" and r["id"] > done and r["state"] == "closed" and r["port"] == 443 for r in w.rows()), "the flow's end")
+        rows = [r for r in w.rows() if r["id"] > done]
+        bad.extend([] if rc == 0 else ["%s: exit %d %s" % (cmd[0], rc, text[-200:])])
+        return (len(arrived(w)) - there, len([r for r in rows if r["kind"] == "request"]), [r["name"] for r in rows if r["kind"] == "alert"],
+                [min(r.get("plain_out", -1), 100) for r in rows if r["kind"] == "flow" and r["port"] == 443 and r["state"] == "closed"])
+    botan = "printf '%s' | botan tls_client acme.my.salesforce.com --trusted-cas=%s/cert.pem --skip-system-cert-store >/dev/null; sleep 0.2"
+    for what, cmd, want in (("curl", ("curl", "-sS", "-o", "/dev/null", OWN + ROW + "?x=" + "o" * 5000), (1, 1, [], [100])),
+                            ("idle", ("sh", "-c", "openssl s_client -connect acme.my.salesforce.com:443 -servername acme.my.salesforce.com </dev/null >/dev/null 2>&1"),
+                             (0, 0, [], [0])),
+                            ("botan", ("sh", "-c", botan % (asked.replace("\r\n", "\\r\\n"), w.dir)), (1, 0, ["opaque"], [0]))):
+        got = ask(*cmd)
+        bad += [] if got == want else ["%s: %s" % (what, got)]
+    s = json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control).stdout)["sight"]
+    bad += [] if (s["streams"], s["unseen"]) == (3, 2) else ["status: %s" % s]
+    w.stop()
+    said = W.sh(W.BUILD + "/crmfence", "report", "--db", w.db, "--json", check=False)
+    told = [(r["streams"], r["unseen"], r["inheritance"], r["why"][:20]) for r in map(json.loads, said.stdout.split("\n")[:-1])]
+    bad += [] if (1, 1, "not shown", "there were connectio") in told and (1, 0) in [t[:2] for t in told] else ["report: %s" % told]
+    return bad
+
+
 def sight_values(w):
     """A value that the org answered goes to another host that the tool may reach, however it is written: which record and field is
     told, the value is nowhere. What the org did not answer is nothing."""
@@ -1104,4 +1134,4 @@ def sight_missed(w):
     return bad + ([] if 4 < len(asked) < 15 else ["%d requests told of %d" % (len(asked), made)])
 
 
-ALONE = [sight_programs, sight_missed, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]
+ALONE = [sight_programs, sight_missed, sight_opaque, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]

@@ -49,6 +49,7 @@ struct agent_flow {
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
 	uint8_t tainted; /* that its program had read the org's records was told */
 	struct fence_facts facts;
+	uint64_t plain[2]; /* octets seen inside its TLS: read, written */
 	char *dns, *sni; /* owned; NULL: unknown */
 	uint32_t next, prev; /* by age; 0: none */
 	uint32_t chain;
@@ -59,6 +60,7 @@ struct agent_session {
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
 	uint8_t tool, match, rule, refuted, told;
+	uint8_t frozen; /* while a file that it waits for is looked into */
 	uint8_t tainted; /* but seen at first, it has read from the org: confined */
 	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */
 	char cgroup[300]; /* made for it; empty: none */
@@ -237,6 +239,8 @@ void agent_sight_turn(struct agent *a);
 /* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
 /* A flow to anybody but the org, of a program that read its records: told where the policy says. */
 void agent_sight_tainted(struct agent *a, struct agent_flow *f);
+int agent_sight_watches(const struct agent *a, const struct agent_flow *f); /* TLS, to be seen */
+void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx); /* was it? */
 int agent_sight_defers(struct agent *a, const struct fence_rec_close *r);
 int agent_sight_fd(const struct agent *a); /* readable when it has something; -1: never */
 void agent_sight_status(const struct agent *a, struct fence_json *j);

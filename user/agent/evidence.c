@@ -265,6 +265,40 @@ void agent_sight_tainted(struct agent *a, struct agent_flow *f)
 	a->urgent = 1;
 }
 
+int agent_sight_watches(const struct agent *a, const struct agent_flow *f)
+{
+	return a->sight && fence_policy_sees(a->policy, f->tool) && f->proto == FENCE_IPPROTO_TCP &&
+	       (f->sni || f->facts.stream == FENCE_STREAM_TLS);
+}
+
+void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx)
+{
+	const char *host = f->sni ? f->sni : f->dns ? f->dns : "";
+	char addr[FENCE_ADDR_TEXT];
+	struct fence_json j;
+
+	if (!agent_sight_watches(a, f) || f->existing || f->action == FENCE_DENY)
+		return;
+	a->sight->streams++;
+	if (f->plain[0] || f->plain[1])
+		return;
+	a->sight->unseen++;
+	if (tx < SIGHT_OPAQUE)
+		return;
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
+	fence_json_int(&j, "cookie", (int64_t)f->cookie);
+	fence_json_bool(&j, "cut", 0);
+	fence_json_id(&j, "exec", f->exec);
+	fence_json_int(&j, "left", (int64_t)tx);
+	fence_json_str(&j, "name", "opaque");
+	fence_json_int(&j, "pid", f->tgid);
+	fence_json_str(&j, "rule", "E009");
+	fence_json_id(&j, "session", f->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
+	agent_row_end(a, &j, "alert");
+}
+
 void sight_tainted(struct sight_conn *c)
 {
 	struct agent_flow *f = agent_flow_find(c->agent, c->cookie);

@@ -126,6 +126,10 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	if (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN)
 		fence_json_bool(&j, "own", 1);
 	fence_json_int(&j, "pid", f->tgid);
+	if (end && agent_sight_watches(a, f)) {
+		fence_json_int(&j, "plain_in", (int64_t)f->plain[0]);
+		fence_json_int(&j, "plain_out", (int64_t)f->plain[1]);
+	}
 	fence_json_int(&j, "port", f->port);
 	fence_json_str(&j, "proto", agent_proto_name(f->proto));
 	fence_json_str(&j, "reason", fence_reason_name(f->reason));
@@ -289,6 +293,7 @@ void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 		s->rx += r->rx;
 	}
 	flow_row(a, f, "closed", r->h.time, r->tx, r->rx, r->shared);
+	agent_sight_over(a, f, r->tx);
 	forget(a, f);
 }
 

@@ -115,6 +115,17 @@ void sight_forget(struct agent *a, uint64_t session)
 			s->users[i--] = s->users[--s->nusers];
 }
 
+/* What of its flow was seen inside. */
+static void count(struct sight_conn *c, int out)
+{
+	struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
+
+	if (!f)
+		return;
+	f->plain[out] += c->next[out] - c->counted[out];
+	c->counted[out] = c->next[out];
+}
+
 /* What the flow table knows of its socket. */
 static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_sight_rec *r)
 {
@@ -127,6 +138,8 @@ static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_s
 	c->how = r->how;
 	if (f && (f->sni || f->dns))
 		snprintf(c->sni, sizeof(c->sni), "%s", f->sni ? f->sni : f->dns);
+	count(c, 0);
+	count(c, 1);
 	if (c->owed)
 		object(a, c);
 }
@@ -196,6 +209,7 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 		missed(c, r->out, r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK);
 		*next += r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK;
 	}
+	count(c, r->out);
 }
 
 /* ":authority" or Host without its port, lower case. */

@@ -15,6 +15,8 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
+#define AGENT_NICE -10
+
 /* Still needed: maps and links, other namespaces, other users' /proc, signals. */
 static const unsigned int kept[] = { CAP_BPF,	    CAP_PERFMON,	CAP_NET_ADMIN,
 				     CAP_SYS_ADMIN, CAP_SYS_PTRACE,	CAP_DAC_OVERRIDE,
@@ -91,6 +93,8 @@ int agent_rights_narrow(struct fence_diag *d)
 	const struct rlimit none = { 0 };
 	int err;
 
+	/* a busy machine is not to keep it from its work, which takes a thousandth of a CPU */
+	setpriority(PRIO_PROCESS, 0, AGENT_NICE);
 	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		err = -errno;

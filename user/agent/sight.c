@@ -1,127 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Which processes carry probes, and where. When a session of a tool with "sight" begins, probes for
- * every TLS library of the system go in for that process, mapped or not. What it maps later, and
- * whom it forks, is told by perf events of that process alone. No other process has a breakpoint in
- * it. A large file that nobody has looked into yet takes longer than its program may take to its
- * first request: a session with a cgroup of its own is frozen meanwhile. (Stopping the others would
- * be seen by a shell, which takes a stopped program for its user's wish.)
+ * what it has mapped and for every TLS library of the system go in for that process. What it maps
+ * later, and whom it forks, is told by perf events of that process alone. No other process has a
+ * breakpoint in it. (Stopping a process until its probes are there would be seen by a shell, which
+ * takes a stopped program for its user's wish.)
  */
 #include "agent/sight.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "crm/values.h"
-
-static const char *const patterns[] = {
-	"/usr/lib/*/libssl.so.*",    "/usr/lib64/libssl.so.*",	   "/usr/lib/*/libcrypto.so.*",
-	"/usr/lib64/libcrypto.so.*", "/usr/lib/*/libgnutls.so.30", "/usr/lib64/libgnutls.so.30",
-	"/usr/lib/*/libnspr4.so",    "/usr/lib64/libnspr4.so",
-};
-
-/* A file that its owner may cut short while we look is read, not mapped: that would end us. */
-static int look(int fd, const struct stat *st, struct fence_tls_points *out)
-{
-	int trusted = !st->st_uid && !(st->st_mode & (S_IWGRP | S_IWOTH));
-	size_t size = (size_t)st->st_size, have = 0;
-	AUTO_FREE uint8_t *copy = NULL;
-	ssize_t n = 1;
-	void *map;
-	int err;
-
-	if (st->st_size > (trusted ? SIGHT_TRUSTED : SIGHT_STRANGE))
-		return -EFBIG;
-	if (trusted) {
-		map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (map == MAP_FAILED)
-			return -errno;
-		err = fence_tls_find(map, size, out);
-		munmap(map, size);
-		return err;
-	}
-	copy = malloc(size);
-	if (!copy)
-		return -ENOMEM;
-	while (have < size && n > 0) {
-		n = pread(fd, copy + have, size - have, (off_t)have);
-		have += n > 0 ? (size_t)n : 0;
-	}
-	return fence_tls_find(copy, have, out);
-}
-
-/*
- * Watched sessions that began just now: another one may wait for the same file. A longer-lived one
- * is left alone, for what it waits in would be interrupted.
- */
-static void freeze(struct agent *a, const struct stat *st, uint32_t on)
-{
-	struct agent_session *s;
-
-	for (s = a->sessions; s && st->st_size > SIGHT_QUICK; s = s->next)
-		if (!s->ended && s->cgroup[0] && a->now < s->start + SIGHT_YOUNG_NS &&
-		    fence_policy_sees(a->policy, s->tool))
-			agent_session_write(s, "cgroup.freeze", on);
-}
-
-/* A free slot, else one of a file that has no TLS stack: nobody refers to it. */
-static struct sight_file *slot(struct sight *s)
-{
-	unsigned int i;
-
-	if (s->nfiles < SIGHT_FILES)
-		return &s->files[s->nfiles++];
-	for (i = 0; i < SIGHT_FILES; i++) {
-		struct sight_file *f = &s->files[s->turn++ % SIGHT_FILES];
-
-		if (f->err && f->err != -EINVAL)
-			return f;
-	}
-	return NULL;
-}
-
-/* The file at `path`, looked into once. NULL: it cannot be opened, or there is no room. */
-static struct sight_file *file_at(struct agent *a, const char *path)
-{
-	struct sight *s = a->sight;
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct sight_file *f;
-	struct stat st;
-	unsigned int i;
-	int64_t mtime;
-
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
-		return NULL;
-	mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-	for (i = 0; i < s->nfiles; i++) {
-		f = &s->files[i];
-		if (f->dev == st.st_dev && f->ino == st.st_ino && f->mtime == mtime &&
-		    f->size == (uint64_t)st.st_size)
-			return f;
-	}
-	f = slot(s);
-	if (!f)
-		return NULL;
-	freeze(a, &st, 1);
-	*f = (struct sight_file){
-		.dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime = mtime
-	};
-	f->err = look(fd, &st, &f->points);
-	f->fd = f->err ? -1 : TAKE_FD(fd);
-	freeze(a, &st, 0);
-	return f;
-}
 
 static struct sight_proc *proc_of(struct sight *s, uint32_t tgid)
 {
@@ -173,7 +70,10 @@ static int probe(struct sight *s, const struct sight_proc *p, const struct sight
 	return fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
 }
 
-/* Probes into the file for this process, when it has a TLS stack; a row once it is mapped. */
+/*
+ * Probes into the file for this process, when it has a TLS stack; a row once it is mapped. Of one
+ * that is not known yet we hear (agent_sight_turn).
+ */
 static void attach(struct agent *a, struct sight_proc *p, struct sight_file *f, const char *path,
 		   int mapped)
 {
@@ -183,7 +83,7 @@ static void attach(struct agent *a, struct sight_proc *p, struct sight_file *f, 
 	ssize_t n;
 	int err = 0;
 
-	if (!f || (f->err && f->err != -EINVAL))
+	if (!f || f->err == -EINPROGRESS || sight_file_is_none(f))
 		return;
 	for (k = 0; k < p->nfiles && p->files[k] != (uint32_t)(f - s->files); k++)
 		;
@@ -201,7 +101,7 @@ static void attach(struct agent *a, struct sight_proc *p, struct sight_file *f, 
 	real[n > 0 ? n : 0] = 0;
 	if (err && !f->told)
 		agent_show_note(a, "the TLS of %s is not seen: %s", real,
-				f->err ? f->points.how : strerror(-err));
+				f->points.how[0] ? f->points.how : strerror(-err));
 	f->told |= !!err;
 	attach_row(a, p, real, f, err ? "refused" : "attached");
 }
@@ -209,18 +109,19 @@ static void attach(struct agent *a, struct sight_proc *p, struct sight_file *f, 
 /* What it has mapped already. */
 static void attach_maps(struct agent *a, struct sight_proc *p)
 {
-	char path[64], line[512], entry[128], perms[8], range[64];
-	unsigned long inode;
+	char path[64], line[512], entry[128], perms[8];
+	unsigned long from, to, inode;
 	AUTO_FILE FILE *f = NULL;
 
 	snprintf(path, sizeof(path), "/proc/%u/maps", p->tgid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63s %7s %*s %*s %lu", range, perms, &inode) != 3 || !inode ||
-		    perms[2] != 'x')
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &from, &to, perms, &inode) != 4 ||
+		    !inode || perms[2] != 'x')
 			continue;
-		snprintf(entry, sizeof(entry), "/proc/%u/map_files/%s", p->tgid, range);
-		attach(a, p, file_at(a, entry), entry, 1);
+		/* without the zeros that maps has before a low address */
+		snprintf(entry, sizeof(entry), "/proc/%u/map_files/%lx-%lx", p->tgid, from, to);
+		attach(a, p, sight_file_at(a, entry, p->session), entry, 1);
 	}
 }
 
@@ -297,7 +198,7 @@ static void on_mapping(void *ctx, const struct fence_mapping *g)
 	}
 	snprintf(entry, sizeof(entry), "/proc/%u/map_files/%llx-%llx", g->tgid,
 		 (unsigned long long)g->start, (unsigned long long)g->end);
-	attach(a, p, file_at(a, entry), entry, 1);
+	attach(a, p, sight_file_at(a, entry, p->session), entry, 1);
 }
 
 /* A process, and whom it forks from now on. */
@@ -313,9 +214,9 @@ static void watch(struct agent *a, uint32_t tgid, uint64_t session)
 		a->sight->lost++;
 	else
 		epoll_ctl(a->sight->ep, EPOLL_CTL_ADD, fence_mapped_fd(p->mapped), &e);
-	for (i = 0; i < a->sight->nlibraries; i++)
-		attach(a, p, &a->sight->files[a->sight->libraries[i]], "", 0);
 	attach_maps(a, p);
+	for (i = 0; i < a->sight->nlibraries; i++)
+		attach(a, p, sight_file_at(a, a->sight->libraries[i], session), "", 0);
 }
 
 /* One that is not stopped may have begun others before its first was watched. */
@@ -355,8 +256,10 @@ static void sweep(struct agent *a)
 	int look_now = a->now - s->looked > AGENT_LATE_NS;
 	unsigned int i;
 
-	if (look_now)
+	if (look_now) {
 		s->looked = a->now;
+		sight_files_renew(a);
+	}
 	for (i = 0; i < SIGHT_PROCS; i++) {
 		struct sight_proc *p = &s->procs[i];
 
@@ -420,9 +323,14 @@ void agent_sight_turn(struct agent *a)
 {
 	struct sight *s = a->sight;
 	unsigned int i;
+	int known;
 
 	if (!s)
 		return;
+	known = sight_files_turn(a);
+	for (i = 0; i < SIGHT_PROCS && known; i++)
+		if (s->procs[i].tgid)
+			attach_maps(a, &s->procs[i]);
 	for (i = 0; i < SIGHT_PROCS; i++)
 		if (s->procs[i].mapped)
 			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);
@@ -446,33 +354,12 @@ static int wanted(const struct fence_policy *p)
 	return 0;
 }
 
-/* The system's TLS libraries, found before anybody needs them. */
-static void libraries(struct agent *a)
-{
-	struct sight *s = a->sight;
-	struct sight_file *f;
-	glob_t found;
-	size_t i, k;
-	unsigned int n;
-
-	for (k = 0; k < ARRAY_SIZE(patterns); k++) {
-		if (glob(patterns[k], 0, NULL, &found))
-			continue;
-		for (i = 0; i < found.gl_pathc && s->nlibraries < SIGHT_LIBRARIES; i++) {
-			f = file_at(a, found.gl_pathv[i]);
-			for (n = 0; f && n < s->nlibraries && &s->files[s->libraries[n]] != f; n++)
-				;
-			if (f && !f->err && n == s->nlibraries)
-				s->libraries[s->nlibraries++] = (uint32_t)(f - s->files);
-		}
-		globfree(&found);
-	}
-}
-
 void agent_sight_reload(struct agent *a)
 {
-	if (a->sight)
+	if (a->sight) {
 		sight_honey(a);
+		sight_files_renew(a);
+	}
 	if (!a->sight && wanted(a->policy))
 		agent_show_note(a, "the policy asks for TLS sight: it begins when the agent is "
 				   "started again");
@@ -503,23 +390,27 @@ int agent_sight_init(struct agent *a)
 	if (!s)
 		return -ENOMEM;
 	s->ep = setrlimit(RLIMIT_NOFILE, &open_max) ? -1 : epoll_create1(EPOLL_CLOEXEC);
-	if (s->ep < 0 || fence_sight_open(a->kernel, &s->kernel, &d) < 0 ||
+	if (s->ep < 0 || look_start(&s->look) || fence_sight_open(a->kernel, &s->kernel, &d) < 0 ||
 	    fence_sight_test(a->kernel, s->kernel, &d) < 0) {
 		off(a, d.text);
 		fence_sight_close(s->kernel);
+		look_stop(s->look);
 		if (s->ep >= 0)
 			close(s->ep);
 		free(s);
 		return 0;
 	}
 	epoll_ctl(s->ep, EPOLL_CTL_ADD, fence_sight_fd(s->kernel), &e);
+	epoll_ctl(s->ep, EPOLL_CTL_ADD, look_fd(s->look), &e);
+	s->ready = -1;
 	a->sight = s;
 	if (sight_hooks(s)) {
 		agent_sight_done(a);
 		return -ENOMEM;
 	}
+	s->ready = fence_mapped_ready();
 	sight_honey(a);
-	libraries(a);
+	sight_files_first(a);
 	agent_show_note(a,
 			"TLS SIGHT IS ON: requests of tools with \"sight\" are read; bodies stay "
 			"in memory until read, and are not logged");
@@ -538,13 +429,13 @@ void agent_sight_done(struct agent *a)
 			sight_forget(a, s->procs[i].session);
 			proc_done(s, &s->procs[i]);
 		}
-	for (i = 0; i < s->nfiles; i++)
-		if (s->files[i].fd >= 0)
-			close(s->files[i].fd);
+	sight_files_done(a);
 	sight_browsers_done(s);
 	fence_values_free(s->values);
 	fence_values_free(s->honey);
 	fence_sight_close(s->kernel);
+	if (s->ready >= 0)
+		close(s->ready);
 	close(s->ep);
 	free(s);
 	a->sight = NULL;
@@ -559,6 +450,8 @@ void agent_sight_status(const struct agent *a, struct fence_json *j)
 	fence_json_bool(j, "on", !!s);
 	fence_json_int(j, "probes", s ? fence_sight_attached(s->kernel) : 0);
 	fence_json_int(j, "requests", s ? (int64_t)s->requests : 0);
+	fence_json_int(j, "streams", s ? (int64_t)s->streams : 0);
 	fence_json_int(j, "unfollowed", s ? (int64_t)s->unfollowed : 0);
+	fence_json_int(j, "unseen", s ? (int64_t)s->unseen : 0);
 	fence_json_close(j);
 }

@@ -7,7 +7,10 @@
 #ifndef FENCE_AGENT_SIGHT_H
 #define FENCE_AGENT_SIGHT_H
 
+#include <errno.h>
+
 #include "agent/agent.h"
+#include "agent/look.h"
 #include "kernel/sight.h"
 #include "tls/find.h"
 #include "wire/http.h"
@@ -24,23 +27,24 @@
 #define SIGHT_HELD_NS \
 	200000000ULL /* until what was held is read: its writer is still in the call */
 #define SIGHT_OPEN 16384 /* descriptors: links, files, two and more of each session */
-#define SIGHT_TRUSTED (1u << 30) /* octets of a file of root's that is looked into */
+#define SIGHT_LARGEST (1u << 30) /* octets of a file that is looked into */
+#define SIGHT_LIBRARY_PATH 256
 #define SIGHT_BROWSERS 4 /* sessions whose extensions are remembered */
 #define SIGHT_INSTALLED 64 /* extensions of one */
 #define SIGHT_CANDIDATES 8 /* of them, told of one request */
 #define ID_LETTERS 32 /* of a Chromium extension's id */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
 #define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
+#define SIGHT_OPAQUE 3072 /* octets: more than a handshake that is not used */
 #define SIGHT_HITS 16 /* values of one request that are named */
-#define SIGHT_STRANGE (64u << 20) /* of anybody else's: it is read whole */
 
 /* A file by what stat(2) says of it. */
 struct sight_file {
 	uint64_t dev, ino, size;
-	int64_t mtime;
-	int err; /* of fence_tls_find; 0: it has a TLS stack */
+	int64_t changed; /* st_ctim: its owner cannot set it back */
+	int err; /* of fence_tls_find; 0: it has a TLS stack; -EINPROGRESS: it is looked into */
 	int told;
-	int fd; /* owned; open while it has one: /proc/self/fd names the very file */
+	int fd; /* owned; open until it is known to have none: /proc/self/fd names the very file */
 	struct fence_tls_points points;
 };
 
@@ -65,6 +69,7 @@ struct sight_host {
 struct sight_conn {
 	uint64_t id, cookie, session, exec;
 	uint64_t next[2]; /* offset that is expected, by direction */
+	uint64_t counted[2]; /* of next: told of its flow */
 	uint64_t missed[2]; /* octets that did not come, by direction: a full ring, a very long call
 			     */
 	uint64_t before; /* octets written before the chunk that is read now */
@@ -94,7 +99,8 @@ struct sight {
 	struct fence_sight *kernel; /* owned */
 	struct sight_file files[SIGHT_FILES];
 	unsigned int nfiles, turn; /* turn: whose slot is taken next when all are */
-	uint32_t libraries[SIGHT_LIBRARIES]; /* indexes */
+	struct look *look; /* owned */
+	char libraries[SIGHT_LIBRARIES][SIGHT_LIBRARY_PATH];
 	unsigned int nlibraries;
 	struct sight_proc procs[SIGHT_PROCS];
 	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */
@@ -108,10 +114,28 @@ struct sight {
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	struct sight_browser *browsers[SIGHT_BROWSERS]; /* owned */
+	uint64_t streams, unseen; /* TLS connections that are over; of which nothing was seen */
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
 	uint64_t looked; /* boot time of the last look for processes that are gone */
+	int ready; /* owned; an idle event (fence_mapped_ready), or negative: sessions wait a little
+		    */
 	int ep; /* of the watched processes' events and the ring */
 };
+
+/* files.c */
+/*
+ * The file at `path`, looked into once. It may not be known yet (-EINPROGRESS): then `session` (0:
+ * none) is frozen if it is young and the file is large. NULL: it cannot be opened, or no room.
+ */
+struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session);
+int sight_files_turn(struct agent *a); /* 1: something is known now of a file with a TLS stack */
+void sight_files_first(struct agent *a); /* the system's libraries, the policy's programs */
+void sight_files_renew(struct agent *a); /* ... again, where another file is in their place */
+void sight_files_done(struct agent *a);
+static inline int sight_file_is_none(const struct sight_file *f) /* no TLS stack in it */
+{
+	return f->err == -ENOENT || f->err == -ENOEXEC;
+}
 
 /* evidence.c: what left, who read, and as whom */
 int sight_values(struct sight *s); /* 0, or a negative errno */

@@ -108,11 +108,13 @@ int cmd_status(int argc, char **argv)
 	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on")))
 		printf("TLS SIGHT IS ON: %lld probes, %lld connections, %lld requests read, %lld "
-		       "connections not followed\n",
+		       "connections not followed; of %lld that are over nothing was seen of "
+		       "%lld\n",
 		       (long long)cli_int(sight, "probes"),
 		       (long long)cli_int(sight, "connections"),
 		       (long long)cli_int(sight, "requests"),
-		       (long long)cli_int(sight, "unfollowed"));
+		       (long long)cli_int(sight, "unfollowed"),
+		       (long long)cli_int(sight, "streams"), (long long)cli_int(sight, "unseen"));
 	cJSON_ArrayForEach (e, cJSON_GetObjectItemCaseSensitive(s, "counters"))
 		if (e->valuedouble > 0 && strcmp(e->string, "denied"))
 			printf("trouble   %s: %.0f\n", e->string, e->valuedouble);

@@ -25,6 +25,7 @@ struct words {
 struct session {
 	char id[24], tool[40], user_by[12];
 	int64_t pid, start, own_out, own_in, else_out, else_in, denials, records;
+	int64_t streams, unseen; /* TLS connections of a tool with sight; nothing seen of */
 	int64_t authorizes, tokens, refused; /* refused: INSUFFICIENT_ACCESS and the like */
 	struct words verbs, objects, users, grants, rules;
 	struct session *next;
@@ -111,6 +112,9 @@ static int each_row(void *ctx, const struct fence_row *row)
 	} else if (s && !strcmp(row->kind, "flow") && strcmp(cli_str(b, "state"), "open")) {
 		*(own ? &s->own_out : &s->else_out) += cli_int(b, "bytes_out");
 		*(own ? &s->own_in : &s->else_in) += cli_int(b, "bytes_in");
+		s->streams += !!cJSON_GetObjectItemCaseSensitive(b, "plain_out");
+		s->unseen += cJSON_GetObjectItemCaseSensitive(b, "plain_out") &&
+			     !cli_int(b, "plain_out") && !cli_int(b, "plain_in");
 	} else if (s && !strcmp(row->kind, "deny")) {
 		s->denials += cli_int(b, "count");
 	} else if (s && !strcmp(row->kind, "action")) {
@@ -141,6 +145,10 @@ static const char *inheritance(const struct session *s, const char **why)
 		*why = "it was authorised here, and the token was asked for elsewhere: somebody "
 		       "else holds it";
 		return "broken";
+	}
+	if (has(&s->rules, "opaque")) {
+		*why = "there were connections of it that nothing was seen of";
+		return "not shown";
 	}
 	if (!s->users.count) {
 		*why = "no sign-on was seen and the policy maps no user (org.users)";
@@ -183,6 +191,9 @@ static void print_text(const struct session *s)
 	print_words("tokens by", &s->grants);
 	printf("  records    %lld named; %lld refused by the org for want of a right\n",
 	       (long long)s->records, (long long)s->refused);
+	if (s->streams)
+		printf("  sight      %lld TLS connections; of %lld nothing was seen\n",
+		       (long long)s->streams, (long long)s->unseen);
 	print_words("alerts", &s->rules);
 	printf("  permission inheritance: %s: %s\n\n", verdict, why);
 }
@@ -223,7 +234,9 @@ static void print_json(const struct session *s)
 	fence_json_int(&j, "refused", s->refused);
 	fence_json_str(&j, "session", s->id);
 	fence_json_int(&j, "start", s->start);
+	fence_json_int(&j, "streams", s->streams);
 	fence_json_str(&j, "tool", s->tool);
+	fence_json_int(&j, "unseen", s->unseen);
 	put_words(&j, "users", &s->users);
 	put_words(&j, "verbs", &s->verbs);
 	fence_json_str(&j, "why", why);

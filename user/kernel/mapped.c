@@ -58,6 +58,16 @@ static int open_ring(struct fence_mapped *m, struct ring *r, uint32_t tgid, int 
 	return epoll_ctl(m->ep, EPOLL_CTL_ADD, r->fd, &e) ? -errno : 0;
 }
 
+int fence_mapped_ready(void)
+{
+	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
+					.config = PERF_COUNT_SW_DUMMY,
+					.size = sizeof(attr) };
+	int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int fence_mapped_open(uint32_t tgid, struct fence_mapped **ret)
 {
 	struct fence_mapped *m = calloc(1, sizeof(*m));

@@ -3,14 +3,13 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/shed.h"
 #include "kernel/internal.h"
 #include "tls.skel.h"
 
@@ -21,7 +20,6 @@ struct attached {
 	uint32_t tgid;
 };
 
-#define NOBODY 65534
 #define CLOSERS 4
 #define CLOSER_ROOM (4 << 20) /* octets: all links that there can be */
 
@@ -94,15 +92,12 @@ static void closer_run(int fd)
 	struct cmsghdr *c;
 	int got;
 
-	if (dup2(fd, 3) != 3 || close_range(4, ~0u, 0) || setgroups(0, NULL) ||
-	    setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
+	if (fence_shed(fd, "crmfenced-close"))
 		_exit(1);
-	prctl(PR_SET_NAME, "crmfenced-close");
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	for (;;) {
 		m.msg_control = room;
 		m.msg_controllen = sizeof(room);
-		if (recvmsg(3, &m, MSG_CMSG_CLOEXEC) <= 0)
+		if (recvmsg(FENCE_SHED_FD, &m, MSG_CMSG_CLOEXEC) <= 0)
 			_exit(0);
 		c = CMSG_FIRSTHDR(&m);
 		if (!c || c->cmsg_type != SCM_RIGHTS)

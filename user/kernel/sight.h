@@ -68,6 +68,12 @@ struct fence_mapping {
 	uint32_t major, minor;
 };
 
+/*
+ * The first event of a machine waits for every CPU, 20 ms, in which a session would speak unseen:
+ * an idle one of our own, from before the first session on. A descriptor, or -errno.
+ */
+int fence_mapped_ready(void);
+
 int fence_mapped_open(uint32_t tgid, struct fence_mapped **ret);
 void fence_mapped_close(struct fence_mapped *m);
 int fence_mapped_fd(const struct fence_mapped *m); /* of an epoll: readable when there is more */

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Files that have a TLS stack, or not: each is looked into once (look.h), the system's libraries
+ * and the programs that the policy names before anybody needs them, also when an update has put
+ * others in their place. Where a session waits for a large one it is frozen meanwhile, when it has
+ * a cgroup of its own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/sight.h"
+#include "base/cleanup.h"
+
+#define FIRST_MS 5000 /* for what is looked into before the agent begins */
+
+static const char *const patterns[] = {
+	"/usr/lib/*/libssl.so.*",    "/usr/lib64/libssl.so.*",	   "/usr/lib/*/libcrypto.so.*",
+	"/usr/lib64/libcrypto.so.*", "/usr/lib/*/libgnutls.so.30", "/usr/lib64/libgnutls.so.30",
+	"/usr/lib/*/libnspr4.so",    "/usr/lib64/libnspr4.so",
+};
+
+static int is_waited_for(const struct sight_file *f)
+{
+	return f->err == -EINPROGRESS && f->size > SIGHT_QUICK;
+}
+
+/* One that has lived for longer is left alone, for what it waits in would be interrupted. */
+static void freeze(struct agent *a, uint64_t session)
+{
+	struct agent_session *s = agent_session_find(a, session);
+
+	if (!s || s->ended || s->frozen || !s->cgroup[0] || a->now > s->start + SIGHT_YOUNG_NS)
+		return;
+	s->frozen = !agent_session_write(s, "cgroup.freeze", 1);
+}
+
+static void thaw(struct agent *a)
+{
+	struct agent_session *s;
+	unsigned int i;
+
+	for (i = 0; i < a->sight->nfiles; i++)
+		if (is_waited_for(&a->sight->files[i]))
+			return;
+	for (s = a->sessions; s; s = s->next)
+		if (s->frozen)
+			s->frozen = !!agent_session_write(s, "cgroup.freeze", 0);
+}
+
+/* Does no process carry probes in it, or its refusal? */
+static int is_free(const struct sight *s, const struct sight_file *f)
+{
+	unsigned int i, k;
+
+	if (f->err == -EINPROGRESS)
+		return 0;
+	for (i = 0; i < SIGHT_PROCS; i++)
+		for (k = 0; k < s->procs[i].nfiles; k++)
+			if (s->procs[i].files[k] == (uint32_t)(f - s->files))
+				return 0;
+	return 1;
+}
+
+static struct sight_file *slot(struct agent *a)
+{
+	struct sight *s = a->sight;
+	struct sight_file *f;
+	unsigned int i;
+
+	if (s->nfiles < SIGHT_FILES)
+		return &s->files[s->nfiles++];
+	for (i = 0; i < SIGHT_FILES; i++) {
+		f = &s->files[s->turn++ % SIGHT_FILES];
+		if (!is_free(s, f))
+			continue;
+		if (f->fd >= 0)
+			close(f->fd);
+		return f;
+	}
+	if (!s->lost++)
+		agent_show_note(a, "a file is not looked into: %u are in use", SIGHT_FILES);
+	return NULL;
+}
+
+static int is_same(const struct sight_file *f, const struct stat *st)
+{
+	return f->dev == st->st_dev && f->ino == st->st_ino && f->size == (uint64_t)st->st_size &&
+	       f->changed == (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+}
+
+struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
+{
+	struct sight *s = a->sight;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct sight_file *f = NULL;
+	struct stat st;
+	unsigned int i;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+		return NULL;
+	for (i = 0; i < s->nfiles && !f; i++)
+		f = is_same(&s->files[i], &st) ? &s->files[i] : NULL;
+	if (!f) {
+		f = slot(a);
+		if (!f)
+			return NULL;
+		*f = (struct sight_file){
+			.dev = st.st_dev,
+			.ino = st.st_ino,
+			.size = (uint64_t)st.st_size,
+			.changed = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+			.fd = -1,
+		};
+		f->err = st.st_size > SIGHT_LARGEST ? -EFBIG
+						    : look_ask(s->look, fd, (uint64_t)st.st_size,
+							       (uint32_t)(f - s->files));
+		if (!f->err) {
+			f->err = -EINPROGRESS;
+			f->fd = TAKE_FD(fd);
+		}
+	}
+	if (is_waited_for(f))
+		freeze(a, session);
+	return f;
+}
+
+/* 1: of a file that is known now, and has a TLS stack or should have been seen to have none. */
+static int answered(struct agent *a, const struct look_answer *r)
+{
+	struct sight_file *f = &a->sight->files[r->id];
+
+	f->err = r->err;
+	f->points = r->points;
+	if (f->err == -EIO)
+		snprintf(f->points.how, sizeof(f->points.how), "looking into it failed");
+	if (sight_file_is_none(f)) {
+		close(f->fd);
+		f->fd = -1;
+		return 0;
+	}
+	return 1;
+}
+
+int sight_files_turn(struct agent *a)
+{
+	struct look_answer r;
+	int known = 0, any = 0;
+
+	while (look_next(a->sight->look, &r)) {
+		known |= answered(a, &r);
+		any = 1;
+	}
+	if (any)
+		thaw(a);
+	return known;
+}
+
+/* The programs that the policy wants seen. */
+static void programs(struct agent *a)
+{
+	const struct fence_policy_tool *t;
+	size_t i, k;
+
+	for (i = 0; i < a->policy->ntools; i++) {
+		t = &a->policy->tools[i];
+		for (k = 0; t->sight && k < t->nmatch; k++)
+			if (t->match[k].kind == FENCE_MATCH_EXE)
+				sight_file_at(a, t->match[k].text, 0);
+	}
+}
+
+void sight_files_renew(struct agent *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->sight->nlibraries; i++)
+		sight_file_at(a, a->sight->libraries[i], 0);
+	programs(a);
+}
+
+static void library(struct agent *a, const char *path)
+{
+	struct sight *s = a->sight;
+
+	if (s->nlibraries < SIGHT_LIBRARIES && strlen(path) < SIGHT_LIBRARY_PATH &&
+	    sight_file_at(a, path, 0))
+		strcpy(s->libraries[s->nlibraries++], path);
+}
+
+void sight_files_first(struct agent *a)
+{
+	struct sight *s = a->sight;
+	struct pollfd p = { .fd = look_fd(s->look), .events = POLLIN };
+	glob_t found;
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_SIZE(patterns); k++) {
+		if (glob(patterns[k], 0, NULL, &found))
+			continue;
+		for (i = 0; i < found.gl_pathc; i++)
+			library(a, found.gl_pathv[i]);
+		globfree(&found);
+	}
+	programs(a);
+	while (look_asked(s->look) && poll(&p, 1, FIRST_MS) > 0)
+		sight_files_turn(a);
+}
+
+void sight_files_done(struct agent *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->sight->nfiles; i++)
+		if (a->sight->files[i].fd >= 0)
+			close(a->sight->files[i].fd);
+	a->sight->nfiles = 0;
+	thaw(a);
+	look_stop(a->sight->look);
+}

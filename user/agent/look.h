@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files are looked into for a TLS stack by a process that has nothing: nobody's, with a handful of
+ * system calls, a file at a time and ten seconds for it. What is in a file that anybody may have
+ * made, or that is cut short meanwhile, ends that process at worst; another one goes on. The agent
+ * asks and goes on, and hears of it later.
+ */
+#ifndef FENCE_AGENT_LOOK_H
+#define FENCE_AGENT_LOOK_H
+
+#include <stdint.h>
+
+#include "tls/find.h"
+
+struct look;
+
+struct look_answer {
+	uint32_t id; /* as asked */
+	int32_t err; /* of fence_tls_find; -EIO: the process did not live through it */
+	struct fence_tls_points points;
+};
+
+/* Before anything is there to be inherited. 0: *ret is owned by the caller; or -errno. */
+int look_start(struct look **ret);
+void look_stop(struct look *l); /* NULL is fine; nobody waits */
+
+/* Ask about the open file `fd` of `size` octets. 0; -EAGAIN: too much is asked already; -errno. */
+int look_ask(struct look *l, int fd, uint64_t size, uint32_t id);
+
+/* The next answer, in the order of the questions. 1, or 0: none waits. */
+int look_next(struct look *l, struct look_answer *out);
+int look_fd(const struct look *l); /* readable when an answer waits */
+unsigned int look_asked(const struct look *l); /* without an answer yet */
+
+#endif
