@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "agent/sight.h"
+#include "agent/speak.h"
 #include "base/cleanup.h"
 
 #define FIRST_MS 5000 /* for what is looked into before the agent begins */
@@ -39,7 +40,7 @@ static void freeze(struct agent *a, uint64_t session)
 	s->frozen = !agent_session_write(s, "cgroup.freeze", 1);
 }
 
-static void thaw(struct agent *a)
+void sight_files_thaw(struct agent *a)
 {
 	struct agent_session *s;
 	unsigned int i;
@@ -149,14 +150,10 @@ static int answered(struct agent *a, const struct look_answer *r)
 int sight_files_turn(struct agent *a)
 {
 	struct look_answer r;
-	int known = 0, any = 0;
+	int known = 0;
 
-	while (look_next(a->sight->look, &r)) {
+	while (look_next(a->sight->look, &r))
 		known |= answered(a, &r);
-		any = 1;
-	}
-	if (any)
-		thaw(a);
 	return known;
 }
 
@@ -192,6 +189,61 @@ static void library(struct agent *a, const char *path)
 		strcpy(s->libraries[s->nlibraries++], path);
 }
 
+void sight_file_points(const struct sight_file *f, struct fence_sight_point *out)
+{
+	unsigned int i;
+
+	for (i = 0; i < f->points.count; i++)
+		out[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call,
+						     f->points.at[i].box, f->points.at[i].seq };
+}
+
+static void try_row(struct agent *a, const char *path, const struct sight_file *f, const char *how,
+		    const char *state)
+{
+	struct fence_json j;
+
+	agent_row(a, &j);
+	fence_json_str(&j, "how", how);
+	fence_json_str(&j, "path", path);
+	fence_json_str(&j, "stack", fence_tls_stack_name(f->points.stack));
+	fence_json_str(&j, "state", state);
+	agent_row_end(a, &j, "sight");
+}
+
+/* A child speaks through the library: what it says has to come. A library that fails is refused. */
+static void try_library(struct agent *a, const char *path)
+{
+	struct sight_file *f = sight_file_at(a, path, 0);
+	struct fence_sight_point at[FENCE_SIGHT_POINTS];
+	struct fence_try try = { .path = path, .at = at, .out = 1, .in = 1 };
+	struct fence_diag d = { 0 };
+	int err;
+
+	if (!f || f->err)
+		return;
+	if (f->points.stack == FENCE_TLS_GNUTLS)
+		try.child = speak_gnutls;
+	else if (f->points.stack == FENCE_TLS_NSPR)
+		try.child = speak_nspr;
+	else if (f->points.count > 1) /* one: libcrypto's BIO alone */
+		try.child = speak_openssl;
+	else
+		return;
+	sight_file_points(f, at);
+	try.count = f->points.count;
+	err = fence_sight_try(a->kernel, a->sight->kernel, &try, &d);
+	if (err && err != -EAGAIN) {
+		f->err = -EINVAL;
+		snprintf(f->points.how, sizeof(f->points.how), "its trial failed");
+		agent_show_note(a, "the TLS of %s is not seen: %s", path, d.text);
+	}
+	try_row(a, path, f, err ? d.text : f->points.how,
+		!err		 ? "tried"
+		: err == -EAGAIN ? "untried"
+				 : "refused");
+}
+
 void sight_files_first(struct agent *a)
 {
 	struct sight *s = a->sight;
@@ -209,6 +261,8 @@ void sight_files_first(struct agent *a)
 	programs(a);
 	while (look_asked(s->look) && poll(&p, 1, FIRST_MS) > 0)
 		sight_files_turn(a);
+	for (i = 0; i < s->nlibraries; i++)
+		try_library(a, s->libraries[i]);
 }
 
 void sight_files_done(struct agent *a)
@@ -219,6 +273,6 @@ void sight_files_done(struct agent *a)
 		if (a->sight->files[i].fd >= 0)
 			close(a->sight->files[i].fd);
 	a->sight->nfiles = 0;
-	thaw(a);
+	sight_files_thaw(a);
 	look_stop(a->sight->look);
 }

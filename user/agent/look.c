@@ -112,7 +112,7 @@ static void keeper(int fd)
 	int status;
 	pid_t pid;
 
-	if (fence_shed(fd, "crmfenced-look"))
+	if (fence_shed(&fd, 1, "crmfenced-look"))
 		_exit(1);
 	do {
 		pid = fork();

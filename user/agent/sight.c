@@ -61,11 +61,8 @@ static int probe(struct sight *s, const struct sight_proc *p, const struct sight
 {
 	struct fence_sight_point at[FENCE_SIGHT_POINTS];
 	char path[32];
-	unsigned int i;
 
-	for (i = 0; i < f->points.count; i++)
-		at[i] = (struct fence_sight_point){ f->points.at[i].offset, f->points.at[i].call,
-						    f->points.at[i].box, f->points.at[i].seq };
+	sight_file_points(f, at);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
 	return fence_sight_attach(s->kernel, path, p->tgid, at, f->points.count);
 }
@@ -331,6 +328,7 @@ void agent_sight_turn(struct agent *a)
 	for (i = 0; i < SIGHT_PROCS && known; i++)
 		if (s->procs[i].tgid)
 			attach_maps(a, &s->procs[i]);
+	sight_files_thaw(a);
 	for (i = 0; i < SIGHT_PROCS; i++)
 		if (s->procs[i].mapped)
 			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);

@@ -128,8 +128,11 @@ struct sight {
  * none) is frozen if it is young and the file is large. NULL: it cannot be opened, or no room.
  */
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session);
+void sight_file_points(const struct sight_file *f, struct fence_sight_point *out);
 int sight_files_turn(struct agent *a); /* 1: something is known now of a file with a TLS stack */
-void sight_files_first(struct agent *a); /* the system's libraries, the policy's programs */
+void sight_files_thaw(struct agent *a); /* sessions, when no large file is looked into any more */
+/* The system's libraries, which are tried, and the policy's programs. */
+void sight_files_first(struct agent *a);
 void sight_files_renew(struct agent *a); /* ... again, where another file is in their place */
 void sight_files_done(struct agent *a);
 static inline int sight_file_is_none(const struct sight_file *f) /* no TLS stack in it */

@@ -92,7 +92,7 @@ static void closer_run(int fd)
 	struct cmsghdr *c;
 	int got;
 
-	if (fence_shed(fd, "crmfenced-close"))
+	if (fence_shed(&fd, 1, "crmfenced-close"))
 		_exit(1);
 	for (;;) {
 		m.msg_control = room;

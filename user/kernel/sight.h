@@ -21,12 +21,6 @@ struct fence_sight;
 int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d);
 void fence_sight_close(struct fence_sight *s); /* NULL is fine */
 
-/*
- * Try the probes on a child with a seccomp filter: what it writes has to come, on its socket, and
- * it has to live. 0, or a negative errno with the reason in `d`: then nobody is to be probed.
- */
-int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence_diag *d);
-
 struct fence_sight_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
@@ -45,6 +39,34 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 		       const struct fence_sight_point *at, unsigned int count);
 void fence_sight_release(struct fence_sight *s, uint32_t tgid);
 unsigned int fence_sight_attached(const struct fence_sight *s);
+
+#define FENCE_TRY_NONCES 16
+#define FENCE_TRY_NONCE 32 /* octets */
+
+/* A trial: what a child says has to come, on its socket, and it has to live. */
+struct fence_try {
+	const char *path; /* of the file that carries the probes */
+	const struct fence_sight_point *at;
+	unsigned int count;
+	uint32_t out, in; /* bits: the nonces that it writes, on the first socket, and reads */
+	const char *const *names; /* of what a nonce is said by; NULL: of the file */
+	int closed_off; /* with three system calls left: read, sendto, exit_group */
+	/*
+	 * In the child, which is nobody. fds: both ends of a connection over loopback, not
+	 * blocking. 0; other: it cannot be tried.
+	 */
+	int (*child)(const char *path, const int fds[2], const uint8_t nonce[][FENCE_TRY_NONCE]);
+};
+
+/* 0; -EAGAIN: it cannot be tried; or a negative errno, `d` says what is wrong. */
+int fence_sight_try(struct fence_kernel *k, struct fence_sight *s, const struct fence_try *try,
+		    struct fence_diag *d);
+
+/*
+ * ... of a child with a seccomp filter, which calls a function of its own in each way in which TLS
+ * libraries are called. 0, or a negative errno with the reason in `d`: then nobody is to be probed.
+ */
+int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence_diag *d);
 
 /* Every record that waits; each has passed fence_sight_check. Others are counted in *bad. */
 void fence_sight_drain(struct fence_sight *s,
