@@ -785,6 +785,54 @@ def sight_listed(w):
     return bad
 
 
+SOLE = ("(async()=>{for(let i=0;i<40;i++){for(const u of ['https://%s/talk?t=%s','" + OWN + "/services/data/v60.0/limits?t=%s'])"
+        "await fetch(u+'&i='+i).catch(()=>{});await new Promise(r=>setTimeout(r,500))}})()")
+
+
+def sight_sole(w):
+    """Extensions that only GET say nothing of themselves. One is the only installed that may ask a host, and listed: its connections to it are
+    ended, each time, by its name; another one's to another host go on, on one connection."""
+    program, bad, ids = "/usr/lib/chromium/chromium", [], {}
+    if not os.path.exists(program):
+        return "chromium is not installed"
+    for name, host in (("solo", "api.ai-vendor.example"), ("other", "models.acme.example")):
+        where = "%s/sole-%s" % (w.dir, name)
+        os.mkdir(where)
+        with open(where + "/manifest.json", "w") as f:
+            json.dump({"manifest_version": 3, "name": name, "version": "1", "background": {"service_worker": "sw.js"},
+                       "host_permissions": ["https://%s/*" % host, OWN + "/*"]}, f)
+        with open(where + "/sw.js", "w") as f:
+            f.write(SOLE % (host, name, name))
+        ids[name] = (where, "".join(chr(ord("a") + int(c, 16)) for c in hashlib.sha256(where.encode()).hexdigest()[:32]))
+    t = tools(w)
+    t["browser"] = {"extensions": [ids["solo"][1]]}
+    t["tools"] = [{"name": "browser", "match": [{"exe": program}], "sight": True, "confine": "extensions", "allow": ["crm.own"]}]
+    w.start("--quiet", **t)
+    cmd = [c for c in chromium(w, 0, ROW) if c not in ("--dump-dom", "--no-sandbox")]
+    cmd[1:1] = ["--load-extension=%s,%s" % (ids["solo"][0], ids["other"][0]), "--disable-features=DisableLoadExtensionCommandLineSwitch"]
+    os.chmod(os.path.dirname(cmd[-1][7:]), 0o777)
+    p = w.popen("env", "HOME=" + os.path.dirname(cmd[-1][7:]), *cmd, confined=False, uid=65534, stdin_fd=subprocess.PIPE)
+    deadline = time.monotonic() + 25
+    while time.monotonic() < deadline and len([r for r in arrived(w) if "t=other" in r["url"]]) < 12:
+        time.sleep(0.5)
+    p.terminate()
+    p.communicate(timeout=20)
+    rows = w.rows()
+    w.stop()
+    asked = [r for r in rows if r["kind"] == "request" and r["authority"] != "acme.my.salesforce.com" and r["path"] == "/talk"]
+    by = lambda host: [r for r in asked if r["authority"] == host]  # noqa: E731
+    alerts = [r for r in rows if r["kind"] == "alert"]
+    if not alerts or {(r["rule"], r["authority"], r["extension"], r["cut"]) for r in alerts} != {("E001", "api.ai-vendor.example", ids["solo"][1], True)}:
+        bad.append("alerts: %s" % [(r["rule"], r["authority"], r.get("extension"), r["cut"]) for r in alerts][:4])
+    solo, other = by("api.ai-vendor.example"), by("models.acme.example")
+    if len({r["cookie"] for r in solo}) != len(solo) or {(r.get("extension"), r.get("extension_by")) for r in solo} != {(ids["solo"][1], "permissions")}:
+        bad.append("the listed one's: %s" % [(r["cookie"], r.get("extension"), r.get("extension_by"), r.get("cut")) for r in solo][:4])
+    if len(other) < 4 or len({r["cookie"] for r in other}) != 1 or {(r.get("extension"), r.get("extension_by")) for r in other} != {(ids["other"][1], "permissions")}:
+        bad.append("the other's: %s" % [(r["cookie"], r.get("extension"), r.get("extension_by")) for r in other][:4])
+    shared = {(r.get("extension"), tuple(sorted(r.get("candidates", [])))) for r in rows if r["kind"] == "request" and "limits" in r["path"]}
+    return bad + ([] if shared == {("unknown", tuple(sorted(i for _, i in ids.values())))} else ["at the org: %s" % shared])
+
+
 def sight_tool_inside(w):
     """What a browser that is but seen starts, or a program that was taken for a tool and is not, may be a tool: it is confined."""
     shell, tool, refuted, bad = w.dir + "/browser", w.dir + "/assistantd", w.dir + "/refuted", []
@@ -966,25 +1014,38 @@ def sight_values(w):
 
 
 def sight_websocket(w):
-    """What the org answered, compressed, goes to a speech model on a WebSocket: plain, deflated and in fragments, it is found."""
+    """What the org answered, compressed, goes to a speech model on a WebSocket: plain, deflated and in fragments, it is found; over HTTP/2 too."""
     if not os.path.isdir(W.ROOT + "/tests/e2e/node_modules/ws"):
         return "ws is not installed (npm ci in tests/e2e)"
     bad = []
     w.start(**tools(w))
     for name, packed, coding, said, want in (("plain", "false", "gzip", "x Acme - 200 seats y", True), ("deflated", "true", "gzip", "x Acme - 200 seats y", True),
-                                             ("br", "true", "br", "x Acme - 200 seats y", True), ("else", "true", "br", "x Acme - 300 seats y", False)):
+                                             ("br", "true", "br", "x Acme - 200 seats y", True), ("else", "true", "br", "x Acme - 300 seats y", False), ("HTTP/2", "two", "br", "x Acme - 200 seats y", True)):
         mark, done = len(open(w.dir + "/arrived.jsonl").readlines()), max([r["id"] for r in w.rows()] or [0])
         rc, text = w.run("node", "-e", """
 const https = require('https'), zlib = require('zlib'), WebSocket = require('%s/tests/e2e/node_modules/ws');
 https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-encoding': '%s' } }, r => {
   r.resume();
   r.on('end', () => {
-    const s = new WebSocket('wss://models.acme.example/voice', { perMessageDeflate: %s && { threshold: 0 } });
+    const packed = '%s';
+    if (packed != 'two')
+      return go(new WebSocket('wss://models.acme.example/voice', { perMessageDeflate: packed == 'true' && { threshold: 0 } }));
+    const two = require('http2').connect('https://models.acme.example');  // RFC 8441
+    two.on('remoteSettings', () => {
+      const stream = two.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/voice' }, { endStream: false });
+      stream.on('response', () => {
+        const s = new WebSocket(null, undefined, {});
+        s._isServer = false; stream.setNoDelay = () => {};
+        go(s); s.setSocket(stream, Buffer.alloc(0), { maxPayload: 1 << 20 });
+      });
+    });
+  });
+  function go(s) {
     let n = 0;
     s.on('open', () => { s.send('nothing much'); s.ping(); s.send('in par', { fin: false }); s.send('ts: %s', { fin: true }); s.send('more of it') });
     s.on('message', () => { if (++n == 3) { s.close(); } });
     s.on('close', () => process.exit(0));
-  });
+  }
 }).on('error', e => { console.error(e); process.exit(1); });""" % (W.ROOT, OWN, DATA, coding, packed, said))
         for _ in range(4):
             rows = [r for r in w.rows() if r["id"] > done]
@@ -993,9 +1054,9 @@ https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-enco
         got = [(r["rule"], r["authority"], r["ids"], r["fields"]) for r in rows if r["kind"] == "alert"]
         sent = [json.loads(line) for line in open(w.dir + "/arrived.jsonl").readlines()[mark:]]
         sent = [r["body"] for r in sent if r.get("ws")]
-        up = [r.get("messages") for r in rows if r["kind"] == "request" and r.get("upgraded")]
+        up = [(r.get("messages"), r.get("messages_in"), r["version"]) for r in rows if r["kind"] == "request" and r.get("upgraded")]
         bad += [] if rc == 0 and sent == ["nothing much", "in parts: " + said, "more of it"] else ["%s: exit %d %s; arrived %s" % (name, rc, text[-300:], sent)]
-        bad += [] if got == ([("E011", "models.acme.example", ["006000000000001AAA"], ["Name"])] if want else []) and up == [3] else [
+        bad += [] if got == ([("E011", "models.acme.example", ["006000000000001AAA"], ["Name"])] if want else []) and up == [(3, 3, "2" if name == "HTTP/2" else "1.1")] else [
             "%s: %s, messages %s" % (name, got, up)]
     w.stop()
     return bad
@@ -1174,4 +1235,4 @@ def sight_missed(w):
     return bad + ([] if 4 < len(asked) < 15 else ["%d requests told of %d" % (len(asked), made)])
 
 
-ALONE = [sight_programs, sight_missed, sight_tried, sight_opaque, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]
+ALONE = [sight_programs, sight_missed, sight_tried, sight_opaque, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_sole, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]

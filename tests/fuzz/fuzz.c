@@ -306,12 +306,13 @@ static void tally_done(void *ctx, struct fence_exchange *x)
 	t->sum += x->out * 3 + x->in * 7 + x->status + x->request.len + x->response.len;
 }
 
-static void tally_message(void *ctx, struct fence_exchange *x, const char *data, size_t len)
+static void tally_message(void *ctx, struct fence_exchange *x, int out, const char *data,
+			  size_t len)
 {
 	struct tally *t = ctx;
 
-	MUST(len && len <= FENCE_HTTP_BODY && x->messages);
-	t->sum += len * 11 + (uint8_t)data[0] * 13 + (uint8_t)data[len - 1];
+	MUST(len && len <= FENCE_HTTP_BODY && (out ? x->messages : x->messages_in));
+	t->sum += len * (out ? 11 : 17) + (uint8_t)data[0] * 13 + (uint8_t)data[len - 1];
 }
 
 /* The first octet: how it is cut, and whether it is late. Then octets, the sides in turn at 0xff.

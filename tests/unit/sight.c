@@ -22,6 +22,7 @@
 
 struct seen {
 	unsigned int requests, done;
+	char messages[128]; /* of WebSockets, ">" from the client, "<" to it */
 	struct fence_exchange last;
 	char request[64], response[64];
 };
@@ -42,10 +43,20 @@ static void seen_done(void *ctx, struct fence_exchange *x)
 	snprintf(s->response, sizeof(s->response), "%s", fence_buf_text(&x->response));
 }
 
+static void seen_message(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len)
+{
+	struct seen *s = ctx;
+	size_t n = strlen(s->messages);
+
+	(void)x;
+	snprintf(s->messages + n, sizeof(s->messages) - n, "%s%.*s", out ? ">" : "<", (int)len,
+		 data);
+}
+
 static size_t seen_room = 1u << 20;
-static const struct fence_http_hooks seen_hooks = { .request = seen_request,
-						    .done = seen_done,
-						    .room = &seen_room };
+static const struct fence_http_hooks seen_hooks = {
+	.request = seen_request, .message = seen_message, .done = seen_done, .room = &seen_room
+};
 
 /* A seed of the fuzzer, the two sides in turn at 0xff. */
 static struct seen read_http(const char *path, int late)
@@ -115,6 +126,58 @@ static void test_http_gaps(void **state)
 	assert_int_equal(s.requests, 2);
 	fence_http_free(h);
 	assert_int_equal(s.done, 2);
+	assert_int_equal(seen_room, 1u << 20);
+}
+
+#define FEED(h, out, octets) fence_http_feed(h, out, (const uint8_t *)(octets), sizeof(octets) - 1)
+
+/* Both sides of a WebSocket, over HTTP/1.1 and as a stream of HTTP/2; who masks wrongly is lost. */
+static void test_websocket(void **state)
+{
+	struct seen s = { 0 };
+	struct fence_http *h = fence_http_new(&seen_hooks, &s, 0);
+
+	(void)state;
+	FEED(h, 1, "GET /v HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n");
+	FEED(h, 0,
+	     "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n\x81\x03"
+	     "one");
+	FEED(h, 1,
+	     "\x81\x83"
+	     "\x01\x01\x01\x01"
+	     "uvn\x01\x82\x01\x01\x01\x01"
+	     "ab");
+	FEED(h, 0,
+	     "\x89\x01x\x80\x02!!\x81\x83"
+	     "\x01\x01\x01\x01"
+	     "uvn");
+	fence_http_free(h);
+	assert_string_equal(s.messages, "<one>two<!!"); /* what the client continued has no end */
+	assert_int_equal(s.last.messages, 1);
+	assert_int_equal(s.last.messages_in, 2);
+
+	memset(&s, 0, sizeof(s));
+	h = fence_http_new(&seen_hooks, &s, 0);
+	FEED(h, 1, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+	FEED(h, 1,
+	     "\0\0\x25\x01\x04\0\0\0\x01"
+	     "\x02\x07"
+	     "CONNECT"
+	     "\x01\x01"
+	     "a"
+	     "\x04\x02/v"
+	     "\0\x09:protocol\x09websocket");
+	FEED(h, 0, "\0\0\x01\x01\x04\0\0\0\x01\x88");
+	FEED(h, 1, "\0\0\x05\0\0\0\0\0\x01\x81\x83\x01\x01\x01");
+	FEED(h, 1, "\0\0\x04\0\x01\0\0\0\x01\x01uvn");
+	FEED(h, 0, "\0\0\x04\0\x01\0\0\0\x01\x81\x02me");
+	assert_false(fence_http_lost(h));
+	assert_int_equal(s.done, 1);
+	assert_string_equal(s.messages, ">two<me");
+	assert_string_equal(s.last.method, "CONNECT");
+	assert_true(s.last.flags & FENCE_HTTP_UPGRADED);
+	assert_int_equal(s.last.out, 9);
+	fence_http_free(h);
 	assert_int_equal(seen_room, 1u << 20);
 }
 
@@ -276,6 +339,12 @@ static void test_extensions(void **state)
 		{ "https://*.", "a.example", 0 },
 		{ "tabs", "tabs", 0 },
 	};
+	static const char *const may[] = {
+		"\"permissions\": [\"tabs\"]",
+		"\"permissions\": [\"activeTab\"]",
+		"\"optional_host_permissions\": [\"https://*/*\"]",
+		"\"optional_permissions\": [\"*://a.example/*\"]",
+	};
 	static const char prefs[] =
 		"user_pref(\"a\", 1);\nuser_pref(\"extensions.webextensions.uuids\", "
 		"\"{\\\"a@b\\\":\\\"u-1\\\"}\");\n";
@@ -293,6 +362,12 @@ static void test_extensions(void **state)
 		assert_int_equal(fence_wire_covers(&e.scripts, all[i].host), 0);
 		fence_wire_extension_done(&e);
 	}
+	for (i = 0; i < sizeof(may) / sizeof(may[0]); i++) {
+		snprintf(text, sizeof(text), "{\"manifest_version\": 3, %s}", may[i]);
+		assert_int_equal(fence_wire_extension(text, strlen(text), &e), 0);
+		assert_int_equal(fence_wire_covers(&e.hosts, "a.example"), i > 0);
+		fence_wire_extension_done(&e);
+	}
 	assert_int_equal(fence_wire_extension("{}", 2, &e), -EINVAL);
 	assert_int_equal(fence_wire_extension("", 0, &e), -EINVAL);
 	fence_wire_addons(prefs, on_addon, got);
@@ -305,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_http),	  cmocka_unit_test(test_http_gaps),
 		cmocka_unit_test(test_http_room), cmocka_unit_test(test_http_codings),
 		cmocka_unit_test(test_tls_find),  cmocka_unit_test(test_extensions),
+		cmocka_unit_test(test_websocket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,21 +98,33 @@ function proxy() {
 }
 
 // WebSockets, where the client's package is installed: what a speech model is talked to through.
-let sockets = null;
-try { sockets = new (require(path.join(__dirname, '../e2e/node_modules/ws')).WebSocketServer)({ noServer: true, perMessageDeflate: true }); } catch { }
+let sockets = null, WebSocket = null;
+try { WebSocket = require(path.join(__dirname, '../e2e/node_modules/ws')); sockets = new WebSocket.WebSocketServer({ noServer: true, perMessageDeflate: true }); } catch { }
+
+function speak(ws, host) {
+  ws.on('message', m => { note({ ws: true, host, body: m.toString('latin1') }); ws.send('ok'); });
+  ws.on('error', () => {});
+}
 
 function upgrade(req, socket, head) {
   if (!sockets) return socket.destroy();
-  sockets.handleUpgrade(req, socket, head, ws => {
-    ws.on('message', m => { note({ ws: true, host: req.headers.host, body: m.toString('latin1') }); ws.send('ok'); });
-    ws.on('error', () => {});
-  });
+  sockets.handleUpgrade(req, socket, head, ws => speak(ws, req.headers.host));
+}
+
+// ... over HTTP/2, RFC 8441: a stream is the connection.
+function extended(req, res) {
+  if (!sockets || req.headers[':protocol'] !== 'websocket') { res.statusCode = 405; return res.end(); }
+  const ws = new WebSocket(null, undefined, {});
+  req.stream.respond({ ':status': 200 });
+  req.stream.setNoDelay = () => {};
+  ws.setSocket(req.stream, Buffer.alloc(0), { maxPayload: 1 << 20 });
+  speak(ws, req.headers[':authority']);
 }
 
 const wait = [];
 for (const ip of where.addresses) {
-  const t = http2.createSecureServer(tls, handler(true)), p = http.createServer(handler(false));
-  t.on('upgrade', upgrade); t.on('sessionError', () => {}); t.on('tlsClientError', () => {}); t.on('secureConnection', s => s.on('error', () => {}));
+  const t = http2.createSecureServer({ ...tls, settings: { enableConnectProtocol: true } }, handler(true)), p = http.createServer(handler(false));
+  t.on('upgrade', upgrade); t.on('connect', extended); t.on('sessionError', () => {}); t.on('tlsClientError', () => {}); t.on('secureConnection', s => s.on('error', () => {}));
   wait.push(new Promise(ok => t.listen(443, ip, ok)), new Promise(ok => p.listen(80, ip, ok)));
   const u = dgram.createSocket(ip.includes(':') ? 'udp6' : 'udp4');
   u.on('message', m => note({ udp: true, ip, body: m.toString('latin1') }));

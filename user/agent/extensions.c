@@ -278,6 +278,35 @@ size_t sight_candidates(const struct sight_conn *c, const char *host, int script
 	return n;
 }
 
+static int is_listed(const struct fence_policy *p, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < p->nextensions; i++)
+		if (!strcmp(p->extensions[i], id))
+			return 1;
+	return 0;
+}
+
+int sight_sole(const struct sight_conn *c, const char *host, const char **id)
+{
+	const struct sight_browser *b = browser(c->agent, c->tgid, c->session);
+	size_t i, n = 0, listed = 0;
+
+	if (!b || b->n == SIGHT_INSTALLED) /* there may be more */
+		return 0;
+	for (i = 0; i < b->n; i++) {
+		if (!fence_wire_covers(&b->list[i].e.hosts, host))
+			continue;
+		n++;
+		listed += is_listed(c->agent->policy, b->list[i].id);
+		*id = b->list[i].id;
+	}
+	if (n != 1)
+		*id = NULL;
+	return n && listed == n;
+}
+
 /* ---- Firefox ---- */
 
 struct sought {

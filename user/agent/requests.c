@@ -40,7 +40,7 @@ static const struct {
 
 static void on_request(void *ctx, const struct fence_exchange *x);
 static void object(struct agent *a, struct sight_conn *c);
-static void on_message(void *ctx, struct fence_exchange *x, const char *data, size_t len);
+static void on_message(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len);
 static void on_done(void *ctx, struct fence_exchange *x);
 
 int sight_hooks(struct sight *s)
@@ -268,7 +268,7 @@ int sight_may_end(const struct sight_conn *c)
 
 	if (p->monitor)
 		return 0;
-	if (!agent_session_loose(c->agent, c->session, c->tool))
+	if (!agent_session_loose(c->agent, c->session, c->tool) || c->listed)
 		return 1;
 	for (i = 0; c->extension[0] && i < p->nextensions; i++)
 		if (!strcmp(p->extensions[i], c->extension))
@@ -359,141 +359,6 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 			      : "");
 }
 
-/* scheme://host[:port], RFC 6454 6.2: anything else may be anything. */
-static int is_origin(const char *s)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-+";
-	size_t n = strspn(s, letters);
-
-	if (!n || strncmp(s + n, "://", 3))
-		return 0;
-	s += n + 3;
-	n = strspn(s, letters);
-	return n && (!s[n] || (s[n] == ':' && s[n + 1 + strspn(s + n + 1, "0123456789")] == 0));
-}
-
-/* The extension whose origin this is; an add-on by its id, where its profile tells. 0: none's. */
-static int extension_of(const struct sight_conn *c, const char *origin, char out[FENCE_ADDON_MAX])
-{
-	static const char chromium[] = "chrome-extension://", firefox[] = "moz-extension://";
-	const char *id;
-
-	if (!strncmp(origin, chromium, sizeof(chromium) - 1)) {
-		id = origin + sizeof(chromium) - 1;
-		snprintf(out, FENCE_ADDON_MAX, "%.*s", ID_LETTERS, id);
-		return strspn(id, "abcdefghijklmnop") == ID_LETTERS;
-	}
-	if (strncmp(origin, firefox, sizeof(firefox) - 1) || !is_origin(origin))
-		return 0;
-	id = origin + sizeof(firefox) - 1;
-	if (sight_addon(c, id, out))
-		snprintf(out, FENCE_ADDON_MAX, "%s", id);
-	return 1;
-}
-
-/*
- * A browser has sockets of their own for each initiator (Chromium's network anonymization key,
- * Firefox's partitioned network state), so one request whose Origin is an extension's labels its
- * whole connection: the later ones by the label, the earlier ones by the row that says so.
- */
-static void label(struct sight_conn *c, const struct fence_exchange *x)
-{
-	struct agent *a = c->agent;
-	char id[FENCE_ADDON_MAX];
-	struct fence_json j;
-
-	if (c->extension[0] || !x->origin[0] || !extension_of(c, x->origin, id))
-		return;
-	memcpy(c->extension, id, sizeof(c->extension));
-	agent_row(a, &j);
-	fence_json_int(&j, "cookie", (int64_t)c->cookie);
-	fence_json_id(&j, "exec", c->exec);
-	fence_json_str(&j, "extension", c->extension);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_id(&j, "session", c->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	agent_row_end(a, &j, "initiator");
-}
-
-/* Who in the browser asked, and how that is known; `by` NULL: nothing points at an extension. */
-static const char *initiator(const struct sight_conn *c, const struct fence_exchange *x,
-			     const char **by)
-{
-	*by = NULL;
-	if (c->extension[0]) {
-		*by = strstr(x->origin, "-extension://") ? "origin" : "connection";
-		return c->extension;
-	}
-	/* no page and no person makes such a request; which extension, its headers do not say */
-	if (!strcmp(x->site, "none") && !strcmp(x->mode, "cors") && !strcmp(x->dest, "empty") &&
-	    !x->origin[0]) {
-		*by = "sec-fetch";
-		return "unknown";
-	}
-	return NULL;
-}
-
-/* The host of the page that asks, as far as its headers say; NULL. */
-static const char *page_of(const struct sight_conn *c, const struct fence_exchange *x,
-			   const struct sight_host *h)
-{
-	if (!strncmp(x->origin, "https://", 8) && is_origin(x->origin))
-		return x->origin + 8;
-	return !strcmp(x->site, "same-origin") && sight_is_chromium(c) ? h->name : NULL;
-}
-
-/* "extension", "navigation" (a person, or what opened a tab), "page"; NULL: it may be either. */
-static const char *kind_of(const struct sight_conn *c, const struct fence_exchange *x,
-			   int extension)
-{
-	if (extension)
-		return "extension";
-	if (!x->site[0])
-		return NULL;
-	if (!strcmp(x->mode, "navigate"))
-		return "navigation";
-	/* Firefox says same-origin of what an add-on asks of a host that it may ask */
-	return x->origin[0] || strcmp(x->site, "same-origin") || sight_is_chromium(c) ? "page"
-										      : NULL;
-}
-
-static void put_ids(struct fence_json *j, const char *key, const char *const *ids, size_t n)
-{
-	size_t i;
-
-	if (!n)
-		return;
-	fence_json_array(j, key);
-	for (i = 0; i < n; i++)
-		fence_json_str(j, NULL, ids[i]);
-	fence_json_array_end(j);
-}
-
-/* A page's request may be a content script's: whose run in that page, once a connection. */
-static void page_row(struct sight_conn *c, const char *page)
-{
-	const char *ids[SIGHT_CANDIDATES];
-	struct agent *a = c->agent;
-	struct fence_json j;
-	char host[256];
-	size_t n;
-
-	c->paged = 1;
-	snprintf(host, sizeof(host), "%.*s", (int)strcspn(page, ":"), page);
-	n = sight_candidates(c, host, 1, ids);
-	if (!n)
-		return;
-	agent_row(a, &j);
-	fence_json_int(&j, "cookie", (int64_t)c->cookie);
-	fence_json_id(&j, "exec", c->exec);
-	put_ids(&j, "injectors", ids, n);
-	fence_json_str(&j, "page", host);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_id(&j, "session", c->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	agent_row_end(a, &j, "page");
-}
-
 /* End the connection, unless the kernel has, and tell. */
 static void object(struct agent *a, struct sight_conn *c)
 {
@@ -529,9 +394,7 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	const struct sight_host *h = host_get(c, x);
 	uint8_t wrong = disagree(c, x, h);
 
-	label(c, x);
-	if (!c->paged && !c->extension[0] && page_of(c, x, h))
-		page_row(c, page_of(c, x, h));
+	sight_label(c, x, h);
 	if (!h->own)
 		sight_tainted(c);
 	if (agent_session_loose(
@@ -555,8 +418,8 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	char shape[512];
 	struct fence_json j;
 
-	who = initiator(c, x, &by);
-	kind = kind_of(c, x, !!by);
+	who = sight_initiator(c, x, &by);
+	kind = sight_kind(c, x, !!by);
 
 	fence_crm_path_shape(x->path, shape, sizeof(shape));
 	agent_row(a, &j);
@@ -564,7 +427,7 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	fence_json_int(&j, "bytes_in", (int64_t)x->in);
 	fence_json_int(&j, "bytes_out", (int64_t)x->out);
 	if (by && !strcmp(who, "unknown"))
-		put_ids(&j, "candidates", ids, sight_candidates(c, host, 0, ids));
+		sight_put_ids(&j, "candidates", ids, sight_candidates(c, host, 0, ids));
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	if (x->flags & FENCE_HTTP_CUT)
 		fence_json_bool(&j, "cut", 1);
@@ -580,8 +443,10 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	fence_json_str(&j, "mapping", hows[c->how < 3 ? c->how : 0]);
 	if (x->messages)
 		fence_json_int(&j, "messages", x->messages);
+	if (x->messages_in)
+		fence_json_int(&j, "messages_in", x->messages_in);
 	fence_json_str(&j, "method", x->method);
-	if (is_origin(x->origin))
+	if (sight_is_origin(x->origin))
 		fence_json_str(&j, "origin", x->origin);
 	fence_json_str(&j, "path", shape);
 	fence_json_int(&j, "pid", c->tgid);
@@ -650,13 +515,17 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 }
 
 /* A WebSocket message: its request is not over, and has no row yet. */
-static void on_message(void *ctx, struct fence_exchange *x, const char *data, size_t len)
+static void on_message(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len)
 {
 	struct sight_conn *c = ctx;
 	const struct sight_host *h = host_get(c, x);
 
-	if (!h->own)
+	if (out && !h->own) {
 		sight_leaves(c, data, len, h->name, 0);
+	} else if (!out && h->own) {
+		sight_taints(c, 0);
+		fence_values_learn(c->agent->sight->values, data, len);
+	}
 }
 
 static void on_done(void *ctx, struct fence_exchange *x)

@@ -82,6 +82,8 @@ struct sight_conn {
 	struct sight_host host; /* of the last request */
 	uint8_t paged; /* whose scripts may have made its pages' requests was told */
 	char extension[FENCE_ADDON_MAX]; /* that opened it: an origin said so; empty: not known */
+	uint8_t by_permissions; /* ... or no other installed may ask what it asks */
+	uint8_t listed; /* whoever it is of, the policy lists it */
 	char sni[256];
 	struct fence_http *http; /* owned; NULL until the first octets */
 	struct agent *agent;
@@ -163,10 +165,25 @@ void sight_grant(struct sight_conn *c, const char *grant);
 /* The Salesforce user of its session, and how that is known ("sign-on", "policy"); NULL. */
 const char *sight_user(const struct sight_conn *c, const char **by);
 
+/* initiator.c */
+void sight_label(struct sight_conn *c, const struct fence_exchange *x, const struct sight_host *h);
+/* Who in the browser asked, and how that is known; `by` NULL: nothing points at an extension. */
+const char *sight_initiator(const struct sight_conn *c, const struct fence_exchange *x,
+			    const char **by);
+/* "extension", "navigation" (a person, or what opened a tab), "page"; NULL: it may be either. */
+const char *sight_kind(const struct sight_conn *c, const struct fence_exchange *x, int extension);
+int sight_is_origin(const char *s); /* is it one, and nothing else? */
+void sight_put_ids(struct fence_json *j, const char *key, const char *const *ids, size_t n);
+
 /* extensions.c: of a browser, what it has installed */
 /* Ids of extensions that may ask `host`; `scripts`: that may run in its pages. How many. */
 size_t sight_candidates(const struct sight_conn *c, const char *host, int scripts,
 			const char *ids[SIGHT_CANDIDATES]);
+/*
+ * Whom a request of an unknown extension to `host` can be of: 1: all whom it can be are listed in
+ * the policy. *id: the only one; NULL.
+ */
+int sight_sole(const struct sight_conn *c, const char *host, const char **id);
 /*
  * Firefox: the id of the add-on whose origin is moz-extension://uuid into `out`, 0, or -ENOENT. The
  * listed ones of that profile are held from then on; so are those of a browser that begins.

@@ -22,8 +22,12 @@ static void patterns(const cJSON *list, struct fence_buf *out)
 int fence_wire_extension(const char *text, size_t len, struct fence_extension *e)
 {
 	char *copy = len <= FENCE_EXTENSION_BYTES ? strndup(text, len) : NULL;
-	const cJSON *scripts, *key;
+	static const char *const hosts[] = { "host_permissions", "optional_host_permissions",
+					     "permissions", "optional_permissions" };
+	static const char all[] = "<all_urls>";
+	const cJSON *scripts, *key, *v;
 	cJSON *o;
+	size_t i;
 	int n = 0;
 
 	memset(e, 0, sizeof(*e));
@@ -36,8 +40,11 @@ int fence_wire_extension(const char *text, size_t len, struct fence_extension *e
 		cJSON_Delete(o);
 		return -EINVAL;
 	}
-	patterns(cJSON_GetObjectItemCaseSensitive(o, "host_permissions"), &e->hosts);
-	patterns(cJSON_GetObjectItemCaseSensitive(o, "permissions"), &e->hosts); /* version 2 */
+	for (i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		patterns(cJSON_GetObjectItemCaseSensitive(o, hosts[i]), &e->hosts);
+	cJSON_ArrayForEach (v, cJSON_GetObjectItemCaseSensitive(o, "permissions"))
+		if (cJSON_IsString(v) && !strcmp(v->valuestring, "activeTab"))
+			fence_buf_add(&e->hosts, all, sizeof(all)); /* the tab's, when clicked */
 	cJSON_ArrayForEach (scripts, cJSON_GetObjectItemCaseSensitive(o, "content_scripts"))
 		if (n++ < FENCE_EXTENSION_PATTERNS)
 			patterns(cJSON_GetObjectItemCaseSensitive(scripts, "matches"), &e->scripts);

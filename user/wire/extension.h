@@ -15,7 +15,8 @@
 #define FENCE_EXTENSION_PATTERNS 256 /* of each kind; more are not looked at */
 
 struct fence_extension {
-	struct fence_buf hosts; /* match patterns, each terminated: host permissions */
+	struct fence_buf hosts; /* match patterns, each terminated: host permissions that it has, or
+				   may be given */
 	struct fence_buf scripts; /* likewise: pages of its content scripts */
 	struct fence_buf key; /* base64; empty: its id comes from elsewhere */
 };

@@ -36,7 +36,6 @@ void fence_http_free(struct fence_http *h)
 		http_end(h, h->open);
 	}
 	h1_done(h);
-	ws_done(h);
 	h2_done(h);
 	http_drop(h, &h->first);
 	fence_buf_done(&h->first);
@@ -149,6 +148,7 @@ void http_end(struct fence_http *h, struct fence_exchange *x)
 	if (x->method[0] || x->status)
 		h->hooks->done(h->ctx, x);
 	h->bodies -= x->keeps;
+	ws_done(h, x);
 	http_drop(h, &x->request);
 	http_drop(h, &x->response);
 	fence_buf_done(&x->request);
@@ -229,12 +229,19 @@ struct kept {
 	}
 
 static const struct kept requests[] = {
-	KEEP(":method", method),	KEEP(":path", path),
-	KEEP(":authority", authority),	KEEP("host", authority),
-	KEEP("origin", origin),		KEEP("sec-fetch-site", site),
-	KEEP("sec-fetch-mode", mode),	KEEP("sec-fetch-dest", dest),
-	KEEP("content-type", type_out), KEEP("soapaction", action),
-	KEEP("upgrade", upgrade),	KEEP("content-encoding", coding_out),
+	KEEP(":method", method),
+	KEEP(":path", path),
+	KEEP(":authority", authority),
+	KEEP("host", authority),
+	KEEP("origin", origin),
+	KEEP("sec-fetch-site", site),
+	KEEP("sec-fetch-mode", mode),
+	KEEP("sec-fetch-dest", dest),
+	KEEP("content-type", type_out),
+	KEEP("soapaction", action),
+	KEEP("upgrade", upgrade),
+	KEEP(":protocol", upgrade),
+	KEEP("content-encoding", coding_out),
 };
 
 static const struct kept answers[] = {

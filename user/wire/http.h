@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP as one connection's plaintext shows it, both directions: HTTP/1.1 (RFC 9112), HTTP/2 (RFC
- * 9113, headers by nghttp2), what a client sends on a WebSocket (RFC 6455). The
+ * 9113, headers by nghttp2), the messages of a WebSocket (RFC 6455, over HTTP/2 RFC 8441). The
  * octets are hostile, may begin in the middle and may have gaps; what cannot be told is said, never
  * guessed. Pure: no clock, no file.
  *
@@ -41,7 +41,7 @@ struct fence_exchange {
 	uint8_t version, told, answered;
 	uint8_t keeps; /* one of FENCE_HTTP_BODIES */
 	uint16_t flags, status; /* status 0: none */
-	uint32_t messages; /* WebSocket: that the client has sent */
+	uint32_t messages, messages_in; /* WebSocket: that the client has sent, and was sent */
 	char method[16];
 	char path[FENCE_HTTP_PATH]; /* as sent, query and all: not for the log */
 	char authority[256], origin[FENCE_HTTP_FIELD];
@@ -53,13 +53,14 @@ struct fence_exchange {
 	char upgrade[24], coding_out[16], coding_in[16];
 	uint64_t out, in; /* octets of the bodies */
 	struct fence_buf request, response; /* what is kept of them */
+	struct ws_side *ws[2]; /* owned; a WebSocket's frames, to the client and from it */
 	struct fence_exchange *next;
 };
 
 struct fence_http_hooks {
 	void (*request)(void *ctx, const struct fence_exchange *x); /* its head is complete */
-	/* a WebSocket message of the client, as far as it was kept; NULL: not wanted */
-	void (*message)(void *ctx, struct fence_exchange *x, const char *data, size_t len);
+	/* a WebSocket message, `out`: of the client, as far as it was kept; NULL: not wanted */
+	void (*message)(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len);
 	void (*done)(void *ctx, struct fence_exchange *x); /* it is over, or never will be */
 	size_t *room; /* octets that all connections together may still keep; borrowed */
 };

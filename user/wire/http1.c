@@ -114,6 +114,8 @@ static void begin_body(struct fence_http *h, struct h1_side *s, int out, const s
 		x->flags |= FENCE_HTTP_UPGRADED;
 		h->h1[0].state = h->h1[1].state = H1_OPAQUE;
 		h->h1[1].x = x;
+		if (!strcasecmp(x->upgrade, "websocket"))
+			ws_begin(h, x);
 		return;
 	}
 	if (none)
@@ -244,12 +246,7 @@ static void upgraded(struct fence_http *h, struct fence_exchange *x, int out, co
 		     uint64_t n)
 {
 	*(out ? &x->out : &x->in) += n;
-	if (!out || strcasecmp(x->upgrade, "websocket"))
-		return;
-	if (data)
-		ws_feed(h, x, data, (size_t)n);
-	else
-		ws_gap(h);
+	ws_feed(h, x, out, data, (size_t)n);
 }
 
 /* Octets of a body; data NULL: not seen. Returns how many it took. */

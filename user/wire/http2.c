@@ -125,6 +125,11 @@ static void block_complete(struct fence_http *h, struct h2_side *s, int out)
 	}
 	if (!x)
 		return;
+	if (out && x->upgrade[0] && !strcmp(x->method, "CONNECT")) { /* RFC 8441 */
+		x->flags |= FENCE_HTTP_UPGRADED;
+		if (!strcmp(x->upgrade, "websocket"))
+			ws_begin(h, x);
+	}
 	if (out)
 		http_told(h, x);
 	if (s->end)
@@ -245,8 +250,12 @@ static void data_add(struct fence_http *h, struct h2_side *s, int out, const uin
 	after = s->left - n; /* of the frame, behind these */
 	if (after < s->padding)
 		n = s->left > s->padding ? (size_t)(s->left - s->padding) : 0;
-	if (x && n)
+	if (x && n && x->flags & FENCE_HTTP_UPGRADED) {
+		*(out ? &x->out : &x->in) += n;
+		ws_feed(h, x, out, p, n);
+	} else if (x && n) {
 		http_body(h, x, out, p, n);
+	}
 	s->left = after;
 }
 

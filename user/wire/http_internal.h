@@ -41,12 +41,12 @@ struct h2_side {
 	uint32_t block_stream;
 };
 
-/* What a client sends on a WebSocket. */
+/* One direction of a WebSocket. */
 struct ws_side {
 	uint8_t head[14], mask[4];
 	unsigned int have, at; /* octets of the head; of the payload */
 	uint64_t left;
-	uint8_t control, packed, lost;
+	uint8_t out, control, packed, lost;
 	struct fence_buf message; /* so far */
 	z_stream *inflater; /* owned */
 };
@@ -61,7 +61,6 @@ struct fence_http {
 	unsigned int count, bodies, serial;
 	struct h1_side h1[2];
 	struct h2_side h2[2];
-	struct ws_side ws;
 };
 
 struct fence_exchange *http_begin(struct fence_http *h, uint32_t id);
@@ -81,9 +80,11 @@ void http_drop(struct fence_http *h, struct fence_buf *b);
 /* Take the content coding off a whole body; what cannot be decoded stays as it is. */
 int http_decode(struct fence_http *h, struct fence_buf *b, const char *coding);
 
-void ws_feed(struct fence_http *h, struct fence_exchange *x, const uint8_t *data, size_t len);
-void ws_gap(struct fence_http *h);
-void ws_done(struct fence_http *h);
+/* The exchange is a WebSocket from here on; without memory it is only counted. */
+void ws_begin(struct fence_http *h, struct fence_exchange *x);
+void ws_feed(struct fence_http *h, struct fence_exchange *x, int out, const uint8_t *data,
+	     size_t len); /* data NULL: not seen */
+void ws_done(struct fence_http *h, struct fence_exchange *x);
 
 void h1_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void h1_gap(struct fence_http *h, int out, uint64_t len);
