@@ -91,6 +91,7 @@ func main() {
 """
 
 
+BUN = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
 DENO = W.ROOT + "/tests/e2e/node_modules/@deno/linux-x64-glibc/deno"
 
 
@@ -122,9 +123,8 @@ def programs(w):
         out["node " + name] = ("OpenSSL", "exact", lambda n, u, s=script: ["node", "-e", "const n=%d,u='%s';" % (n, u) + s])
     for name in [n for n in out if n.startswith("go") and not have["go"]]:
         out[name] = "go is not installed"
-    bun = W.ROOT + "/tests/e2e/node_modules/@oven/bun-linux-x64/bin/bun"
-    out["bun"] = "bun is not installed (npm ci in tests/e2e)" if not os.path.exists(bun) else ("BoringSSL", "probable", lambda n, u: [
-        bun, "-e", "for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
+    out["bun"] = "bun is not installed (npm ci in tests/e2e)" if not os.path.exists(BUN) else ("BoringSSL", "exact", lambda n, u: [
+        BUN, "-e", "for(let i=0;i<%d;i++)await(await fetch('%s%s&i='+i,{tls:{rejectUnauthorized:false}})).text();process.exit(0)" % (n, OWN, u)])
     with open(w.dir + "/deno.js", "w") as f:
         f.write("const [n,u]=Deno.args;for(let i=0;i<n;i++)await(await fetch('%s'+u+'&i='+i)).text()" % OWN)
     out["deno"] = "deno is not installed (npm ci in tests/e2e)" if not os.path.exists(DENO) else ("rustls", "exact", lambda n, u: deno(w, "deno.js", str(n), u))
@@ -517,6 +517,8 @@ def sight_witness(w):
                      "r=>process.exit(0)).on('error',()=>process.exit(1))" % TOKEN],
             "node-http2": ["node", "-e", "const c=require('http2').connect('https://models.acme.example');c.on('error',()=>process.exit(1));"
                            "const s=c.request({':path':'/held/node2',authorization:'Bearer %s'});s.on('error',()=>process.exit(1));s.on('response',()=>process.exit(0));s.end()" % TOKEN]}
+    if os.path.exists(BUN):
+        leak["bun"] = [BUN, "-e", "await fetch('https://models.acme.example/held/bun',{headers:{authorization:'Bearer %s'},tls:{rejectUnauthorized:false}})" % TOKEN]
     if os.path.exists(DENO):
         with open(w.dir + "/held.js", "w") as f:
             f.write("await fetch('https://models.acme.example/held/deno',{method:'POST',body:'x',headers:{authorization:'Bearer %s'}})" % TOKEN)

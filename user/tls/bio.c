@@ -3,7 +3,8 @@
  * Programs that let their TLS library write to memory (a memory BIO) and send by themselves: where
  * that write is. OpenSSL reaches it through a constant table (crypto/bio/bss_mem.c), a BIO_METHOD:
  * int type; const char *name; what adapts the write to size_t; the write; and so on. Node brings a
- * BIO of its own.
+ * BIO of its own. Bun makes one when it starts (BoringSSL, BIO_meth_new and its setters, inlined):
+ * four stores of functions in a row, into a table that it has just allocated.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,12 @@
 #define HEAD 16 /* type, padding, name */
 #define SLOTS_MIN 8 /* functions, to create and destroy among them */
 #define SLOT_WRITE 1
+#define STORE 8 /* octets of movq $function, disp8(reg) */
+#define STORES 4
+#define BUILT_WRITE 0x08 /* BoringSSL's bio_method_st: where what is stored */
+#define BUILT_READ 0x18
+#define BUILT_CTRL 0x28
+#define BUILT_CREATE 0x30
 
 /* A BIO_METHOD's functions begin at the pointer `i`: is it that of memory? */
 static int is_memory(const struct fence_image *im, size_t i)
@@ -54,6 +61,57 @@ static uint64_t write_of(struct fence_image *im)
 	return at;
 }
 
+/* A store of a function's address at `p`: where in the table, `at`: which; -1: it is none. */
+static int store_at(const struct fence_image *im, const uint8_t *p, uint64_t *at)
+{
+	if ((p[0] & 0xfe) != 0x48 || p[1] != 0xc7 || (p[2] & 0xf8) != 0x40 || (p[2] & 7) == 4)
+		return -1;
+	*at = (uint64_t)(int64_t)(int32_t)fence_image_u32(p + 4);
+	return fence_image_is_code(im, *at) ? p[3] : -1;
+}
+
+/* The write of a BIO_METHOD that is made at `p`; 0: none is. */
+static uint64_t made_at(const struct fence_image *im, const uint8_t *p)
+{
+	uint64_t at, write = 0, slots = 0;
+	int i, slot;
+
+	for (i = 0; i < STORES; i++) {
+		slot = memcmp(p, p + i * STORE, 3) ? -1 : store_at(im, p + i * STORE, &at);
+		if (slot < 0 || slot > BUILT_CREATE)
+			return 0;
+		slots |= 1ull << slot;
+		if (slot == BUILT_WRITE)
+			write = at;
+	}
+	return slots == (1ull << BUILT_WRITE | 1ull << BUILT_READ | 1ull << BUILT_CTRL |
+			 1ull << BUILT_CREATE)
+		       ? write
+		       : 0;
+}
+
+/* ... of the one that a program at a fixed address makes; 0: not exactly one. */
+static uint64_t made_write(const struct fence_image *im)
+{
+	uint64_t at, found = 0;
+	const uint8_t *p, *end;
+	size_t i;
+
+	for (i = 0; i < im->nsegments && !im->pie; i++) {
+		if (!im->segments[i].exec || im->segments[i].size < STORE * STORES)
+			continue;
+		p = im->data + im->segments[i].offset + 1; /* where the opcode is */
+		end = im->data + im->segments[i].offset + im->segments[i].size - STORE * STORES;
+		for (; p < end && (p = memchr(p, 0xc7, (size_t)(end - p))); p++) {
+			at = made_at(im, p - 1);
+			if (at && found)
+				return 0;
+			found |= at;
+		}
+	}
+	return found;
+}
+
 void fence_tls_add_bio(struct fence_image *im, struct fence_tls_points *out)
 {
 	uint64_t at = write_of(im),
@@ -63,6 +121,9 @@ void fence_tls_add_bio(struct fence_image *im, struct fence_tls_points *out)
 		fence_tls_add(im, out, at, FENCE_TLS_BIO_WRITE);
 	if (node)
 		fence_tls_add(im, out, node, FENCE_TLS_BIO_WRITE);
+	at = at || node || out->stack != FENCE_TLS_BORINGSSL ? 0 : made_write(im);
+	if (at)
+		fence_tls_add(im, out, at, FENCE_TLS_BIO_WRITE);
 }
 
 int fence_tls_find_bio(struct fence_image *im, struct fence_tls_points *out)
