@@ -22,6 +22,7 @@ char _license[] SEC("license") = "GPL";
 #define PR_DESC_LAYERED 4 /* NSPR's PRDescType: TLS, not the socket or a file below */
 #define PR_MSG_PEEK 2
 #define SIGKILL 9
+#define TAGGED (20 + 20 + 5 + 17) /* octets of the shortest packet with a record in it */
 
 /* What a request's head is to the policy: facts and rule into s->hold. */
 static __always_inline struct fence_verdict request_judge(struct fence_scratch *s,
@@ -341,7 +342,7 @@ static __always_inline __u64 rustls_write(struct fence_proc *p, const struct con
 	if (m.slices && (!m.a || bpf_probe_read_user(&s, sizeof(s), (void *)m.slices)))
 		return 0;
 	c.m = &m;
-	c.now = !request_look(s.at, s.len, p, conn_cookie(k), conn) || m.slices;
+	c.now = !request_look(s.at, s.len, p, conn_cookie(conn), conn) || m.slices;
 	if (m.slices)
 		bpf_loop(RUSTLS_SLICES, rustls_slice, &c, 0);
 	else
@@ -349,6 +350,8 @@ static __always_inline __u64 rustls_write(struct fence_proc *p, const struct con
 	conn->at[1] = end; /* what of many slices was not looked at is a gap */
 	return len;
 }
+
+__u32 tagged; /* anything ever was: until then no packet is looked at */
 
 /* What a write inside a TLS write puts into memory will be sent some time, by some thread. */
 static __always_inline void tag_keep(__u32 tgid, __u64 buf, __u32 len)
@@ -362,6 +365,7 @@ static __always_inline void tag_keep(__u32 tgid, __u64 buf, __u32 len)
 		return;
 	k.conn = t->inside;
 	bpf_map_update_elem(&tags, &tag, &k, BPF_ANY);
+	tagged = 1;
 }
 
 /* Result<Option<Decrypted>>: behind what says that it is one, a slice, its type, and a bool. */
@@ -400,6 +404,7 @@ int tls_enter(struct pt_regs *ctx)
 	struct conn_key k = { .conn = PT_REGS_PARM1(ctx), .tgid = tgid };
 	struct thread *t;
 	struct frame *f;
+	struct conn *c;
 	__u64 len;
 
 	if (!p)
@@ -454,7 +459,8 @@ int tls_enter(struct pt_regs *ctx)
 	if (is_write(call)) {
 		t->inside = k.conn;
 		t->pending = 0;
-		f->told = (__u32)request_look(f->buf, len, p, conn_cookie(&k), conn_get(&k));
+		c = conn_get(&k);
+		f->told = (__u32)request_look(f->buf, len, p, conn_cookie(c), c);
 	}
 	return 0;
 }
@@ -612,13 +618,17 @@ int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 SEC("cgroup_skb/egress")
 int tls_tag(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : 0;
-	struct fence_sock *st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
 	struct conn_key *found, k;
+	struct fence_sock *st;
 	struct fence_proc *p;
+	struct bpf_sock *sk;
 	struct tag_key tag;
 
-	if (!st || !st->session || skb->len < 2 * sizeof(tag) ||
+	if (!tagged || skb->len < TAGGED || !skb->sk)
+		return 1;
+	sk = bpf_sk_fullsock(skb->sk);
+	st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+	if (!st || !st->session ||
 	    bpf_skb_load_bytes(skb, skb->len - sizeof(tag), &tag, sizeof(tag)))
 		return 1;
 	found = bpf_map_lookup_elem(&tags, &tag);

@@ -148,10 +148,8 @@ static __always_inline struct conn *conn_get(const struct conn_key *k)
 }
 
 /* Of the socket that it was sent on before, for sure; 0: not known. */
-static __always_inline __u64 conn_cookie(const struct conn_key *k)
+static __always_inline __u64 conn_cookie(const struct conn *c)
 {
-	struct conn *c = bpf_map_lookup_elem(&conns, k);
-
 	return c && c->how == FENCE_SIGHT_EXACT ? c->cookie : 0;
 }
 

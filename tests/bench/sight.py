@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, confined without sight, confined with it, and beside it a process that is
-not watched. Rounds interleaved; medians of ratios to bare in the same round. Writes build/bench-sight.json.
+"""What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, with the least probe at the same places, confined without sight, confined
+with it, and beside it a process that is not watched; where the scheduler likes, and with client and server on one CPU. Rounds interleaved; medians of ratios to bare in the same round. Writes build/bench-sight.json.
 
 usage: sight.py [ROUNDS] [REQUESTS]
 """
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -17,11 +19,21 @@ import world as W  # noqa: E402
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 REQUESTS = int(sys.argv[2]) if len(sys.argv) > 2 else 20000
-SUBJECTS = ("bare", "off", "on", "unwatched")
+SUBJECTS = ("bare", "uprobe", "off", "on", "unwatched")
 
 
-def rate(w, streams, confined):
-    rc, out = w.run("h2load", "-n", str(REQUESTS), "-c", "1", "-m", str(streams), "https://models.acme.example:8443/f", confined=confined, timeout=120)
+LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+
+
+CPUS = {"free": "0-%d" % (os.cpu_count() - 1), "one CPU": "0"}
+
+
+def rate(w, streams, subject, where):
+    load = "h2load -n %d -c 1 -m %d https://models.acme.example:8443/f" % (REQUESTS, streams)
+    p = w.popen("taskset", "-c", CPUS[where], "sh", "-c", "read x; exec " + load, confined=subject in ("off", "on"), stdin_fd=subprocess.PIPE)
+    with least_probe(p.pid, LIBSSL) if subject == "uprobe" else contextlib.nullcontext():
+        out = p.communicate("\n", timeout=120)[0]
+    rc = p.returncode
     m = re.search(r"finished in [^,]*, ([\d.]+) req/s", out)
     ok = re.search(r" (\d+) succeeded", out)
     if rc or not m or int(ok.group(1)) != REQUESTS:
@@ -32,20 +44,24 @@ def rate(w, streams, confined):
 PAIRS = 20000
 
 
+@contextlib.contextmanager
+def least_probe(pid, ssl):
+    """The least that a probe can be, where sight puts its own."""
+    probe = subprocess.Popen([W.BUILD + "/tests/probe", ssl, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if probe.stdout.readline() != "ready\n":
+        sys.exit("the probe cannot be put in")
+    yield
+    probe.communicate("", timeout=60)
+
+
 def pair(w, how):
     """CPU time of one write and read of a small request through memory: bare, with the least probe at the same places, with sight."""
     p = w.popen(W.BUILD + "/bench/pair", str(PAIRS), confined=how == "sight", stdin_fd=subprocess.PIPE)
     if p.stdout.readline() != "ready\n":
         sys.exit("pair does not come up")
-    ssl = [line.split()[-1] for line in open("/proc/%d/maps" % p.pid) if "/libssl" in line][0]
-    probe = subprocess.Popen([W.BUILD + "/tests/probe", ssl, str(p.pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) if how == "uprobe" else None
-    if probe and probe.stdout.readline() != "ready\n":
-        sys.exit("the probe cannot be put in")
-    time.sleep(0.5)  # sight's are
-    out = p.communicate("\n", timeout=60)[0]
-    if probe:
-        probe.communicate("", timeout=60)
-    return int(out)
+    with least_probe(p.pid, LIBSSL) if how == "uprobe" else contextlib.nullcontext():
+        time.sleep(0.5)  # sight's are
+        return int(p.communicate("\n", timeout=60)[0])
 
 
 def pairs(w, tool):
@@ -72,10 +88,12 @@ def main():
                 "allow": [{"host": "models.acme.example", "ports": [8443], "why": "the bench"}]}
         for _ in range(ROUNDS):
             for s in SUBJECTS:
-                if s != "bare":
+                if s not in ("bare", "uprobe"):
                     w.start("--quiet", tools=[dict(tool, sight=s != "off")])
-                for streams in (1, 20):
-                    rates.setdefault((s, streams), []).append(rate(w, streams, s in ("off", "on")))
+                for where, cpus in CPUS.items():
+                    W.sh("taskset", "-cp", cpus, str(server.pid))
+                    for streams in (1, 20):
+                        rates.setdefault((s, streams, where), []).append(rate(w, streams, s, where))
                 if s == "on":
                     rows = w.rows()
                     seen.append((len([r for r in rows if r["kind"] == "request"]), sum(r["count"] for r in rows if r["kind"] == "gap")))
@@ -86,12 +104,12 @@ def main():
     finally:
         w.close()
     out = []
-    for streams in (1, 20):
+    for where, streams in itertools.product(CPUS, (1, 20)):
         for s in SUBJECTS:
-            ratio = statistics.median(a / b for a, b in zip(rates[s, streams], rates["bare", streams]))
-            out.append({"streams": streams, "subject": s, "rate": statistics.median(rates[s, streams]), "ratio": ratio})
-            print("%2d streams %-9s %9.0f req/s %6.3f" % (streams, s, out[-1]["rate"], ratio))
-    print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 2 * REQUESTS, [b for _, b in seen]))
+            ratio = statistics.median(a / b for a, b in zip(rates[s, streams, where], rates["bare", streams, where]))
+            out.append({"streams": streams, "subject": s, "where": where, "rate": statistics.median(rates[s, streams, where]), "ratio": ratio})
+            print("%-7s %2d streams %-9s %9.0f req/s %6.3f" % (where, streams, s, out[-1]["rate"], ratio))
+    print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 4 * REQUESTS, [b for _, b in seen]))
     with open(W.BUILD + "/bench-sight.json", "w") as f:
         f.writelines(json.dumps(r) + "\n" for r in out + small)
 
