@@ -182,15 +182,17 @@ __weak __noinline int request_look(__u64 buf, __u64 len, const struct fence_proc
 	c.listed = conn ? conn->listed : 0;
 	bpf_loop(FENCE_HEAD_BUF + 1, head_step, &c, 0);
 	if (conn) {
-		conn->listed = (__u16)c.listed;
-		conn->own |= (__u16)c.own;
+		conn->listed = (__u8)c.listed;
+		conn->own |= (__u8)c.own;
+		if (!conn->at[1] && c.len)
+			conn->opaque = fence_head_is_foreign(&c.s->head);
 	}
 	if (c.refused)
 		hold_begin(c.s, p, cookie);
 	/* what is held at its socket the denial tells of */
 	told = c.refused ? !!cookie : c.off >= len && fence_head_told(&c.s->head);
 	scratch_give(c.s);
-	return told;
+	return told || (conn && conn->opaque);
 }
 
 /* The thread's send was that of what was held, or there will be none. */

@@ -172,6 +172,12 @@ FENCE_INLINE int fence_head_told(const struct fence_head *h)
 	       h->step == (h->two ? FENCE_H_FIELD : FENCE_H_FIRST);
 }
 
+/* What was fed does not begin as a request of any version does. */
+FENCE_INLINE int fence_head_is_foreign(const struct fence_head *h)
+{
+	return h->state == FENCE_HEAD_UNKNOWN && h->step == FENCE_H_FIRST;
+}
+
 FENCE_INLINE int head_is_alnum(__u8 c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');

@@ -51,8 +51,10 @@ struct conn {
 	__u64 cookie;
 	__u64 at[2]; /* octets so far: read, written */
 	__u32 how; /* enum fence_sight_how */
-	__u16 listed; /* a listed extension's */
-	__u16 own; /* something was asked of the org on it */
+	__u8 listed; /* a listed extension's */
+	__u8 own; /* something was asked of the org on it */
+	__u8 opaque; /* it does not begin as HTTP does: nobody decides anything on it */
+	__u8 spare;
 };
 
 /* Full: the least recently used goes; its next call begins a new connection, unmapped. */
