@@ -929,6 +929,72 @@ long NAME(int *s, const void *p, size_t len) { return SEND; }
 """
 
 
+LATER = """
+import http.client, ssl, sys
+print("ready", flush=True)
+sys.stdin.readline()
+c = http.client.HTTPSConnection("acme.my.salesforce.com", context=ssl.create_default_context())
+c.request("GET", sys.argv[1])
+c.getresponse().read()
+"""
+GO_LATER = """package main
+import ("bufio"; "fmt"; "net/http"; "os")
+func main() {
+	fmt.Println("ready")
+	bufio.NewReader(os.Stdin).ReadString(10)
+	if _, err := http.Get("https://acme.my.salesforce.com" + os.Args[1]); err != nil { os.Exit(1) }
+}
+"""
+
+
+def sight_discovery(w):
+    """A library is found where the process has it: deleted since, put in another's place by an update, in a mount namespace of its own, in a
+    program that runs already and is loaded at a low address; the first request is seen."""
+    libs, bad = w.dir + "/libs", []
+    for name, text in (("later.py", LATER), ("later.go", GO_LATER)):
+        with open(w.dir + "/" + name, "w") as f:
+            f.write(text)
+    subprocess.run(["go", "build", "-o", w.dir + "/golater", w.dir + "/later.go"], check=True, cwd=w.dir, env=dict(os.environ, HOME=w.dir, GO111MODULE="off"))
+
+    def copies():
+        shutil.rmtree(libs, ignore_errors=True)
+        os.mkdir(libs)
+        for lib in ("libssl.so.3", "libcrypto.so.3"):
+            shutil.copy("/usr/lib/x86_64-linux-gnu/" + lib, libs)
+
+    def join(p):
+        rc = W.sh(W.BUILD + "/crmfence", "join", "--control", w.control, "--tool", "voice-assistant", str(p.pid), check=False)
+        bad.extend([] if rc.returncode == 0 else ["join: %s" % rc.stderr])
+
+    def ask(what, stack, cmd, between=None, env=None, path=None, **kw):
+        done = max([r["id"] for r in w.rows()] or [0])
+        p = w.popen(*cmd, ROW + "?t=" + what, stdin_fd=subprocess.PIPE, env=env, **kw)
+        if p.stdout.readline() != "ready\n":
+            bad.append("%s: %s" % (what, p.communicate("\n")[0][-300:]))
+            return
+        if between:
+            between(p)
+        out = p.communicate("\n", timeout=20)[0]
+        rows = [r for r in w.rows() if r["id"] > done]
+        got = [(r["path"], r["status"], r["mapping"], r.get("late")) for r in rows if r["kind"] == "request"]
+        where = {r["path"] for r in rows if r["kind"] == "sight" and r.get("stack") == stack and r["state"] == "attached"}
+        bad.extend([] if p.returncode == 0 and got == [(ROW, 200, "exact", None)] and (not path or path in where) else [
+            "%s: exit %d %s; %s; %s" % (what, p.returncode, out[-200:], got, where)])
+    w.start(**tools(w))
+    copies()
+    theirs, later = {"LD_LIBRARY_PATH": libs}, ["python3", w.dir + "/later.py"]
+    ask("deleted", "OpenSSL", later, lambda p: (shutil.rmtree(libs), join(p)), theirs, libs + "/libssl.so.3 (deleted)", confined=False)
+    for what in ("first", "replaced"):  # another inode at the same path
+        copies()
+        ask(what, "OpenSSL", later, env=theirs, path=libs + "/libssl.so.3")
+    inside = "mount -t tmpfs none %s && cp -t %s /usr/lib/x86_64-linux-gnu/libssl.so.3 /usr/lib/x86_64-linux-gnu/libcrypto.so.3 && exec %s/crmfence exec " \
+             '--control %s --tool voice-assistant -- env LD_LIBRARY_PATH=%s python3 %s/later.py "$0"' % (libs, libs, W.BUILD, w.control, libs, w.dir)
+    ask("namespace", "OpenSSL", ["unshare", "-m", "sh", "-c", inside], path=libs + "/libssl.so.3", confined=False)
+    ask("running", "Go", [w.dir + "/golater"], join, path=w.dir + "/golater", confined=False)
+    w.stop()
+    return bad
+
+
 def sight_tried(w):
     """Each system library is tried at start: a child speaks through it. One whose writes do not pass the place that was found is refused, one
     that cannot be loaded is said to be untried, and the others are seen all the same."""
@@ -1237,4 +1303,4 @@ def sight_missed(w):
     return bad + ([] if 4 < len(asked) < 15 else ["%d requests told of %d" % (len(asked), made)])
 
 
-ALONE = [sight_programs, sight_missed, sight_tried, sight_opaque, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_sole, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]
+ALONE = [sight_programs, sight_missed, sight_discovery, sight_tried, sight_opaque, sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_witness, sight_values, sight_sandbox, sight_listed, sight_sole, sight_tool_inside, sight_extensions, sight_addon, browser_policy, sight_off]

@@ -2,8 +2,8 @@
 /*
  * Files that have a TLS stack, or not: each is looked into once (look.h), the system's libraries
  * and the programs that the policy names before anybody needs them, also when an update has put
- * others in their place. Where a session waits for a large one it is frozen meanwhile, when it has
- * a cgroup of its own.
+ * others in their place. A session that has just begun is frozen while one is looked into that it
+ * is likely to speak TLS with, when it has a cgroup of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,27 @@ static const char *const patterns[] = {
 
 static int is_waited_for(const struct sight_file *f)
 {
-	return f->err == -EINPROGRESS && f->size > SIGHT_QUICK;
+	return f->err == -EINPROGRESS && f->awaited;
+}
+
+/* By its size, or by its name, which decides nothing else. */
+static int is_likely(int fd, const struct stat *st)
+{
+	static const char *const parts[] = { "ssl", "tls", "nspr4" };
+	char link[32], path[512], *name;
+	ssize_t n;
+	size_t i;
+
+	if (st->st_size > SIGHT_QUICK)
+		return 1;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = 0;
+	name = strrchr(path, '/');
+	for (i = 0; name && i < ARRAY_SIZE(parts); i++)
+		if (strstr(name, parts[i]))
+			return 1;
+	return 0;
 }
 
 /* One that has lived for longer is left alone, for what it waits in would be interrupted. */
@@ -116,6 +136,7 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 			.size = (uint64_t)st.st_size,
 			.changed = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
 			.fd = -1,
+			.awaited = (uint8_t)is_likely(fd, &st),
 		};
 		f->err = st.st_size > SIGHT_LARGEST ? -EFBIG
 						    : look_ask(s->look, fd, (uint64_t)st.st_size,

@@ -43,7 +43,8 @@ struct sight_file {
 	uint64_t dev, ino, size;
 	int64_t changed; /* st_ctim: its owner cannot set it back */
 	int err; /* of fence_tls_find; 0: it has a TLS stack; -EINPROGRESS: it is looked into */
-	int told;
+	uint8_t told;
+	uint8_t awaited; /* it takes a while, or is hardly anything but a TLS library */
 	int fd; /* owned; open until it is known to have none: /proc/self/fd names the very file */
 	struct fence_tls_points points;
 };
@@ -127,12 +128,13 @@ struct sight {
 /* files.c */
 /*
  * The file at `path`, looked into once. It may not be known yet (-EINPROGRESS): then `session` (0:
- * none) is frozen if it is young and the file is large. NULL: it cannot be opened, or no room.
+ * none) is frozen if it is young and the file is likely to be what it speaks TLS with. NULL: it
+ * cannot be opened, or no room.
  */
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session);
 void sight_file_points(const struct sight_file *f, struct fence_sight_point *out);
 int sight_files_turn(struct agent *a); /* 1: something is known now of a file with a TLS stack */
-void sight_files_thaw(struct agent *a); /* sessions, when no large file is looked into any more */
+void sight_files_thaw(struct agent *a); /* sessions, when none has to wait for a file any more */
 /* The system's libraries, which are tried, and the policy's programs. */
 void sight_files_first(struct agent *a);
 void sight_files_renew(struct agent *a); /* ... again, where another file is in their place */
