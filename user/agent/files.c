@@ -232,8 +232,11 @@ static void try_row(struct agent *a, const char *path, const struct sight_file *
 	agent_row_end(a, &j, "sight");
 }
 
-/* A child speaks through the library: what it says has to come. A library that fails is refused. */
-static void try_library(struct agent *a, const char *path)
+/*
+ * A child speaks through the library: what it says has to come. A library that fails is refused.
+ * 1: it did not even end.
+ */
+static int try_library(struct agent *a, const char *path)
 {
 	struct sight_file *f = sight_file_at(a, path, 0);
 	struct fence_sight_point at[FENCE_SIGHT_POINTS];
@@ -242,7 +245,7 @@ static void try_library(struct agent *a, const char *path)
 	int err;
 
 	if (!f || f->err)
-		return;
+		return 0;
 	if (f->points.stack == FENCE_TLS_GNUTLS)
 		try.child = speak_gnutls;
 	else if (f->points.stack == FENCE_TLS_NSPR)
@@ -250,7 +253,7 @@ static void try_library(struct agent *a, const char *path)
 	else if (f->points.count > 1) /* one: libcrypto's BIO alone */
 		try.child = speak_openssl;
 	else
-		return;
+		return 0;
 	sight_file_points(f, at);
 	try.count = f->points.count;
 	err = fence_sight_try(a->kernel, a->sight->kernel, &try, &d);
@@ -263,6 +266,7 @@ static void try_library(struct agent *a, const char *path)
 		!err		 ? "tried"
 		: err == -EAGAIN ? "untried"
 				 : "refused");
+	return err == -ETIMEDOUT;
 }
 
 void sight_files_first(struct agent *a)
@@ -282,8 +286,8 @@ void sight_files_first(struct agent *a)
 	programs(a);
 	while (look_asked(s->look) && poll(&p, 1, FIRST_MS) > 0)
 		sight_files_turn(a);
-	for (i = 0; i < s->nlibraries; i++)
-		try_library(a, s->libraries[i]);
+	for (i = 0; i < s->nlibraries && !try_library(a, s->libraries[i]); i++)
+		; /* nobody waits for one after the other that does not answer */
 }
 
 void sight_files_done(struct agent *a)

@@ -367,6 +367,8 @@ static int judge(const struct test *t, const struct fence_try *try, int ended, s
 		return fence_diag_set(d, -EPERM, NULL,
 				      "its return probes end processes that have a seccomp filter "
 				      "on this kernel; a browser would die");
+	if (ended == -ETIMEDOUT)
+		return fence_diag_set(d, ended, NULL, "a probed child does not end");
 	if (ended == NOT_TRIED)
 		return fence_diag_set(d, -EAGAIN, NULL, "it cannot be tried: it does not begin");
 	if (ended)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * look: the process that looks into files has no rights, lives on when one of them ends it, and
+ * answers in the order of the questions.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/look.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#define LIBSSL "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+#define PATIENCE_MS 15000
+
+static int failed;
+
+static void must(int holds, const char *what)
+{
+	if (!holds)
+		printf("not so: %s\n", what);
+	failed |= !holds;
+}
+
+static void ask(struct look *l, const char *path, uint32_t id)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	must(fd >= 0 && !fstat(fd, &st) && !look_ask(l, fd, (uint64_t)st.st_size, id), path);
+}
+
+/* A library that is cut short while it is looked into: its size is what it was. */
+static void ask_short(struct look *l, uint32_t id)
+{
+	AUTO_BUF struct fence_buf b = { 0 };
+	AUTO_FD int fd = memfd_create("short", MFD_CLOEXEC);
+
+	must(!fence_buf_read_file(&b, LIBSSL, 1u << 24) && b.len > 8192 &&
+		     write(fd, b.data, 8192) == 8192 && !look_ask(l, fd, b.len, id),
+	     "a short file");
+}
+
+static struct look_answer next(struct look *l)
+{
+	struct pollfd p = { .fd = look_fd(l), .events = POLLIN };
+	struct look_answer a = { 0 };
+
+	if (poll(&p, 1, PATIENCE_MS) != 1 || !look_next(l, &a))
+		a.err = -ETIMEDOUT;
+	return a;
+}
+
+/* Of the descendants of this process: what /proc/PID/status says of each. */
+static int rights(unsigned int *count)
+{
+	static const char *const lines[] = { "Uid:\t65534\t65534\t65534\t65534",
+					     "CapEff:\t0000000000000000", "NoNewPrivs:\t1" };
+	char path[64];
+	int ok = 1, pid, parent;
+	size_t i;
+
+	for (pid = getpid() + 1; pid < getpid() + 200; pid++) { /* they were started just now */
+		AUTO_BUF struct fence_buf b = { 0 };
+		const char *at;
+
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+		if (fence_buf_read_file(&b, path, 65536) ||
+		    !strstr(fence_buf_text(&b), "crmfenced-look"))
+			continue;
+		at = strstr(fence_buf_text(&b), "PPid:");
+		parent = at ? atoi(at + 5) : 0;
+		(*count)++;
+		for (i = 0; i < ARRAY_SIZE(lines); i++)
+			ok &= !!strstr(fence_buf_text(&b), lines[i]);
+		if (parent != getpid()) /* who looks, not who keeps it */
+			ok &= !!strstr(fence_buf_text(&b), "Seccomp:\t2");
+	}
+	return ok;
+}
+
+int main(void)
+{
+	unsigned int count = 0;
+	struct look_answer a;
+	struct look *l;
+
+	if (look_start(&l))
+		return 1;
+	ask(l, LIBSSL, 7);
+	a = next(l);
+	must(a.id == 7 && !a.err && a.points.stack == FENCE_TLS_OPENSSL && a.points.count > 2,
+	     "libssl's stack is found");
+	must(rights(&count) && count == 2, "two processes without rights");
+	ask_short(l, 1);
+	ask(l, "/etc/passwd", 2);
+	ask(l, LIBSSL, 3);
+	must(look_asked(l) == 3, "three are asked");
+	a = next(l);
+	must(a.id == 1 && a.err == -EIO, "who reads behind the end ends");
+	a = next(l);
+	must(a.id == 2 && a.err == -ENOEXEC, "a text is no program");
+	a = next(l);
+	must(a.id == 3 && !a.err, "another one goes on");
+	must(!look_asked(l) && !look_next(l, &a), "no more answers than questions");
+	look_stop(l);
+	if (!failed)
+		printf("4 questions, one of which ended who looked\n");
+	return failed;
+}
