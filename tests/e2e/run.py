@@ -19,7 +19,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../world")
+import browsers  # noqa: E402
 import closed  # noqa: E402
+import crm  # noqa: E402
 import hostile  # noqa: E402
 import sight  # noqa: E402
 import tunnels  # noqa: E402
@@ -755,7 +757,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE + sight.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
 
 
 def run_case(w, f, alone=False):
