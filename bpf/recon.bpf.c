@@ -6,6 +6,8 @@
  * one line a process for the agent. iter/task_file -> every inet socket is tagged with its process;
  * those of a session are checked from their next packet on, and told to the agent. It runs again
  * when a running process joins a session.
+ *
+ * syscall        -> session_set: what the agent changes of a session.
  */
 #include "lib/carry.h"
 #include "lib/path.h"
@@ -14,6 +16,22 @@
 char _license[] SEC("license") = "GPL";
 
 struct seq_file;
+
+/* 0; 1: there is no such session. */
+SEC("syscall")
+int session_set(struct fence_session_set *c)
+{
+	__u64 id = c->id;
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	if (!s)
+		return 1;
+	__sync_fetch_and_add(&s->procs, c->more);
+	__sync_fetch_and_add(&s->total, c->more);
+	if (c->clears && (c->from == FENCE_ANY_CLEARED || c->from == s->cleared))
+		s->cleared = c->to;
+	return 0;
+}
 
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;

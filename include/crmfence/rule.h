@@ -220,6 +220,21 @@ struct fence_session {
 	__u32 tgid; /* first process */
 };
 
+/*
+ * What user space changes of a session: beside programs that count its processes meanwhile, so by a
+ * program too (session_set), never by writing the whole entry.
+ */
+struct fence_session_set {
+	__u64 id;
+	__u64 more; /* processes that have joined it */
+	__u8 clears; /* 1: `cleared` becomes `to`, where it is `from` or `from` is FENCE_ANY_CLEARED
+		      */
+	__u8 from, to; /* enum fence_cleared */
+	__u8 spare[5];
+};
+
+#define FENCE_ANY_CLEARED 0xff
+
 /* `socks`, socket storage: what is known of a socket. Kept small: it is read for every packet. */
 enum fence_phase {
 	FENCE_PH_NEW, /* no destination yet */

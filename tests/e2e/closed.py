@@ -382,7 +382,7 @@ def binary_replaced(w):
 def verifier(w):
     """What the verifier walks stays within a tenth of what it was."""
     w.start()
-    told = W.sh(W.BUILD + "/tests/insns", *"packet_ sock_ answer_ proc_ close_ recon_ unix_".split()).stdout
+    told = W.sh(W.BUILD + "/tests/insns", *"packet_ sock_ answer_ proc_ close_ recon_ session_ unix_".split()).stdout
     w.stop()
     return insns.wrong(os.uname().release, insns.read(told))
 

@@ -152,18 +152,17 @@ int agent_refuted(const struct fence_policy_match *m, uint32_t tgid)
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 {
 	const struct fence_policy_match *m;
-	struct fence_session s;
+	struct fence_session_set c = {
+		.id = r->session, .clears = 1, .from = FENCE_ANY_CLEARED, .to = FENCE_CLEARED
+	};
 	struct agent_session *as;
 
 	if (!r->tool || r->tool > a->policy->ntools ||
 	    r->rule >= a->policy->tools[r->tool - 1].nmatch)
 		return;
 	m = &a->policy->tools[r->tool - 1].match[r->rule];
-	if (!agent_refuted(m, r->tgid) ||
-	    fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s))
+	if (!agent_refuted(m, r->tgid) || fence_kernel_session(a->kernel, &c))
 		return;
-	s.cleared = FENCE_CLEARED;
-	fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &r->session, &s);
 	as = agent_session_get(a, r->session); /* its own record may still be on its way */
 	if (as)
 		as->refuted = 1;

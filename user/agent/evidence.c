@@ -218,17 +218,16 @@ void sight_confines(struct sight_conn *c)
 					  ? agent_session_get(c->agent, c->session)
 					  : NULL;
 	struct agent_exec *e = agent_exec_find(c->agent, c->exec);
-	struct fence_session k;
+	struct fence_session_set to = { .clears = 1,
+					.from = FENCE_UNTAINTED,
+					.to = FENCE_CONFINED };
 
 	if (!s || s->tainted)
 		return;
-	if (fence_kernel_get(c->agent->kernel, FENCE_MAP_SESSIONS, &s->id, &k))
+	to.id = s->id;
+	if (fence_kernel_session(c->agent->kernel, &to))
 		return;
 	s->tainted = 1;
-	if (k.cleared == FENCE_UNTAINTED) {
-		k.cleared = FENCE_CONFINED;
-		fence_kernel_put(c->agent->kernel, FENCE_MAP_SESSIONS, &s->id, &k);
-	}
 	if (e && !e->tainted)
 		e->tainted = c->time;
 	taint_row(c, 0, 1);

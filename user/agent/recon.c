@@ -94,18 +94,15 @@ static int matches(const struct fence_policy_match *m, uint32_t tgid, const char
 /* Is its parent in a session? Then so is it from now on. */
 static int inherit(struct agent *a, const struct fence_recon_task *t, struct fence_proc *own)
 {
+	struct fence_session_set one = { .more = 1 };
 	struct fence_proc parent;
-	struct fence_session s;
 
 	if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) || !parent.session)
 		return 0;
 	own->session = parent.session;
 	own->tool = parent.tool;
-	if (!fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &own->session, &s)) {
-		s.procs++;
-		s.total++;
-		fence_kernel_put(a->kernel, FENCE_MAP_SESSIONS, &own->session, &s);
-	}
+	one.id = own->session;
+	fence_kernel_session(a->kernel, &one);
 	fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &t->tgid, own);
 	return 1;
 }

@@ -427,8 +427,10 @@ static int attach_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 
 	bpf_object__for_each_program(prog, k->objects[i])
 	{
-		if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
-		    bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER)
+		/* those that are run when they are asked */
+		if (bpf_program__type(prog) == BPF_PROG_TYPE_SYSCALL ||
+		    (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING &&
+		     bpf_program__expected_attach_type(prog) == BPF_TRACE_ITER))
 			continue;
 		if (k->nlinks >= FENCE_LINKS_MAX)
 			return -E2BIG;

@@ -104,6 +104,9 @@ int fence_kernel_adopted(const struct fence_kernel *k);
 
 int fence_kernel_put(struct fence_kernel *k, enum fence_map map, const void *key,
 		     const void *value);
+/* Change a session, while programs count its processes. 0; -ENOENT: there is none; -errno. */
+int fence_kernel_session(struct fence_kernel *k, const struct fence_session_set *c);
+
 int fence_kernel_get(struct fence_kernel *k, enum fence_map map, const void *key, void *value);
 int fence_kernel_del(struct fence_kernel *k, enum fence_map map, const void *key);
 int fence_kernel_clear(struct fence_kernel *k, enum fence_map map); /* hash and trie maps */
