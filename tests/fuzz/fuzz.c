@@ -60,6 +60,12 @@ static void addon(void *ctx, const char *id, const char *uuid)
 	*(size_t *)ctx += strlen(id) + strlen(uuid);
 }
 
+static void installed(void *ctx, const char *id, const char *dir, const char *manifest)
+{
+	MUST(!dir || *dir == '/');
+	*(size_t *)ctx += strlen(id) + (manifest ? strlen(manifest) : 0);
+}
+
 /* A manifest that is taken has what a browser needs of it; an extension's, and prefs.js, just end.
  */
 static void fuzz_native(const uint8_t *data, size_t len)
@@ -77,6 +83,7 @@ static void fuzz_native(const uint8_t *data, size_t len)
 	}
 	fence_buf_add(&text, data, len);
 	fence_wire_addons(fence_buf_text(&text), addon, &n);
+	fence_wire_installed((const char *)data, len, installed, &n);
 	fence_buf_done(&text);
 	if (fence_wire_native((const char *)data, len, &m))
 		return;

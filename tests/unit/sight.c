@@ -320,6 +320,12 @@ static void on_addon(void *ctx, const char *id, const char *uuid)
 	snprintf(ctx, 64, "%s=%s", id, uuid);
 }
 
+static void on_installed(void *ctx, const char *id, const char *dir, const char *manifest)
+{
+	snprintf((char *)ctx + strlen(ctx), 32, "%s=%s,%s;", id, dir ? dir : "",
+		 manifest ? manifest : "");
+}
+
 static void test_extensions(void **state)
 {
 	static const struct {
@@ -345,6 +351,8 @@ static void test_extensions(void **state)
 		"\"optional_host_permissions\": [\"https://*/*\"]",
 		"\"optional_permissions\": [\"*://a.example/*\"]",
 	};
+	static const char profile[] = "{\"extensions\": {\"settings\": {\"a\": {\"path\": \"/x\"}, "
+				      "\"b\": {\"path\": \"b/1\", \"manifest\": {\"v\": 1}}}}}";
 	static const char prefs[] =
 		"user_pref(\"a\", 1);\nuser_pref(\"extensions.webextensions.uuids\", "
 		"\"{\\\"a@b\\\":\\\"u-1\\\"}\");\n";
@@ -370,6 +378,9 @@ static void test_extensions(void **state)
 	}
 	assert_int_equal(fence_wire_extension("{}", 2, &e), -EINVAL);
 	assert_int_equal(fence_wire_extension("", 0, &e), -EINVAL);
+	fence_wire_installed(profile, sizeof(profile) - 1, on_installed, got);
+	assert_string_equal(got, "a=/x,;b=,{\"v\":1};");
+	got[0] = 0;
 	fence_wire_addons(prefs, on_addon, got);
 	assert_string_equal(got, "a@b=u-1");
 }

@@ -2,7 +2,8 @@
 /*
  * What a watched browser has installed: where a request's headers do not say which extension made
  * it, its hosts narrow it down; what runs scripts in pages is told where a page asks. Of the
- * browser's own files, which its user may write: evidence for people, nothing is decided by it.
+ * browser's own files, which its user may write: evidence for people. What is decided by it is that
+ * a request which nobody but a listed extension can have made ends its connection.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #define LOOK_NS 60000000000ULL /* what was installed is believed for so long */
 #define COMMAND (64u << 10)
 #define PREFS (2u << 20)
+#define PREFERENCES (8u << 20)
 #define HASHED 16 /* octets of a SHA-256 that an id has, each as two letters */
 
 struct installed {
@@ -94,24 +96,62 @@ static void id_of_key(const struct fence_buf *key, char out[ID_LETTERS + 1])
 	free(raw);
 }
 
-/* One with its manifest in `dir`; `id` NULL: it is not packed. */
+static struct installed *find(struct sight_browser *b, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		if (!strcmp(b->list[i].id, id))
+			return &b->list[i];
+	return NULL;
+}
+
+/*
+ * One by its manifest; `id` NULL: it is not packed, and stands in `dir`. Of several that one has
+ * (versions, and what the profile says) all count.
+ */
+static void add_manifest(struct sight_browser *b, const char *text, size_t len, const char *id,
+			 const char *dir)
+{
+	struct installed x = { 0 }, *known;
+
+	if (fence_wire_extension(text, len, &x.e))
+		return;
+	if (id)
+		snprintf(x.id, sizeof(x.id), "%s", id);
+	else if (x.e.key.len)
+		id_of_key(&x.e.key, x.id);
+	else
+		id_of(dir, strlen(dir), x.id);
+	known = find(b, x.id);
+	if (!known && b->n < SIGHT_INSTALLED) {
+		b->list[b->n++] = x;
+		return;
+	}
+	if (known) {
+		fence_buf_add(&known->e.hosts, x.e.hosts.data, x.e.hosts.len);
+		fence_buf_add(&known->e.scripts, x.e.scripts.data, x.e.scripts.len);
+	}
+	fence_wire_extension_done(&x.e);
+}
+
+/* ... in `dir`. */
 static void add(struct sight_browser *b, const char *dir, const char *id)
 {
 	AUTO_BUF struct fence_buf text = { 0 };
-	struct installed *x = &b->list[b->n];
 	char path[1024];
 
-	if (b->n == SIGHT_INSTALLED ||
-	    snprintf(path, sizeof(path), "%s/manifest.json", dir) >= (int)sizeof(path) ||
-	    fence_buf_read_file(&text, path, FENCE_EXTENSION_BYTES) ||
-	    fence_wire_extension(fence_buf_text(&text), text.len, &x->e))
-		return;
-	id_of(dir, strlen(dir), x->id);
-	if (id)
-		snprintf(x->id, sizeof(x->id), "%s", id);
-	else if (x->e.key.len)
-		id_of_key(&x->e.key, x->id);
-	b->n++;
+	if (snprintf(path, sizeof(path), "%s/manifest.json", dir) < (int)sizeof(path) &&
+	    !fence_buf_read_file(&text, path, FENCE_EXTENSION_BYTES))
+		add_manifest(b, fence_buf_text(&text), text.len, id, dir);
+}
+
+static void on_installed(void *ctx, const char *id, const char *dir, const char *manifest)
+{
+	if (strlen(id) == ID_LETTERS && dir)
+		add(ctx, dir, id);
+	if (strlen(id) == ID_LETTERS && manifest)
+		add_manifest(ctx, manifest, strlen(manifest), id, NULL);
 }
 
 /* Every directory in `path` to `each`. */
@@ -147,12 +187,21 @@ static void on_id(struct sight_browser *b, const char *path, const char *name)
 
 static void on_profile(struct sight_browser *b, const char *path, const char *name)
 {
+	static const char *const lists[] = { "Secure Preferences", "Preferences" };
 	char sub[768];
+	size_t i;
 
 	if (strcmp(name, "Default") && strncmp(name, "Profile ", 8))
 		return;
 	if (snprintf(sub, sizeof(sub), "%s/Extensions", path) < (int)sizeof(sub))
 		in_dir(b, sub, on_id);
+	for (i = 0; i < ARRAY_SIZE(lists); i++) {
+		AUTO_BUF struct fence_buf text = { 0 };
+
+		if (snprintf(sub, sizeof(sub), "%s/%s", path, lists[i]) < (int)sizeof(sub) &&
+		    !fence_buf_read_file(&text, sub, PREFERENCES))
+			fence_wire_installed(fence_buf_text(&text), text.len, on_installed, b);
+	}
 }
 
 /* The value of the last --name=value, or --name value, among the arguments that has one; NULL. */

@@ -95,6 +95,31 @@ int fence_wire_covers(const struct fence_buf *list, const char *host)
 	return 0;
 }
 
+void fence_wire_installed(const char *prefs, size_t len,
+			  void (*each)(void *ctx, const char *id, const char *dir,
+				       const char *manifest),
+			  void *ctx)
+{
+	cJSON *o = cJSON_ParseWithLength(prefs, len);
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(
+			    cJSON_GetObjectItemCaseSensitive(o, "extensions"), "settings"),
+		    *v, *dir, *manifest;
+	char *text;
+
+	cJSON_ArrayForEach (v, list) {
+		dir = cJSON_GetObjectItemCaseSensitive(v, "path");
+		manifest = cJSON_GetObjectItemCaseSensitive(v, "manifest");
+		text = cJSON_IsObject(manifest) ? cJSON_PrintUnformatted(manifest) : NULL;
+		if (v->string)
+			each(ctx, v->string,
+			     cJSON_IsString(dir) && *dir->valuestring == '/' ? dir->valuestring
+									     : NULL,
+			     text);
+		cJSON_free(text);
+	}
+	cJSON_Delete(o);
+}
+
 /* user_pref("extensions.webextensions.uuids", "{\"ID\":\"UUID\",...}"); */
 void fence_wire_addons(const char *prefs, void (*each)(void *ctx, const char *id, const char *uuid),
 		       void *ctx)

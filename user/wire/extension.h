@@ -28,6 +28,16 @@ void fence_wire_extension_done(struct fence_extension *e);
 /* Does one of `patterns` cover an https page or request at `host`? Paths are not looked at. */
 int fence_wire_covers(const struct fence_buf *patterns, const char *host);
 
+/*
+ * Chromium's Preferences or Secure Preferences of a profile: the extensions that it has, also those
+ * that are not packed, or its own. `dir`: with their manifest; NULL: it is below Extensions.
+ * `manifest`: a copy of it; NULL: there is none.
+ */
+void fence_wire_installed(const char *prefs, size_t len,
+			  void (*each)(void *ctx, const char *id, const char *dir,
+				       const char *manifest),
+			  void *ctx);
+
 /* Firefox's prefs.js: each add-on's id, and the name that this profile has for it. */
 void fence_wire_addons(const char *prefs, void (*each)(void *ctx, const char *id, const char *uuid),
 		       void *ctx);
