@@ -77,6 +77,18 @@ static __always_inline int is_listed(const struct fence_head *h)
 	       service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
 }
 
+/* Can it be nobody's but a listed one's, as the agent has found of this browser lately? */
+static __always_inline int is_sole(const struct fence_head *h, const struct fence_proc *p)
+{
+	struct sole_key k = { .session = p->session, .host = h->name.hash };
+	__u64 *since;
+
+	if (!fence_head_is_anonymous(h) || !h->hosts || !fence_name_ok(&h->name))
+		return 0;
+	since = bpf_map_lookup_elem(&soles, &k);
+	return since && bpf_ktime_get_boot_ns() - *since < FENCE_SOLE_NS;
+}
+
 static __always_inline int is_own(const struct fence_head *h, const struct fence_proc *p)
 {
 	struct fence_rule r = {};
@@ -93,7 +105,7 @@ static long head_step(__u32 i, void *ctx)
 
 	if (h->state == FENCE_HEAD_DONE) {
 		if (c->cleared)
-			c->listed |= (__u32)is_listed(h);
+			c->listed |= (__u32)(is_listed(h) || is_sole(h, c->p));
 		if (c->cleared == FENCE_UNTAINTED)
 			c->own |= (__u32)is_own(h, c->p);
 		c->refused = (!c->cleared || c->listed) &&

@@ -41,12 +41,21 @@ enum fence_head_step {
 #define FENCE_H_SPACE 2 /* and nothing may follow */
 #define FENCE_H_CR 3 /* and nothing but LF may follow */
 
-enum fence_head_target { FENCE_H_NOTHING, FENCE_H_HOST, FENCE_H_CREDENTIAL, FENCE_H_ORIGIN };
+enum fence_head_target {
+	FENCE_H_NOTHING,
+	FENCE_H_HOST,
+	FENCE_H_CREDENTIAL,
+	FENCE_H_ORIGIN,
+	FENCE_H_SITE,
+	FENCE_H_MODE
+};
 
 struct fence_head {
 	__u64 hash; /* of a field's name */
 	__u64 window; /* the last eight octets of the request line */
 	__u64 origin; /* of the Origin field: hash of what stands behind its last '/' */
+	__u64 site,
+		mode; /* hashes of Sec-Fetch-Site and -Mode (Fetch Metadata); 0: there is none */
 	__u32 skip; /* octets to jump over */
 	__u32 left; /* HTTP/2: of the frame's payload, padding not counted */
 	__u32 pad; /* ... and its padding */
@@ -110,6 +119,10 @@ static const __u16 fence_huffman[256] = {
 #define FENCE_H_IS_SESSION 0x0ff443d79efdb7bfULL /* x-sfdc-session, of Bulk 1.0 */
 #define FENCE_H_STATIC 61 /* entries of HPACK's static table */
 #define FENCE_H_IS_ORIGIN 0xb9eae4fe785a14cfULL
+#define FENCE_H_IS_SITE 0x4e365b50f5ad56b1ULL /* sec-fetch-site */
+#define FENCE_H_IS_MODE 0x6fc27e4ab609c099ULL
+#define FENCE_H_NONE 0x3c0d17bad169557bULL /* "none", its value */
+#define FENCE_H_CORS 0x0bf30d9119809434ULL
 #define FENCE_H_BANG 0xfe /* first 8 bits of "!", and of three more that no credential has */
 #define FENCE_H_HTTP1 0x485454502f312eULL /* "HTTP/1." */
 #define FENCE_H_HTTP2 0x485454502f322e30ULL /* "HTTP/2.0" */
@@ -129,6 +142,8 @@ FENCE_INLINE void fence_head_next(struct fence_head *h)
 	h->has_org = 0;
 	h->origin = 0;
 	h->origin_len = 0;
+	h->site = 0;
+	h->mode = 0;
 	fence_name_init(&h->name);
 }
 
@@ -172,6 +187,12 @@ FENCE_INLINE int fence_head_told(const struct fence_head *h)
 	       h->step == (h->two ? FENCE_H_FIELD : FENCE_H_FIRST);
 }
 
+/* No page and no person makes such a request: an extension does, and does not say which. */
+FENCE_INLINE int fence_head_is_anonymous(const struct fence_head *h)
+{
+	return h->site == FENCE_H_NONE && h->mode == FENCE_H_CORS && !h->origin_len;
+}
+
 /* What was fed does not begin as a request of any version does. */
 FENCE_INLINE int fence_head_is_foreign(const struct fence_head *h)
 {
@@ -211,6 +232,8 @@ FENCE_INLINE __u8 head_target(__u64 hash)
 		return FENCE_H_HOST;
 	if (hash == FENCE_H_IS_ORIGIN)
 		return FENCE_H_ORIGIN;
+	if (hash == FENCE_H_IS_SITE || hash == FENCE_H_IS_MODE)
+		return hash == FENCE_H_IS_SITE ? FENCE_H_SITE : FENCE_H_MODE;
 	return hash == FENCE_H_IS_AUTHORIZATION || hash == FENCE_H_IS_COOKIE ||
 			       hash == FENCE_H_IS_ACCESSTOKEN || hash == FENCE_H_IS_SESSION
 		       ? FENCE_H_CREDENTIAL
@@ -221,6 +244,10 @@ FENCE_INLINE __u8 head_target(__u64 hash)
 FENCE_INLINE void head_value(struct fence_head *h)
 {
 	h->run = 0;
+	if (h->target == FENCE_H_SITE)
+		h->site = FENCE_FNV_BASIS;
+	if (h->target == FENCE_H_MODE)
+		h->mode = FENCE_FNV_BASIS;
 	if (h->target != FENCE_H_HOST)
 		return;
 	h->port = 0;
@@ -250,6 +277,10 @@ FENCE_INLINE void head_octet(struct fence_head *h, __u8 c)
 		head_credential(h, c);
 	} else if (h->target == FENCE_H_ORIGIN) {
 		head_origin(h, c);
+	} else if (h->target == FENCE_H_SITE) {
+		h->site = fence_fnv(h->site, c);
+	} else if (h->target == FENCE_H_MODE) {
+		h->mode = fence_fnv(h->mode, c);
 	} else if (h->target == FENCE_H_HOST) {
 		if (h->port >= FENCE_H_SPACE)
 			h->name.bad = 1;

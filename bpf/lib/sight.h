@@ -97,6 +97,22 @@ struct {
 	__type(value, struct conn_key);
 } tags SEC(".maps");
 
+struct sole_key {
+	__u64 session;
+	__u64 host; /* FNV-1a */
+};
+
+/*
+ * Boot time of when the agent found that whoever of this browser's extensions may ask that host is
+ * listed. Full: the least recently used goes; its next request is the agent's to see again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct sole_key);
+	__type(value, __u64);
+} soles SEC(".maps");
+
 /* Full: the chunk is lost, counted, and a gap in its stream. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

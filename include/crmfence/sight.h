@@ -45,6 +45,7 @@ enum fence_tls_call {
 #define FENCE_SIGHT_SMALL 512 /* a smaller record for what fits */
 #define FENCE_SIGHT_CALL 16 /* chunks of one call; what is beyond is a gap */
 #define FENCE_SIGHT_RING (8u << 20)
+#define FENCE_SOLE_NS 60000000000ULL /* what a browser has installed is believed for so long */
 #define FENCE_SIGHT_FRAMES 4 /* TLS calls inside one another on one thread */
 
 enum fence_sight_kind {

@@ -22,6 +22,7 @@
 
 struct made {
 	char host[80], org[16], text[120], path[64];
+	const char *site, *mode; /* Sec-Fetch-* */
 	int has_org, kind; /* of the field with the credential */
 	int cut; /* a header block in two frames, or a credential that is not read to its end */
 	uint8_t data[ROOM];
@@ -51,6 +52,8 @@ static void make_words(struct made *m)
 	word(a, 1 + rnd(20), lower);
 	word(b, 1 + rnd(20), lower);
 	snprintf(m->host, sizeof(m->host), "%s%s%s.salesforce.example", a, rnd(2) ? "--" : ".", b);
+	m->site = rnd(2) ? "none" : "cross-site";
+	m->mode = rnd(2) ? "cors" : "navigate";
 	m->has_org = (int)rnd(2);
 	m->kind = (int)rnd(4);
 	word(id, 12, alnum);
@@ -76,9 +79,10 @@ static void make_one(struct made *m)
 	static const char *const cases[] = { "Host", "host", "HOST" };
 	char text[600];
 	int n = snprintf(text, sizeof(text),
-			 "%s %s HTTP/1.1\r\nAccept: */*\r\n%s:%s%s%s\r\n%s: %s\r\n\r\n",
+			 "%s %s HTTP/1.1\r\nAccept: */*\r\n%s:%s%s%s\r\nSec-Fetch-Site: %s\r\n%s: "
+			 "%s\r\nsec-fetch-mode:%s\r\n\r\n",
 			 rnd(2) ? "GET" : "PATCH", m->path, cases[rnd(3)], rnd(2) ? " " : "",
-			 m->host, rnd(2) ? ":443" : "", fields[m->kind], m->text);
+			 m->host, rnd(2) ? ":443" : "", m->site, fields[m->kind], m->text, m->mode);
 
 	put(m, text, (size_t)n);
 }
@@ -112,6 +116,8 @@ static void make_two(struct made *m)
 			    NV(":authority", m->host),
 			    NV(":path", m->path),
 			    NV("user-agent", "test/1.0 (x; \"y\")"),
+			    NV("sec-fetch-site", m->site),
+			    NV("sec-fetch-mode", m->mode),
 			    NV(small[m->kind], m->text) };
 	static const uint8_t settings[] = { 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100 };
 	nghttp2_hd_deflater *d = NULL;
@@ -250,6 +256,7 @@ int main(int argc, char **argv)
 		read_head(&h, m.data, m.len);
 		if (h.state != FENCE_HEAD_DONE || !fence_name_ok(&h.name) ||
 		    h.name.len != strlen(m.host) || memcmp(h.name.text, m.host, h.name.len) ||
+		    fence_head_is_anonymous(&h) != (*m.site == 'n' && *m.mode == 'c') ||
 		    h.has_org != m.has_org || (h.has_org && strcmp(h.org, m.org)))
 			return fail("not as it was made", &h, &m);
 		read_all(&all, m.data, m.len);

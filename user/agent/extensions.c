@@ -16,7 +16,6 @@
 #include "base/cleanup.h"
 #include "wire/extension.h"
 
-#define LOOK_NS 60000000000ULL /* what was installed is believed for so long */
 #define COMMAND (64u << 10)
 #define PREFS (2u << 20)
 #define PREFERENCES (8u << 20)
@@ -306,7 +305,7 @@ static struct sight_browser *browser(struct agent *a, uint32_t tgid, uint64_t id
 	const struct agent_session *session = agent_session_find(a, id);
 	struct sight_browser *b = session ? slot(a->sight, id) : NULL;
 
-	if (!b || (b->session == id && b->tgid == tgid && a->now < b->looked + LOOK_NS))
+	if (!b || (b->session == id && b->tgid == tgid && a->now < b->looked + FENCE_SOLE_NS))
 		return b;
 	if (b->session != id || b->tgid != tgid)
 		started(b, a, tgid, session);

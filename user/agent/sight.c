@@ -357,6 +357,7 @@ void agent_sight_reload(struct agent *a)
 	if (a->sight) {
 		sight_honey(a);
 		sight_files_renew(a);
+		fence_sight_soles_forget(a->sight->kernel);
 	}
 	if (!a->sight && wanted(a->policy))
 		agent_show_note(a, "the policy asks for TLS sight: it begins when the agent is "

@@ -319,3 +319,19 @@ void fence_sight_missed(struct fence_sight *s, uint64_t out[FENCE_SIGHT_MISS_MAX
 			out[i] += each[cpu];
 	}
 }
+
+void fence_sight_sole(struct fence_sight *s, uint64_t session, uint64_t host, uint64_t now)
+{
+	const uint64_t key[2] = { session, host };
+
+	bpf_map_update_elem(bpf_map__fd(s->skel->maps.soles), key, &now, BPF_ANY);
+}
+
+void fence_sight_soles_forget(struct fence_sight *s)
+{
+	int fd = bpf_map__fd(s->skel->maps.soles);
+	uint64_t key[2];
+
+	while (!bpf_map_get_next_key(fd, NULL, key) && !bpf_map_delete_elem(fd, key))
+		;
+}

@@ -68,6 +68,14 @@ int fence_sight_try(struct fence_kernel *k, struct fence_sight *s, const struct 
  */
 int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence_diag *d);
 
+/*
+ * Of the extensions that `session`'s browser has, all that may ask `host` (FNV-1a of its name) are
+ * listed, as was seen at the boot time `now`: a request by none that says who it is is held as
+ * theirs, for FENCE_SOLE_NS.
+ */
+void fence_sight_sole(struct fence_sight *s, uint64_t session, uint64_t host, uint64_t now);
+void fence_sight_soles_forget(struct fence_sight *s); /* the list is another one now */
+
 /* Every record that waits; each has passed fence_sight_check. Others are counted in *bad. */
 void fence_sight_drain(struct fence_sight *s,
 		       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
