@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 import world as W
 
@@ -396,6 +397,12 @@ def sight_discovery(w):
              '--control %s --tool voice-assistant -- env LD_LIBRARY_PATH=%s python3 %s/later.py "$0"' % (libs, libs, W.BUILD, w.control, libs, w.dir)
     ask("namespace", "OpenSSL", ["unshare", "-m", "sh", "-c", inside], path=libs + "/libssl.so.3", confined=False)
     ask("running", "Go", [w.dir + "/golater"], join, path=w.dir + "/golater", confined=False)
+    fds = "/proc/%d/fd/" % w.agent.pid
+    kept = lambda: [os.readlink(fds + n) for n in os.listdir(fds) if os.path.islink(fds + n) and "/libs/" in os.readlink(fds + n)]  # noqa: E731
+    end = time.monotonic() + 10
+    while any("deleted" in k for k in kept()) and time.monotonic() < end:
+        time.sleep(0.2)
+    bad += ["the agent keeps what is deleted: %s" % kept()] if any("deleted" in k for k in kept()) else []
     w.stop()
     return bad
 

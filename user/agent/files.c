@@ -192,9 +192,23 @@ static void programs(struct agent *a)
 	}
 }
 
+/* One that is deleted, and that nobody carries probes in, is not to keep its room on the disk. */
+static void let_go(const struct sight *s, struct sight_file *f)
+{
+	struct stat st;
+
+	if (f->fd < 0 || !is_free(s, f) || fstat(f->fd, &st) || st.st_nlink)
+		return;
+	close(f->fd);
+	*f = (struct sight_file){ .err = -ENOENT, .fd = -1 };
+}
+
 void sight_files_renew(struct agent *a)
 {
 	unsigned int i;
+
+	for (i = 0; i < a->sight->nfiles; i++)
+		let_go(a->sight, &a->sight->files[i]);
 
 	for (i = 0; i < a->sight->nlibraries; i++)
 		sight_file_at(a, a->sight->libraries[i], 0);
