@@ -30,6 +30,8 @@ struct doctor {
 	char policy[256]; /* the running agent's; "" */
 	struct utsname kernel;
 	int json;
+	int sight; /* the agent's is on */
+	long long streams, unseen; /* TLS connections of tools with sight; nothing seen of */
 	int shares; /* the agent's programs do not see payload on shared pages */
 	int open; /* ways out that stay open */
 };
@@ -159,6 +161,31 @@ static void check_received(struct doctor *d)
 		    "another process may hand a recognised session a socket that is connected "
 		    "already (SCM_RIGHTS, pidfd_getfd)",
 		    "boot with bpf in lsm=, or start the tool with crmfence exec");
+}
+
+/* The policy wants a tool's TLS seen: is it? */
+static void check_sight(struct doctor *d, const struct fence_policy *p)
+{
+	char what[160];
+	size_t i;
+
+	for (i = 0; p && i < p->ntools && !p->tools[i].sight; i++)
+		;
+	if (!p || i == p->ntools || d->tier[0] == '?')
+		return;
+	if (!d->sight)
+		say(d, "sight", "the policy wants TLS seen, and it is not",
+		    "the log's `sight` row says why (crmfenced's output too): a kernel from 6.6, "
+		    "or the agent started again after the policy asked for it");
+	if (!d->unseen)
+		return;
+	snprintf(what, sizeof(what),
+		 "of %lld TLS connections of tools with \"sight\" nothing was seen (of %lld; idle "
+		 "ones among them)",
+		 d->unseen, d->streams);
+	say(d, "sight", what,
+	    "crmfence alerts names the programs (E009): their TLS library is not known, or was "
+	    "refused at its trial");
 }
 
 static void check_kernel(struct doctor *d)
@@ -373,6 +400,7 @@ static int undo(const struct doctor *d)
 static void ask_tier(struct doctor *d, const char *control)
 {
 	static char text[FENCE_CONTROL_REPLY], tier[8];
+	const cJSON *sight;
 	cJSON *s;
 	int sees;
 
@@ -383,6 +411,10 @@ static void ask_tier(struct doctor *d, const char *control)
 	snprintf(tier, sizeof(tier), "%s", cli_str(s, "tier"));
 	sees = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "sees_shared"));
 	snprintf(d->policy, sizeof(d->policy), "%s", cli_str(s, "policy_file"));
+	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");
+	d->sight = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on"));
+	d->streams = cli_int(sight, "streams");
+	d->unseen = cli_int(sight, "unseen");
 	cJSON_Delete(s);
 	d->tier = tier[0] ? tier : "?";
 	d->shares = !sees;
@@ -426,6 +458,7 @@ int cmd_doctor(int argc, char **argv)
 	check_modules(&d);
 	p = policy_of(&d);
 	check_files(&d, p);
+	check_sight(&d, p);
 	if (p)
 		cli_browser_drift(p, d.root, on_drift, &d);
 	fence_policy_free(p);
