@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -138,6 +139,13 @@ def programs(w):
     return out
 
 
+def version(name):
+    kind = name.split()[0]
+    program = {"bun": BUN, "deno": DENO, "python": "python3", "firefox": "firefox-esr"}.get(kind, kind)
+    said = W.sh(program, "version" if kind == "go" else "--version", check=False).stdout
+    return re.search(r"\d+(\.\d+)+", said).group(0)
+
+
 def sight_programs(w):
     """Every program, REQUESTS (60) over CONNECTIONS (3): each request seen once, on its own flow, with what the server answered."""
     total, conns = int(os.environ.get("REQUESTS", 60)), int(os.environ.get("CONNECTIONS", 3))
@@ -169,8 +177,9 @@ def sight_programs(w):
         right = [r for r in seen if r["authority"] == "acme.my.salesforce.com" and r["bytes_in"] > 0]
         exact = [r for r in seen if r["mapping"] == mapping or r["mapping"] == "exact"]
         stacks = {r["stack"] for r in rows if r["kind"] == "sight" and r["state"] == "attached"}
-        table.append({"program": name, "stack": stack, "made": len(made), "seen": len(seen), "mapped": len(exact), "mapping": mapping,
-                      "connections": len({r["cookie"] for r in seen})})
+        how = sorted({r["how"] for r in rows if r["kind"] == "sight" and r["state"] == "attached" and r["stack"] == stack and r["how"] != "BIO_s_mem"})
+        table.append({"program": name, "version": version(name), "stack": stack, "made": len(made), "seen": len(seen), "mapped": len(exact), "mapping": mapping,
+                      "method": ", ".join(how), "connections": len({r["cookie"] for r in seen})})
         if len(made) != total // conns * conns:
             bad.append("the program made %d requests" % len(made))
         if len(seen) != len(made) or len(right) != len(made) or len(exact) != len(made):
