@@ -57,10 +57,10 @@ struct agent_flow {
 
 struct agent_session {
 	uint64_t id, start, ended; /* ended: boot time, 0 while it lives */
+	uint64_t frozen; /* boot time; while a file that it waits for is looked into; 0 */
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
 	uint8_t tool, match, rule, refuted, told;
-	uint8_t frozen; /* while a file that it waits for is looked into */
 	uint8_t tainted; /* but seen at first, it has read from the org: confined */
 	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */
 	char cgroup[300]; /* made for it; empty: none */

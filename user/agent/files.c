@@ -57,20 +57,22 @@ static void freeze(struct agent *a, uint64_t session)
 
 	if (!s || s->ended || s->frozen || !s->cgroup[0] || a->now > s->start + SIGHT_YOUNG_NS)
 		return;
-	s->frozen = !agent_session_write(s, "cgroup.freeze", 1);
+	if (!agent_session_write(s, "cgroup.freeze", 1))
+		s->frozen = a->now;
 }
 
 void sight_files_thaw(struct agent *a)
 {
 	struct agent_session *s;
-	unsigned int i;
+	unsigned int i, wait = 0;
 
 	for (i = 0; i < a->sight->nfiles; i++)
-		if (is_waited_for(&a->sight->files[i]))
-			return;
+		wait |= (unsigned int)is_waited_for(&a->sight->files[i]);
+	/* another session's files may take for ever: nobody waits for those */
 	for (s = a->sessions; s; s = s->next)
-		if (s->frozen)
-			s->frozen = !!agent_session_write(s, "cgroup.freeze", 0);
+		if (s->frozen && (!wait || a->now > s->frozen + SIGHT_WAIT_NS) &&
+		    !agent_session_write(s, "cgroup.freeze", 0))
+			s->frozen = 0;
 }
 
 /* Does no process carry probes in it, or its refusal? */

@@ -36,6 +36,7 @@
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
 #define SIGHT_YOUNG_NS 10000000000ULL /* a browser's launcher takes seconds */
 #define SIGHT_OPAQUE 3072 /* octets: more than a handshake that is not used */
+#define SIGHT_WAIT_NS 1000000000ULL /* that a session stands still, at most */
 #define SIGHT_HITS 16 /* values of one request that are named */
 
 /* A file by what stat(2) says of it. */
