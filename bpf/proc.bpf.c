@@ -323,7 +323,7 @@ static __always_inline void session_leave(__u64 id)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	struct fence_scratch *s = scratch_take();
+	struct fence_scratch *s = scratch_of(&exec_scratch);
 	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off;
 	struct fence_match_rule *m = 0;
 	struct fence_proc fresh = {}, *p;

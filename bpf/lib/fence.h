@@ -38,19 +38,24 @@ static __always_inline struct fence_config *config_get(void)
 	return bpf_map_lookup_elem(&config, &zero);
 }
 
-static __always_inline struct fence_scratch *scratch_take(void)
+static __always_inline struct fence_scratch *scratch_of(void *map)
 {
 	__u32 i;
 
 	for (i = 0; i < FENCE_SLOTS; i++) {
 		__u32 slot = i;
-		struct fence_scratch *s = bpf_map_lookup_elem(&scratch, &slot);
+		struct fence_scratch *s = bpf_map_lookup_elem(map, &slot);
 
 		if (s && __sync_val_compare_and_swap(&s->busy, 0, 1) == 0)
 			return s;
 	}
 	count(FENCE_C_SCRATCH_BUSY);
 	return 0;
+}
+
+static __always_inline struct fence_scratch *scratch_take(void)
+{
+	return scratch_of(&scratch);
 }
 
 static __always_inline void scratch_give(struct fence_scratch *s)

@@ -38,6 +38,16 @@ class BpfMap:
             keys.append(key)
         raise RuntimeError("the map is never full")
 
+    def busy(self, flag):
+        """`scratch`: each slot of each CPU in use, or none."""
+        cpus = int(open("/sys/devices/system/cpu/possible").read().split("-")[-1]) + 1
+        value = struct.pack("<I", flag).ljust(self.value, b"\0").ljust((self.value + 7) // 8 * 8, b"\0") * cpus
+        for key in self.keys():
+            k, v = ctypes.create_string_buffer(key, self.key), ctypes.create_string_buffer(value)
+            if self.call(self.UPDATE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(k), ctypes.addressof(v), 0)):
+                raise OSError(ctypes.get_errno(), "occupying a slot")
+        return []
+
     def empty(self, keys):
         for key in keys:
             self.call(self.DELETE, struct.pack("IIQQQ", self.fd, 0, ctypes.addressof(key), 0, 0))

@@ -250,14 +250,15 @@ def maps_full(w):
 
 
 def full_and_handed(w):
-    """`sessions` or `procs` is full: a tool that is recognised then gets nothing out, neither by a new socket nor by one that it inherited."""
+    """`sessions` or `procs` is full, or others hold all room that programs have: a tool that is recognised then gets nothing out, neither by a
+    new socket nor by one that it inherited."""
     evade, tool, bad = W.BUILD + "/evasion/evade", shutil.copy(W.BUILD + "/evasion/evade", w.dir + "/recognised"), []
     policy = {"tools": [{"name": "voice-assistant", "match": [{"exe": tool}], "allow": ["crm.own"]}]}
-    for name in (None, "sessions", "procs"):
+    for name in (None, "sessions", "procs", "scratch"):
         if name:
             w.start("--quiet", **policy)
             m = BpfMap(w.pins + "/" + name)
-            keys = m.fill()
+            keys = m.busy(1) if name == "scratch" else m.fill()
         said = {}
         try:
             for what, cmd in (("inherited", [evade, "with", "inherited-socket", tool, "inherited-socket"]), ("its own", [tool, "tcp4"])):
@@ -265,6 +266,8 @@ def full_and_handed(w):
                 said[what] = (tok, w.run(*cmd, tok, w.dir, confined=False))
             time.sleep(1)
         finally:
+            if name == "scratch":
+                m.busy(0)
             if name:
                 m.empty(keys)
         for what, (tok, out) in said.items():
