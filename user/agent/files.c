@@ -211,7 +211,6 @@ void sight_files_renew(struct agent *a)
 
 	for (i = 0; i < a->sight->nfiles; i++)
 		let_go(a->sight, &a->sight->files[i]);
-
 	for (i = 0; i < a->sight->nlibraries; i++)
 		sight_file_at(a, a->sight->libraries[i], 0);
 	programs(a);
@@ -249,8 +248,8 @@ static void try_row(struct agent *a, const char *path, const struct sight_file *
 }
 
 /*
- * A child speaks through the library: what it says has to come. A library that fails is refused.
- * 1: it did not even end.
+ * A child speaks through the library: what it says has to come. A library that fails is refused;
+ * where nothing could be found out it is not. 1: the child did not even end.
  */
 static int try_library(struct agent *a, const char *path)
 {
@@ -273,15 +272,15 @@ static int try_library(struct agent *a, const char *path)
 	sight_file_points(f, at);
 	try.count = f->points.count;
 	err = fence_sight_try(a->kernel, a->sight->kernel, &try, &d);
-	if (err && err != -EAGAIN) {
+	if (err == -EIO) {
 		f->err = -EINVAL;
 		snprintf(f->points.how, sizeof(f->points.how), "its trial failed");
 		agent_show_note(a, "the TLS of %s is not seen: %s", path, d.text);
 	}
 	try_row(a, path, f, err ? d.text : f->points.how,
-		!err		 ? "tried"
-		: err == -EAGAIN ? "untried"
-				 : "refused");
+		!err	      ? "tried"
+		: err == -EIO ? "refused"
+			      : "untried");
 	return err == -ETIMEDOUT;
 }
 

@@ -79,7 +79,6 @@ static void label(struct sight_conn *c, const struct fence_exchange *x, const ch
 	agent_row_end(a, &j, "initiator");
 }
 
-/* Who in the browser asked, and how that is known; `by` NULL: nothing points at an extension. */
 const char *sight_initiator(const struct sight_conn *c, const struct fence_exchange *x,
 			    const char **by)
 {
@@ -106,7 +105,6 @@ static const char *page_of(const struct sight_conn *c, const struct fence_exchan
 	return !strcmp(x->site, "same-origin") && sight_is_chromium(c) ? h->name : NULL;
 }
 
-/* "extension", "navigation" (a person, or what opened a tab), "page"; NULL: it may be either. */
 const char *sight_kind(const struct sight_conn *c, const struct fence_exchange *x, int extension)
 {
 	if (extension)

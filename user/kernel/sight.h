@@ -58,7 +58,7 @@ struct fence_try {
 	int (*child)(const char *path, const int fds[2], const uint8_t nonce[][FENCE_TRY_NONCE]);
 };
 
-/* 0; -EAGAIN: it cannot be tried; or a negative errno, `d` says what is wrong. */
+/* 0; -EIO: what is said does not come, or it did not live, `d` says which; other: not found out. */
 int fence_sight_try(struct fence_kernel *k, struct fence_sight *s, const struct fence_try *try,
 		    struct fence_diag *d);
 

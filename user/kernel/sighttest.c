@@ -394,7 +394,7 @@ static void child(const struct fence_try *try, const struct test *t, int go, con
 	fcntl(fds[1], F_SETFL, O_NONBLOCK);
 	if (fence_shed(keep, ARRAY_SIZE(keep), "crmfenced-try") ||
 	    (try->closed_off && close_off()) || read(FENCE_SHED_FD, &octet, 1) != 1)
-		_exit(2);
+		_exit(NOT_TRIED);
 	_exit(try->child(try->path, kept, t->nonce) ? NOT_TRIED : 0);
 }
 
@@ -435,7 +435,7 @@ int fence_sight_try(struct fence_kernel *k, struct fence_sight *s, const struct 
 	int fds[2] = { -1, -1 }, go[2] = { -1, -1 }, err, i;
 
 	err = getrandom(t.nonce, sizeof(t.nonce), 0) == sizeof(t.nonce) ? pair(fds, &t.cookie)
-									: -EIO;
+									: -EAGAIN;
 	if (!err && pipe2(go, O_CLOEXEC))
 		err = -errno;
 	err = err ? fence_diag_set(d, err, NULL, "it cannot be tried: %s", strerror(-err))
