@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -412,6 +413,19 @@ def sight_discovery(w):
     while any("deleted" in k for k in kept()) and time.monotonic() < end:
         time.sleep(0.2)
     bad += ["the agent keeps what is deleted: %s" % kept()] if any("deleted" in k for k in kept()) else []
+    # who looks into files is ended: a file that is new is said not to be seen, what is known goes on to be, and the agent is idle
+    keeper = [p for p in W.sh("pgrep", "-P", str(w.agent.pid)).stdout.split() if open("/proc/%s/comm" % p).read().startswith("crmfenced-look")]
+    for p in keeper + W.sh("pgrep", "-P", keeper[0]).stdout.split():
+        os.kill(int(p), signal.SIGKILL)
+    spent = lambda: sum(map(int, open("/proc/%d/stat" % w.agent.pid).read().split()[13:15]))  # noqa: E731
+    before = spent()
+    time.sleep(2)
+    bad += ["the agent spins: %d of 200 ticks" % (spent() - before)] if spent() - before > 50 else []
+    ask("system's", "OpenSSL", later)
+    copies()
+    w.run("env", "LD_LIBRARY_PATH=" + libs, "curl", "-sS", OWN + ROW)
+    told = [r["how"] for r in w.rows("sight") if r["state"] == "refused"]
+    bad += [] if told and all("restart the agent" in t for t in told) else ["told: %s" % told]
     w.stop()
     return bad
 

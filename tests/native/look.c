@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/look.h"
@@ -59,7 +61,7 @@ static struct look_answer next(struct look *l)
 }
 
 /* Of the descendants of this process: what /proc/PID/status says of each. */
-static int rights(unsigned int *count)
+static int rights(unsigned int *count, pid_t pids[2])
 {
 	static const char *const lines[] = { "Uid:\t65534\t65534\t65534\t65534",
 					     "CapEff:\t0000000000000000", "NoNewPrivs:\t1" };
@@ -80,7 +82,8 @@ static int rights(unsigned int *count)
 		(*count)++;
 		for (i = 0; i < ARRAY_SIZE(lines); i++)
 			ok &= !!strstr(fence_buf_text(&b), lines[i]);
-		if (parent != getpid()) /* who looks, not who keeps it */
+		pids[parent != getpid()] = pid; /* who keeps it; who looks */
+		if (parent != getpid())
 			ok &= !!strstr(fence_buf_text(&b), "Seccomp:\t2");
 	}
 	return ok;
@@ -90,6 +93,7 @@ int main(void)
 {
 	unsigned int count = 0;
 	struct look_answer a;
+	pid_t pids[2] = { 0 };
 	struct look *l;
 
 	if (look_start(&l))
@@ -98,7 +102,7 @@ int main(void)
 	a = next(l);
 	must(a.id == 7 && !a.err && a.points.stack == FENCE_TLS_OPENSSL && a.points.count > 2,
 	     "libssl's stack is found");
-	must(rights(&count) && count == 2, "two processes without rights");
+	must(rights(&count, pids) && count == 2, "two processes without rights");
 	ask_short(l, 1);
 	ask(l, "/etc/passwd", 2);
 	ask(l, LIBSSL, 3);
@@ -110,8 +114,22 @@ int main(void)
 	a = next(l);
 	must(a.id == 3 && !a.err, "another one goes on");
 	must(!look_asked(l) && !look_next(l, &a), "no more answers than questions");
+	/* the first answer is of another process than the one that was met above */
+	count = 0;
+	must(rights(&count, pids) && count == 2 && !kill(pids[0], SIGKILL) &&
+		     waitpid(pids[0], NULL, 0) == pids[0],
+	     "the keeper is killed");
+	ask(l, LIBSSL, 4);
+	a = next(l);
+	must(a.id == 4 && !a.err, "who looks goes on alone");
+	must(!kill(pids[1], SIGSTOP), "it is stopped");
+	ask(l, LIBSSL, 5);
+	must(!kill(pids[1], SIGKILL), "it is killed");
+	a = next(l);
+	must(a.id == 5 && a.err == -EIO && look_fd(l) < 0, "what was asked has an answer");
+	must(!look_next(l, &a) && look_ask(l, 0, 1, 6) == -EPIPE, "nobody is asked any more");
 	look_stop(l);
 	if (!failed)
-		printf("4 questions, one of which ended who looked\n");
+		printf("6 questions, two of which ended who looked\n");
 	return failed;
 }

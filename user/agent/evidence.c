@@ -238,30 +238,39 @@ void sight_confines(struct sight_conn *c)
 	agent_flows_judge(c->agent, 0);
 }
 
-void agent_sight_tainted(struct agent *a, struct agent_flow *f)
+/* Of a flow as a whole. `left`: octets; 0: not told. */
+static void flow_alert(struct agent *a, const struct agent_flow *f, const char *rule,
+		       const char *name, uint64_t left)
 {
 	const char *host = f->sni ? f->sni : f->dns ? f->dns : "";
 	char addr[FENCE_ADDR_TEXT];
 	struct fence_json j;
 
+	agent_row(a, &j);
+	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
+	fence_json_int(&j, "cookie", (int64_t)f->cookie);
+	fence_json_bool(&j, "cut", 0);
+	fence_json_id(&j, "exec", f->exec);
+	if (left)
+		fence_json_int(&j, "left", (int64_t)left);
+	fence_json_str(&j, "name", name);
+	fence_json_int(&j, "pid", f->tgid);
+	fence_json_str(&j, "rule", rule);
+	fence_json_id(&j, "session", f->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
+	agent_row_end(a, &j, "alert");
+	a->urgent = 1;
+}
+
+void agent_sight_tainted(struct agent *a, struct agent_flow *f)
+{
 	if (f->tainted || !f->tool || f->tool > a->policy->ntools ||
 	    a->policy->tools[f->tool - 1].taint != FENCE_TAINT_ALERT || f->action == FENCE_DENY ||
 	    f->facts.addr == FENCE_ADDR_RESOLVER || f->facts.addr == FENCE_ADDR_LOOPBACK ||
 	    (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN))
 		return;
 	f->tainted = 1;
-	agent_row(a, &j);
-	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
-	fence_json_int(&j, "cookie", (int64_t)f->cookie);
-	fence_json_bool(&j, "cut", 0);
-	fence_json_id(&j, "exec", f->exec);
-	fence_json_str(&j, "name", "tainted-flow");
-	fence_json_int(&j, "pid", f->tgid);
-	fence_json_str(&j, "rule", "E011");
-	fence_json_id(&j, "session", f->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
-	agent_row_end(a, &j, "alert");
-	a->urgent = 1;
+	flow_alert(a, f, "E011", "tainted-flow", 0);
 }
 
 int agent_sight_watches(const struct agent *a, const struct agent_flow *f)
@@ -272,10 +281,6 @@ int agent_sight_watches(const struct agent *a, const struct agent_flow *f)
 
 void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx)
 {
-	const char *host = f->sni ? f->sni : f->dns ? f->dns : "";
-	char addr[FENCE_ADDR_TEXT];
-	struct fence_json j;
-
 	if (!agent_sight_watches(a, f) || f->existing || f->action == FENCE_DENY)
 		return;
 	a->sight->streams++;
@@ -284,18 +289,7 @@ void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx)
 	a->sight->unseen++;
 	if (tx < SIGHT_OPAQUE)
 		return;
-	agent_row(a, &j);
-	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
-	fence_json_int(&j, "cookie", (int64_t)f->cookie);
-	fence_json_bool(&j, "cut", 0);
-	fence_json_id(&j, "exec", f->exec);
-	fence_json_int(&j, "left", (int64_t)tx);
-	fence_json_str(&j, "name", "opaque");
-	fence_json_int(&j, "pid", f->tgid);
-	fence_json_str(&j, "rule", "E009");
-	fence_json_id(&j, "session", f->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
-	agent_row_end(a, &j, "alert");
+	flow_alert(a, f, "E009", "opaque", tx);
 }
 
 void sight_tainted(struct sight_conn *c)

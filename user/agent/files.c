@@ -143,6 +143,9 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 		f->err = st.st_size > SIGHT_LARGEST ? -EFBIG
 						    : look_ask(s->look, fd, (uint64_t)st.st_size,
 							       (uint32_t)(f - s->files));
+		if (f->err == -EPIPE)
+			snprintf(f->points.how, sizeof(f->points.how),
+				 "crmfenced-look was ended; restart the agent");
 		if (!f->err) {
 			f->err = -EINPROGRESS;
 			f->fd = TAKE_FD(fd);

@@ -135,9 +135,11 @@ int look_start(struct look **ret)
 	int pair[2], room = LOOK_ROOM;
 	pid_t pid;
 
-	if (!l || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+	if (!l)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
 		free(l);
-		return l ? -errno : -ENOMEM;
+		return -EMFILE;
 	}
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	pid = fork();
@@ -157,7 +159,8 @@ void look_stop(struct look *l)
 {
 	if (!l)
 		return;
-	close(l->fd);
+	if (l->fd >= 0)
+		close(l->fd);
 	free(l);
 }
 
@@ -176,6 +179,8 @@ int look_ask(struct look *l, int fd, uint64_t size, uint32_t id)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (l->fd < 0)
+		return -EPIPE;
 	if (l->count == LOOK_MOST)
 		return -EAGAIN;
 	if (sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(q))
@@ -190,13 +195,22 @@ int look_ask(struct look *l, int fd, uint64_t size, uint32_t id)
 int look_next(struct look *l, struct look_answer *out)
 {
 	struct reply r = { 0 };
-	ssize_t n;
+	ssize_t n = 0;
 
 	do { /* what nobody waits for is of a question that was answered for its process */
-		n = l->count ? recv(l->fd, &r, sizeof(r), MSG_DONTWAIT) : -1;
-		if (n < 0)
+		if (l->fd >= 0)
+			n = recv(l->fd, &r, sizeof(r), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
-	} while (n == sizeof(r) && r.seq != ENDED && r.seq != l->waits[l->first].seq);
+		n = n < 0 ? 0 : n; /* ECONNRESET: it ended with questions unread */
+	} while (n == sizeof(r) &&
+		 (!l->count || (r.seq != ENDED && r.seq != l->waits[l->first].seq)));
+	if (!n && l->fd >= 0) { /* nobody is there any more; it would be readable for ever */
+		close(l->fd);
+		l->fd = -1;
+	}
+	if (!l->count)
+		return 0;
 	if (n != sizeof(r) || r.seq == ENDED || r.points.count > FENCE_TLS_POINTS)
 		r = (struct reply){ .err = -EIO };
 	out->id = l->waits[l->first].id;

@@ -24,12 +24,15 @@ struct look_answer {
 int look_start(struct look **ret);
 void look_stop(struct look *l); /* NULL is fine; nobody waits */
 
-/* Ask about the open file `fd` of `size` octets. 0; -EAGAIN: too much is asked already; -errno. */
+/*
+ * Ask about the open file `fd` of `size` octets. 0; -EAGAIN: too much is asked already; -EPIPE: the
+ * processes were ended by somebody, and there will be no others; -errno.
+ */
 int look_ask(struct look *l, int fd, uint64_t size, uint32_t id);
 
 /* The next answer, in the order of the questions. 1, or 0: none waits. */
 int look_next(struct look *l, struct look_answer *out);
-int look_fd(const struct look *l); /* readable when an answer waits */
+int look_fd(const struct look *l); /* readable when an answer waits; -1: there will be none */
 unsigned int look_asked(const struct look *l); /* without an answer yet */
 
 #endif

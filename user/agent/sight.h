@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What TLS sight shares between its files: watch.. attaches probes to the processes of sessions
- * whose tool asks for it (probe.c), requests.c makes rows of what they say. Plaintext is in memory
- * only, and only until its exchange is over.
+ * What TLS sight shares between its files: sight.c attaches probes to the processes of sessions
+ * whose tool asks for it, files.c knows where to, requests.c makes rows of what they say. Plaintext
+ * is in memory only, and only until its exchange is over.
  */
 #ifndef FENCE_AGENT_SIGHT_H
 #define FENCE_AGENT_SIGHT_H
