@@ -177,6 +177,14 @@ static void test_websocket(void **state)
 	assert_string_equal(s.last.method, "CONNECT");
 	assert_true(s.last.flags & FENCE_HTTP_UPGRADED);
 	assert_int_equal(s.last.out, 9);
+	FEED(h, 1,
+	     "\0\0\x25\x01\x04\0\0\0\x03\x02\x07"
+	     "CONNECT\x01\x01"
+	     "a\x04\x02/v\0\x09:protocol\x09websocket");
+	FEED(h, 0, "\0\0\x01\x01\x05\0\0\0\x03\x8d"); /* 404 */
+	assert_int_equal(s.done, 2);
+	assert_int_equal(s.last.status, 404);
+	assert_false(s.last.flags & FENCE_HTTP_UPGRADED);
 	fence_http_free(h);
 	assert_int_equal(seen_room, 1u << 20);
 }

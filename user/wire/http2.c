@@ -132,6 +132,8 @@ static void block_complete(struct fence_http *h, struct h2_side *s, int out)
 	}
 	if (out)
 		http_told(h, x);
+	else if (x->status >= 300) /* what was asked for was not granted */
+		x->flags &= (uint16_t)~FENCE_HTTP_UPGRADED;
 	if (s->end)
 		stream_end(h, x, out);
 }
