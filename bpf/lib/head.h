@@ -80,7 +80,7 @@ struct fence_head {
 	__u8 has_org; /* org holds */
 	__u8 origin_len; /* octets that origin is of; 0: there is none */
 	__u8 unsure; /* of what was looked at, something may be an authority or a credential */
-	__u8 spare;
+	__u8 tunnel; /* :protocol, RFC 8441: what follows is no body */
 	char last[16]; /* of the run */
 	char org[16];
 	struct fence_name name; /* the authority, without its port */
@@ -117,6 +117,7 @@ static const __u16 fence_huffman[256] = {
 #define FENCE_H_IS_COOKIE 0x46726d6ad9e9607fULL
 #define FENCE_H_IS_ACCESSTOKEN 0x367ac093d02eba08ULL /* gRPC metadata of Pub/Sub */
 #define FENCE_H_IS_SESSION 0x0ff443d79efdb7bfULL /* x-sfdc-session, of Bulk 1.0 */
+#define FENCE_H_IS_PROTOCOL 0x1b859cc70735ad5dULL /* :protocol */
 #define FENCE_H_STATIC 61 /* entries of HPACK's static table */
 #define FENCE_H_IS_ORIGIN 0xb9eae4fe785a14cfULL
 #define FENCE_H_IS_SITE 0x4e365b50f5ad56b1ULL /* sec-fetch-site */
@@ -144,6 +145,7 @@ FENCE_INLINE void fence_head_next(struct fence_head *h)
 	h->origin_len = 0;
 	h->site = 0;
 	h->mode = 0;
+	h->tunnel = 0;
 	fence_name_init(&h->name);
 }
 
@@ -409,6 +411,7 @@ FENCE_INLINE void head_string_end(struct fence_head *h)
 	}
 	h->naming = 0;
 	h->target = head_target(h->hash);
+	h->tunnel |= h->hash == FENCE_H_IS_PROTOCOL;
 	h->hash = FENCE_FNV_BASIS;
 	h->step = FENCE_H_VALUELEN;
 }

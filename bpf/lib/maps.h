@@ -15,6 +15,7 @@
 #include <crmfence/name.h>
 #include <crmfence/rule.h>
 #include "dns.h"
+#include "frame.h"
 #include "head.h"
 #include "walk.h"
 

@@ -30,6 +30,7 @@ struct thread {
 	__u32 next; /* frame to take when none is free */
 	__u32 held; /* an entry of `holds` is this thread's */
 	__u32 spare;
+	struct fence_hold unseen; /* room to refuse without a scratch slot */
 };
 
 /* No memory: the thread's calls are not seen, and counted as returns without an entry. */
@@ -46,6 +47,14 @@ struct conn_key {
 	__u32 spare;
 };
 
+/* What of a connection's answers is for the agent. */
+enum reads {
+	READ_UNDECIDED, /* nothing was written yet; a server's SETTINGS may come first */
+	READ_HEADS, /* HTTP/2 from its beginning, a confined session's, and only others were asked
+		     */
+	READ_WHOLE, /* for good */
+};
+
 struct conn {
 	__u64 id;
 	__u64 cookie;
@@ -54,7 +63,8 @@ struct conn {
 	__u8 listed; /* a listed extension's */
 	__u8 own; /* something was asked of the org on it */
 	__u8 opaque; /* it does not begin as HTTP does: nobody decides anything on it */
-	__u8 spare;
+	__u8 reads; /* enum reads */
+	struct fence_frame frame; /* while not READ_WHOLE: where what is read is */
 };
 
 /* Full: the least recently used goes; its next call begins a new connection, unmapped. */
@@ -134,9 +144,13 @@ static __always_inline void miss(__u32 which)
 		__sync_fetch_and_add(n, 1);
 }
 
+__u64 urgent; /* records that the agent was woken for */
+
 /* The agent at once, when it may have to stop what is written; else when much waits. */
 static __always_inline __u64 wake(__u32 now)
 {
+	if (now)
+		__sync_fetch_and_add(&urgent, 1);
 	return now || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
 									   : BPF_RB_NO_WAKEUP;
 }
@@ -188,6 +202,7 @@ static __always_inline void fill(struct fence_sight_rec *r, const struct conn *c
 	r->how = (__u8)c->how;
 	r->tool = p->tool;
 	r->part = r->spare = 0;
+	r->after = r->spare2 = 0;
 }
 
 static __always_inline void tell(const struct conn *c, const struct fence_proc *p, __u32 tgid,
@@ -208,8 +223,9 @@ struct cursor {
 	struct fence_proc *p;
 	__u64 buf;
 	__u64 offset;
-	__u32 n; /* octets of the call */
+	__u32 n; /* octets of the run */
 	__u32 at; /* of them, done */
+	__u32 after; /* octets of a body behind them */
 	__u32 tgid;
 	__u32 out;
 	__u32 now; /* the agent is to look at it at once */
@@ -229,6 +245,7 @@ struct cursor {
 		r->out = (__u8)u->out; \
 		r->len = (__u16)part; \
 		r->part = (__u8)(u->at / FENCE_SIGHT_CHUNK); \
+		r->after = part == u->n - u->at ? u->after : 0; \
 		if (part > (ROOM) || \
 		    bpf_probe_read_user(r->data, part, (void *)(u->buf + u->at))) { \
 			miss(FENCE_SIGHT_FAULT); \
@@ -243,11 +260,13 @@ static long chunk(__u32 i, void *ctx)
 	struct cursor *u = ctx;
 	__u32 part = u->n - u->at;
 
-	if (!part)
+	if (!part && (i || !u->after))
 		return 1;
 	if (part > FENCE_SIGHT_CHUNK)
 		part = FENCE_SIGHT_CHUNK;
-	if (part <= FENCE_SIGHT_SMALL)
+	if (part <= FENCE_SIGHT_TINY)
+		CHUNK(FENCE_SIGHT_TINY);
+	else if (part <= FENCE_SIGHT_SMALL)
 		CHUNK(FENCE_SIGHT_SMALL);
 	else
 		CHUNK(FENCE_SIGHT_CHUNK);
@@ -267,6 +286,73 @@ static __always_inline void taint(const struct conn *c, const struct fence_proc 
 	tell(c, p, tgid, FENCE_SIGHT_TAINT, 1);
 }
 
+struct frames {
+	struct cursor u; /* of what is between two bodies */
+	__u64 buf;
+	__u64 offset;
+	__u32 n; /* octets of the call */
+	__u32 at;
+};
+
+/* Of what is between two bodies, and of how long the second one is. */
+static __always_inline void run_end(struct frames *f, __u32 after)
+{
+	struct cursor *u = &f->u;
+
+	u->n = f->at - (__u32)(u->buf - f->buf);
+	u->offset = f->offset + (u->buf - f->buf);
+	u->at = 0;
+	u->after = after;
+	bpf_loop(FENCE_SIGHT_CALL, chunk, u, 0);
+	u->buf += u->n + after;
+}
+
+/* A frame's header, or its payload, or as much of either as is there. */
+static long frame_step(__u32 i, void *ctx)
+{
+	struct frames *f = ctx;
+	struct fence_frame *h = &f->u.c->frame;
+	__u32 n = f->n - f->at, j;
+	__u8 head[FENCE_FRAME_HEADER];
+
+	if (!n)
+		return 1;
+	if (!h->got && h->left) {
+		if (n > h->left)
+			n = h->left;
+		if (f->u.c->reads == READ_HEADS && fence_frame_is_body(h) && n >= FENCE_SIGHT_BODY)
+			run_end(f, n);
+		f->at += n;
+		h->left -= n;
+		return 0;
+	}
+	if (n > sizeof(head) - (h->got & 7)) /* got: 0 .. 8 */
+		n = sizeof(head) - (h->got & 7);
+	if (bpf_probe_read_user(head, n, (void *)(f->buf + f->at))) {
+		f->u.c->reads = READ_WHOLE;
+		return 1;
+	}
+	for (j = 0; j < sizeof(head); j++)
+		if (j < n)
+			fence_frame_feed(h, head[j]);
+	f->at += n;
+	return 0;
+}
+
+/* What is read on a connection of which only the heads are, or may be, wanted. */
+static __always_inline void heads(const struct cursor *whole)
+{
+	struct frames f = {
+		.u = *whole, .buf = whole->buf, .offset = whole->offset, .n = whole->n
+	};
+
+	bpf_loop(2 * FENCE_SIGHT_FRAMES_AT_ONCE, frame_step, &f, 0);
+	if (f.at < f.n) /* where its frames are is not known any more */
+		f.u.c->reads = READ_WHOLE;
+	f.at = f.n;
+	run_end(&f, 0);
+}
+
 static __always_inline void plaintext(struct fence_proc *p, const struct conn_key *k, __u64 buf,
 				      __u32 n, __u32 out, __u32 now)
 {
@@ -281,7 +367,10 @@ static __always_inline void plaintext(struct fence_proc *p, const struct conn_ke
 	u.c->at[out & 1] += n;
 	if (n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
 		miss(FENCE_SIGHT_LONG);
-	bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
+	if (!out && u.c->reads != READ_WHOLE)
+		heads(&u);
+	else
+		bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
 }
 
 static __always_inline void conn_end(struct fence_proc *p, const struct conn_key *k)
@@ -309,6 +398,7 @@ static __always_inline void map_to(struct fence_proc *p, const struct conn_key *
 		tell(c, p, k->tgid, FENCE_SIGHT_END, 0);
 		c->id = bpf_ktime_get_boot_ns();
 		c->at[0] = c->at[1] = 0;
+		c->reads = READ_WHOLE;
 	}
 	c->cookie = cookie;
 	c->how = how;

@@ -42,8 +42,11 @@ enum fence_tls_call {
 #define FENCE_TLS_COOKIE(call, box, seq) ((call) | (__u64)(box) << 8 | (__u64)(seq) << 16)
 
 #define FENCE_SIGHT_CHUNK 4096 /* octets of plaintext in one record */
-#define FENCE_SIGHT_SMALL 512 /* a smaller record for what fits */
-#define FENCE_SIGHT_CALL 16 /* chunks of one call; what is beyond is a gap */
+#define FENCE_SIGHT_SMALL 512 /* smaller records for what fits */
+#define FENCE_SIGHT_TINY 64 /* a frame's header */
+#define FENCE_SIGHT_CALL 16 /* chunks of one run; what is beyond is a gap */
+#define FENCE_SIGHT_FRAMES_AT_ONCE 64 /* HTTP/2 frames of a call; with more, it is read whole */
+#define FENCE_SIGHT_BODY 128 /* octets of a body that are fewer are not worth passing over */
 #define FENCE_SIGHT_RING (8u << 20)
 #define FENCE_SOLE_NS 60000000000ULL /* what a browser has installed is believed for so long */
 #define FENCE_SIGHT_FRAMES 4 /* TLS calls inside one another on one thread */
@@ -70,14 +73,16 @@ struct fence_sight_rec {
 	__u64 exec;
 	__u64 session;
 	__u32 tgid;
-	__u32 call; /* octets of the whole call, of which this is a part */
+	__u32 call; /* octets of the whole run, a call's or what is between two bodies of it */
 	__u16 len; /* octets that follow */
 	__u8 kind; /* enum fence_sight_kind */
 	__u8 out; /* 1: written, 0: read */
 	__u8 how; /* enum fence_sight_how */
 	__u8 tool;
-	__u8 part; /* which chunk of its call, from 0 */
+	__u8 part; /* which chunk of its run, from 0 */
 	__u8 spare;
+	__u32 after; /* octets of bodies behind these, which are passed over on purpose */
+	__u32 spare2;
 	__u8 data[];
 };
 
@@ -92,6 +97,6 @@ enum fence_sight_miss {
 
 #pragma GCC diagnostic pop
 
-_Static_assert(sizeof(struct fence_sight_rec) == 64, "sight record");
+_Static_assert(sizeof(struct fence_sight_rec) == 72, "sight record");
 
 #endif

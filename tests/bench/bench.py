@@ -113,7 +113,7 @@ def inside(b, work, subjects):
 
 def main():
     W.sh("mkdir", "-p", W.BUILD)
-    w = W.World()
+    w = W.World(sniffer=False)
     subjects = {"floor": lambda b, x: b.floor(x), "unconfined": lambda b, x: b.ours(x, False), "confined": lambda b, x: b.ours(x, True)}
     out, idle = [], 0
     try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, with the least probe at the same places, confined without sight, confined
-with it, and beside it a process that is not watched; where the scheduler likes, and with client and server on one CPU. Rounds interleaved; medians of ratios to bare in the same round. Writes build/bench-sight.json.
+with it, and a process beside, which is not confined; with client and server on one CPU, on a CPU each, and over a link of 100 Mbit/s. Rounds interleaved; medians of ratios
+to bare in the same round. What the programs take of the process beside is measured by the kernel's own clock too. Writes build/bench-sight.json.
 
 usage: sight.py [ROUNDS] [REQUESTS]
 """
@@ -19,18 +20,27 @@ import world as W  # noqa: E402
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 REQUESTS = int(sys.argv[2]) if len(sys.argv) > 2 else 20000
-SUBJECTS = ("bare", "uprobe", "off", "on", "unwatched")
+SUBJECTS = ("bare", "uprobe", "off", "on", "beside off", "beside on")
+OFF = {"on": "off", "beside on": "beside off"}
 
 
 LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
 
 
-CPUS = {"free": "0-%d" % (os.cpu_count() - 1), "one CPU": "0"}
+WHERE = {"one CPU": ("0", "0"), "a CPU each": ("0", "1"), "100 Mbit/s": ("0", "1")}  # client, server
+
+
+def link(w, slow):
+    """tc-tbf(8) on both ends, or nothing."""
+    for ns, dev in ((w.lap, "a"), (w.net, "b")):
+        W.sh("tc", "-n", ns, "qdisc", "del", "dev", w.id + dev, "root", check=False)
+        if slow:
+            W.sh("tc", "-n", ns, "qdisc", "add", "dev", w.id + dev, "root", "tbf", "rate", "100mbit", "burst", "16kb", "latency", "50ms")
 
 
 def rate(w, streams, subject, where):
     load = "h2load -n %d -c 1 -m %d https://models.acme.example:8443/f" % (REQUESTS, streams)
-    p = w.popen("taskset", "-c", CPUS[where], "sh", "-c", "read x; exec " + load, confined=subject in ("off", "on"), stdin_fd=subprocess.PIPE)
+    p = w.popen("taskset", "-c", WHERE[where][0], "sh", "-c", "read x; exec " + load, confined=subject in ("off", "on"), stdin_fd=subprocess.PIPE)
     with least_probe(p.pid, LIBSSL) if subject == "uprobe" else contextlib.nullcontext():
         out = p.communicate("\n", timeout=120)[0]
     rc = p.returncode
@@ -39,6 +49,19 @@ def rate(w, streams, subject, where):
     if rc or not m or int(ok.group(1)) != REQUESTS:
         sys.exit("h2load: exit %d: %s" % (rc, out[-500:]))
     return float(m.group(1))
+
+
+def inside(w, streams):
+    """Nanoseconds that the kernel's own clock finds in all programs, for each request of a process that is not confined."""
+    def programs():
+        return sum(p.get("run_time_ns", 0) for p in json.loads(W.sh("bpftool", "prog", "show", "-j").stdout))
+    W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=1")
+    try:
+        before = programs()
+        rate(w, streams, "beside on", "one CPU")
+        return (programs() - before) / REQUESTS
+    finally:
+        W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
 
 
 PAIRS = 20000
@@ -79,7 +102,7 @@ def pairs(w, tool):
 
 
 def main():
-    w, rates, seen, small = W.World(), {}, [], []
+    w, rates, seen, small, ran = W.World(sniffer=False), {}, [], [], {}
     try:
         with open(w.dir + "/f", "wb") as f:
             f.write(os.urandom(3072))
@@ -89,14 +112,19 @@ def main():
         for _ in range(ROUNDS):
             for s in SUBJECTS:
                 if s not in ("bare", "uprobe"):
-                    w.start("--quiet", tools=[dict(tool, sight=s != "off")])
-                for where, cpus in CPUS.items():
-                    W.sh("taskset", "-cp", cpus, str(server.pid))
+                    w.start("--quiet", tools=[dict(tool, sight=s in OFF)])
+                for where, cpus in WHERE.items():
+                    W.sh("taskset", "-cp", cpus[1], str(server.pid))
+                    link(w, where == "100 Mbit/s")
                     for streams in (1, 20):
                         rates.setdefault((s, streams, where), []).append(rate(w, streams, s, where))
                 if s == "on":
                     rows = w.rows()
                     seen.append((len([r for r in rows if r["kind"] == "request"]), sum(r["count"] for r in rows if r["kind"] == "gap")))
+                if s == "beside on" and not ran:
+                    W.sh("taskset", "-cp", "0", str(server.pid))
+                    link(w, False)
+                    ran = {streams: inside(w, streams) for streams in (1, 20)}
                 w.stop()
         if server.poll() is not None:
             sys.exit("nghttpd ended")
@@ -104,12 +132,17 @@ def main():
     finally:
         w.close()
     out = []
-    for where, streams in itertools.product(CPUS, (1, 20)):
+    for where, streams in itertools.product(WHERE, (1, 20)):
         for s in SUBJECTS:
             ratio = statistics.median(a / b for a, b in zip(rates[s, streams, where], rates["bare", streams, where]))
             out.append({"streams": streams, "subject": s, "where": where, "rate": statistics.median(rates[s, streams, where]), "ratio": ratio})
-            print("%-7s %2d streams %-9s %9.0f req/s %6.3f" % (where, streams, s, out[-1]["rate"], ratio))
-    print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 4 * REQUESTS, [b for _, b in seen]))
+            if s in OFF:
+                out[-1]["to_off"] = statistics.median(a / b for a, b in zip(rates[s, streams, where], rates[OFF[s], streams, where]))
+            print("%-10s %2d streams %-10s %9.0f req/s %6.3f%s" % (where, streams, s, out[-1]["rate"], ratio, "  to off %6.3f" % out[-1]["to_off"] if s in OFF else ""))
+    for streams, ns in ran.items():
+        out.append({"streams": streams, "subject": "programs, beside", "ns": ns})
+        print("programs, beside, %2d streams %6.0f ns a request" % (streams, ns))
+    print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 2 * len(WHERE) * REQUESTS, [b for _, b in seen]))
     with open(W.BUILD + "/bench-sight.json", "w") as f:
         f.writelines(json.dumps(r) + "\n" for r in out + small)
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import world as W
+from bpfmap import BpfMap
 
 OWN = "https://acme.my.salesforce.com"
 DATA = "/services/data/v60.0"
@@ -527,4 +528,99 @@ def sight_missed(w):
     return bad + ([] if 4 < len(asked) < 15 else ["%d requests told of %d" % (len(asked), made)])
 
 
-ALONE = [sight_programs, sight_missed, sight_discovery, sight_tried, sight_opaque, sight_witness, sight_off]
+PASSED_OVER = """
+const c = require('http2').connect('https://models.acme.example'), query = '/services/data/v60.0/query?q=SELECT+Id,Name+FROM+Opportunity';
+const ask = (head, body) => new Promise((ok, no) => { const s = c.request(head); s.on('error', no); s.resume(); s.on('end', ok); s.end(body); });
+c.on('error', () => process.exit(1));
+ask({ ':path': query + '&t=theirs' }).then(() => ask({ ':path': query + '&t=ours', ':authority': process.argv[1] }))
+  .then(() => ask({ ':path': '/in?t=leak', ':method': 'POST' }, 'they said Acme - 200 seats')).then(() => process.exit(0));
+"""
+
+
+def sight_bodies(w):
+    """Over HTTP/2 the bodies of others' answers are passed over in the kernel: four times what the ring holds comes while nobody reads it,
+    and nothing is missing. On the same connection the org's answers are read: what they say is found when it leaves."""
+    bad, size = [], 32 << 20
+    with open(w.dir + "/big", "wb") as f:
+        f.truncate(size)
+    nghttpd = w.spawn(w.net, "nghttpd", "-a", W.SHARED, "-d", w.dir, "8443", w.dir + "/key.pem", w.dir + "/cert.pem")
+    policy = tools(w)
+    policy["tools"][0]["allow"] = ["crm.own", {"host": "models.acme.example", "ports": [443, 8443], "why": "on-prem speech model"}]
+    w.start("--quiet", **policy)
+    p = w.popen("curl", "-sS", "--http2", "-o", "/dev/null", "-K", "-", stdin_fd=subprocess.PIPE)
+    time.sleep(1)  # its probes are there
+    os.kill(w.agent.pid, signal.SIGSTOP)
+    p.stdin.write("url = https://models.acme.example:8443/big\n")
+    p.stdin.close()
+    rc = p.wait(20)
+    os.kill(w.agent.pid, signal.SIGCONT)
+    time.sleep(1)
+    rows = w.rows()
+    got = [(r["bytes_in"], r.get("cut")) for r in rows if r["kind"] == "request"]
+    lost = [r for r in rows if r["kind"] in ("gap", "stream")]
+    bad += [] if rc == 0 and got == [(size, None)] and not lost else ["exit %d, %s, lost %s" % (rc, got, lost)]
+    for host, rules in (("models.acme.example", []), ("acme.my.salesforce.com", ["E011"])):
+        done = max([r["id"] for r in w.rows()])
+        rc, out = w.run("node", "-e", PASSED_OVER, host)
+        rows = [r for r in w.rows() if r["id"] > done]
+        got = [r["rule"] for r in rows if r["kind"] == "alert" and r["rule"] != "E007"]
+        late = [r for r in rows if r["kind"] == "request" and (r.get("cut") or r.get("late") or not r["bytes_in"])]
+        bad += [] if rc == 0 and got == rules and not late else ["%s: exit %d %s, %s, %s" % (host, rc, out[-200:], got, late)]
+    w.stop()
+    nghttpd.terminate()
+    return bad
+
+
+ROOMLESS = """
+import socket, ssl, sys
+def open():
+    s = ssl.create_default_context().wrap_socket(socket.create_connection(("models.acme.example", 443)), server_hostname="models.acme.example")
+    s.settimeout(4)
+    return s
+def ask(s, path, more=""):
+    try:
+        s.sendall(("GET %s HTTP/1.1\\r\\nHost: models.acme.example\\r\\n%s\\r\\n" % (path, more)).encode())
+        print(s.recv(1000)[9:12].decode() or "closed", flush=True)
+    except OSError as e:
+        print("refused", flush=True)
+s = open()
+print("ready", flush=True)
+input()
+ask(s, "/in?t=first", "Authorization: Bearer %s\\r\\n" % sys.argv[1])
+input()
+ask(open(), "/in?t=second")
+"""
+
+
+def sight_no_room(w):
+    """Others hold all room that programs have while a session's program writes on an open connection: what cannot be looked at does not
+    leave, the program lives, and what it asks afterwards does."""
+    with open(w.dir + "/room.py", "w") as f:
+        f.write(ROOMLESS)
+    said, bad = [], []
+    for confined in (False, True):
+        if confined:
+            w.start("--quiet", **tools(w))
+            room = BpfMap(w.pins + "/scratch")
+        mark = len(arrived(w))
+        p = w.popen("python3", w.dir + "/room.py", TOKEN, confined=confined, stdin_fd=subprocess.PIPE)
+        p.stdout.readline()
+        time.sleep(1)
+        try:
+            if confined:
+                room.busy(1)
+            p.stdin.write("\n")
+            p.stdin.flush()
+            said.append(p.stdout.readline().strip())
+        finally:
+            if confined:
+                room.busy(0)
+        out = p.communicate("\n", timeout=20)[0]
+        got = [r["url"].rsplit("=")[-1] for r in arrived(w, mark)]
+        bad += [] if got == ["first", "second"][confined:] and out.strip() == "200" else ["%s, confined %s: %s arrived, then %r" % (said[-1], confined, got, out)]
+    rows = w.rows("deny")
+    w.stop()
+    return bad + ([] if said[0] == "200" and said[1] in ("refused", "closed") and "overflow" in [r["reason"] for r in rows if r["at"] == "request"] else ["%s, %s" % (said, rows)])
+
+
+ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_tried, sight_opaque, sight_witness, sight_off]

@@ -24,6 +24,7 @@ struct made {
 	char host[80], org[16], text[120], path[64];
 	const char *site, *mode; /* Sec-Fetch-* */
 	int has_org, kind; /* of the field with the credential */
+	int tunnel;
 	int cut; /* a header block in two frames, or a credential that is not read to its end */
 	uint8_t data[ROOM];
 	size_t len;
@@ -56,6 +57,7 @@ static void make_words(struct made *m)
 	m->mode = rnd(2) ? "cors" : "navigate";
 	m->has_org = (int)rnd(2);
 	m->kind = (int)rnd(4);
+	m->tunnel = !rnd(4);
 	word(id, 12, alnum);
 	snprintf(m->org, sizeof(m->org), "00D%.12s", id);
 	word(a, rnd(20), alnum);
@@ -111,14 +113,15 @@ static void frame(struct made *m, const uint8_t *block, size_t n, uint8_t type, 
 
 static void make_two(struct made *m)
 {
-	nghttp2_nv nv[] = { NV(":method", "POST"),
+	nghttp2_nv nv[] = { NV(":method", m->tunnel ? "CONNECT" : "POST"),
 			    NV(":scheme", "https"),
 			    NV(":authority", m->host),
 			    NV(":path", m->path),
 			    NV("user-agent", "test/1.0 (x; \"y\")"),
 			    NV("sec-fetch-site", m->site),
 			    NV("sec-fetch-mode", m->mode),
-			    NV(small[m->kind], m->text) };
+			    NV(small[m->kind], m->text),
+			    NV(":protocol", "websocket") };
 	static const uint8_t settings[] = { 0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100 };
 	nghttp2_hd_deflater *d = NULL;
 	uint8_t block[ROOM], flags;
@@ -126,7 +129,8 @@ static void make_two(struct made *m)
 	size_t cut;
 
 	nghttp2_hd_deflate_new(&d, rnd(2) ? 4096 : 0);
-	n = nghttp2_hd_deflate_hd(d, block, sizeof(block), nv, sizeof(nv) / sizeof(nv[0]));
+	n = nghttp2_hd_deflate_hd(d, block, sizeof(block), nv,
+				  sizeof(nv) / sizeof(nv[0]) - !m->tunnel);
 	nghttp2_hd_deflate_del(d);
 	put(m, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
 	put(m, settings, sizeof(settings));
@@ -257,7 +261,8 @@ int main(int argc, char **argv)
 		if (h.state != FENCE_HEAD_DONE || !fence_name_ok(&h.name) ||
 		    h.name.len != strlen(m.host) || memcmp(h.name.text, m.host, h.name.len) ||
 		    fence_head_is_anonymous(&h) != (*m.site == 'n' && *m.mode == 'c') ||
-		    h.has_org != m.has_org || (h.has_org && strcmp(h.org, m.org)))
+		    h.tunnel != (h.two && m.tunnel) || h.has_org != m.has_org ||
+		    (h.has_org && strcmp(h.org, m.org)))
 			return fail("not as it was made", &h, &m);
 		read_all(&all, m.data, m.len);
 		if (all.hosts != 1 || all.orgs != m.has_org || (!m.cut && !all.told))

@@ -43,7 +43,8 @@ def sh(*args, check=True, **kw):
 
 
 class World:
-    def __init__(self):
+    def __init__(self, sniffer=True):
+        """`sniffer`: a bench goes without; it looks at each packet, on a CPU that is measured."""
         self.id = "cf%d" % os.getpid()
         self.lap, self.net = self.id + "l", self.id + "n"
         self.dir = tempfile.mkdtemp(prefix="crmfence-")
@@ -52,14 +53,14 @@ class World:
         self.procs, self.agent, self.twice = [], None, 0
         self.pins = "/sys/fs/bpf/" + self.id
         try:
-            self.build()
+            self.build(sniffer)
         except BaseException:
             self.close()
             raise
 
     # ---- up and down ----
 
-    def build(self):
+    def build(self, sniffer):
         os.mkdir(self.cgroup)
         os.chmod(self.dir, 0o755)
         for ns in (self.lap, self.net):
@@ -81,8 +82,9 @@ class World:
         self.certificate()
         self.resolver()
         self.servers()
-        self.sniffer = self.spawn(self.net, "python3", ROOT + "/tests/world/sniff.py", self.id + "b", self.dir + "/sniff.json", PREFIX)
-        self.wait(lambda: os.path.exists(self.dir + "/sniff.json"), "the sniffer")
+        if sniffer:
+            self.sniffer = self.spawn(self.net, "python3", ROOT + "/tests/world/sniff.py", self.id + "b", self.dir + "/sniff.json", PREFIX)
+            self.wait(lambda: os.path.exists(self.dir + "/sniff.json"), "the sniffer")
 
     def spawn(self, ns, *args, **kw):
         out = open(self.dir + "/" + os.path.basename(args[0]) + ".log", "a")

@@ -160,6 +160,7 @@ int agent_dirs_changed(struct agent *a); /* at most once a second */
 
 /* rights.c */
 int agent_rights_narrow(struct fence_diag *d);
+void agent_yield(int yield); /* behind the machine's other work, or before it again */
 
 /* watch.c */
 void agent_watch_init(struct agent *a);
@@ -235,7 +236,7 @@ int agent_sight_init(struct agent *a); /* when the policy asks for it */
 void agent_sight_reload(struct agent *a); /* another policy is in force */
 void agent_sight_done(struct agent *a);
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session);
-void agent_sight_turn(struct agent *a);
+int agent_sight_turn(struct agent *a, int final); /* 1: more waits */
 /* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
 /* A flow to anybody but the org, of a program that read its records: told where the policy says. */
 void agent_sight_tainted(struct agent *a, struct agent_flow *f);

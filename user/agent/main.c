@@ -333,14 +333,14 @@ static int turn(struct agent *a, int final)
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	agent_denials_turn(a, final);
 	agent_beat(a);
-	agent_sight_turn(a);
+	more = agent_sight_turn(a, final) || more > 0;
 	if (!final)
 		agent_watch_turn(a);
 	agent_flows_turn(a, final);
 	agent_sessions_turn(a, final);
 	agent_log_turn(a, final);
 	agent_show_turn(a);
-	return more > 0;
+	return more;
 }
 
 static int signals(void)

@@ -179,6 +179,7 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 	struct sight_conn **at = conn_at(a->sight, r->conn), *c = *at;
 	uint64_t *next;
 
+	a->sight->read = r->time;
 	if (!c)
 		c = conn_new(a, at, r);
 	if (!c)
@@ -205,6 +206,8 @@ void sight_record(void *ctx, const struct fence_sight_rec *r)
 	if (r->out)
 		c->before = r->offset;
 	fence_http_feed(c->http, r->out, r->data, r->len);
+	fence_http_pass(c->http, r->out, r->after);
+	*next += r->after;
 	if (r->part == FENCE_SIGHT_CALL - 1 && r->call > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK) {
 		missed(c, r->out, r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK);
 		*next += r->call - FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK;

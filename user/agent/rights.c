@@ -15,12 +15,13 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
-#define AGENT_NICE -10
+#define NICE -10
+#define NICE_YIELDING 10
 
-/* Still needed: maps and links, other namespaces, other users' /proc, signals. */
-static const unsigned int kept[] = { CAP_BPF,	    CAP_PERFMON,	CAP_NET_ADMIN,
-				     CAP_SYS_ADMIN, CAP_SYS_PTRACE,	CAP_DAC_OVERRIDE,
-				     CAP_KILL,	    CAP_DAC_READ_SEARCH };
+/* Still needed: maps and links, other namespaces, other users' /proc, signals, its priority. */
+static const unsigned int kept[] = { CAP_BPF,	    CAP_PERFMON,	 CAP_NET_ADMIN,
+				     CAP_SYS_ADMIN, CAP_SYS_PTRACE,	 CAP_DAC_OVERRIDE,
+				     CAP_KILL,	    CAP_DAC_READ_SEARCH, CAP_SYS_NICE };
 
 static const int refused[] = {
 	SCMP_SYS(connect),
@@ -94,7 +95,7 @@ int agent_rights_narrow(struct fence_diag *d)
 	int err;
 
 	/* a busy machine is not to keep it from its work, which takes a thousandth of a CPU */
-	setpriority(PRIO_PROCESS, 0, AGENT_NICE);
+	setpriority(PRIO_PROCESS, 0, NICE);
 	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		err = -errno;
@@ -105,4 +106,9 @@ int agent_rights_narrow(struct fence_diag *d)
 	return err < 0 ? fence_diag_set(d, err, NULL, "rights cannot be given up: %s",
 					strerror(-err))
 		       : 0;
+}
+
+void agent_yield(int yield)
+{
+	setpriority(PRIO_PROCESS, 0, yield ? NICE_YIELDING : NICE);
 }

@@ -245,8 +245,8 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 		;
 }
 
-/* Sessions that are over, and once a second processes that are. */
-static void sweep(struct agent *a)
+/* Sessions that are over, when what they said was read; and once a second processes that are. */
+static void sweep(struct agent *a, int more)
 {
 	struct sight *s = a->sight;
 	struct agent_session *session;
@@ -264,6 +264,9 @@ static void sweep(struct agent *a)
 			continue;
 		session = agent_session_find(a, p->session);
 		if (!session || session->ended) {
+			p->over = p->over ? p->over : a->now;
+			if (more && s->read <= p->over)
+				continue;
 			sight_forget(a, p->session);
 			proc_done(s, p);
 		} else if (look_now && kill((pid_t)p->tgid, 0) && errno == ESRCH && !p->mapped) {
@@ -298,32 +301,51 @@ int agent_sight_defers(struct agent *a, const struct fence_rec_close *r)
 
 /*
  * A flow's record is written before the plaintext on it, and its close after: so the other ring is
- * read up to now for each new socket (map_conn), and closes are done last. A flow with a held
- * request is closed by us, before its writer has said what he wrote: a little later.
+ * read up to now for each new socket (map_conn), and a close is done when everything before it was
+ * read. A flow with a held request is closed by us, before its writer has said what he wrote: a
+ * little later.
  */
-static void plaintext(struct agent *a)
+static int is_early(struct agent *a, const struct fence_rec_close *r, int all)
+{
+	return (!all && r->h.time >= a->sight->read) ||
+	       (sight_held(agent_flow_find(a, r->cookie)) && a->now < r->h.time + SIGHT_HELD_NS);
+}
+
+/*
+ * What the kernel left to us is read at once; the rest a bite at a time, behind whatever else the
+ * machine has to do. 1: more waits.
+ */
+static int plaintext(struct agent *a, int final)
 {
 	struct sight *s = a->sight;
-	unsigned int i, kept = 0;
+	unsigned int i, kept = 0, turns = 0;
+	enum fence_sight_waits waits;
 
-	fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+	while ((waits = fence_sight_waits(s->kernel)) &&
+	       turns++ < (final ? SIGHT_TURNS_FINAL : SIGHT_TURNS)) {
+		if (waits == FENCE_SIGHT_QUIET)
+			agent_yield(1);
+		fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+		if (waits == FENCE_SIGHT_QUIET)
+			agent_yield(0);
+	}
 	for (i = 0; i < s->ncloses; i++)
-		if (sight_held(agent_flow_find(a, s->closes[i].cookie)) &&
-		    a->now < s->closes[i].h.time + SIGHT_HELD_NS)
+		if (is_early(a, &s->closes[i], !waits))
 			s->closes[kept++] = s->closes[i];
 		else
 			agent_flow_close(a, &s->closes[i]);
 	s->ncloses = kept;
+	return !!waits;
 }
 
-void agent_sight_turn(struct agent *a)
+int agent_sight_turn(struct agent *a, int final)
 {
 	struct sight *s = a->sight;
 	unsigned int i;
-	int known;
+	int known, more;
 
 	if (!s)
-		return;
+		return 0;
 	known = sight_files_turn(a);
 	for (i = 0; i < SIGHT_PROCS && known; i++)
 		if (s->procs[i].tgid)
@@ -332,9 +354,10 @@ void agent_sight_turn(struct agent *a)
 	for (i = 0; i < SIGHT_PROCS; i++)
 		if (s->procs[i].mapped)
 			fence_mapped_drain(s->procs[i].mapped, on_mapping, a, &s->lost);
-	plaintext(a);
-	sweep(a);
+	more = plaintext(a, final);
+	sweep(a, more);
 	losses(a);
+	return more;
 }
 
 int agent_sight_fd(const struct agent *a)

@@ -23,6 +23,8 @@
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
 #define SIGHT_USERS 512 /* live sessions whose user is known */
+#define SIGHT_TURNS 32 /* bites of the ring in one turn: 10 ms */
+#define SIGHT_TURNS_FINAL 4096 /* more than there can be in it */
 #define SIGHT_CLOSES 4096 /* flows that end in one turn with plaintext to be read */
 #define SIGHT_HELD_NS \
 	200000000ULL /* until what was held is read: its writer is still in the call */
@@ -53,6 +55,7 @@ struct sight_file {
 struct sight_proc {
 	uint32_t tgid; /* 0: free */
 	uint64_t session;
+	uint64_t over; /* boot time when its session was found to be; 0: it is not */
 	struct fence_mapped *mapped; /* owned; of the process a session began with */
 	uint32_t files[SIGHT_ATTACHED]; /* indexes, that carry probes for it */
 	uint8_t told[SIGHT_ATTACHED]; /* it has mapped it: the log has a row */
@@ -110,6 +113,7 @@ struct sight {
 	struct sight_conn *conns[SIGHT_BUCKETS]; /* owned chains */
 	unsigned int nconns;
 	struct fence_http_hooks hooks;
+	uint64_t read; /* boot time of the last record of the ring that was read */
 	struct fence_rec_close closes[SIGHT_CLOSES];
 	unsigned int ncloses;
 	size_t room; /* of SIGHT_ROOM, still free */

@@ -13,7 +13,8 @@
 #include "kernel/internal.h"
 #include "tls.skel.h"
 
-#define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
+#define DRAIN_MOST 64 /* 0.3 ms */
+#define MUCH (FENCE_SIGHT_RING / 4) /* octets */
 
 struct attached {
 	struct bpf_link *link; /* owned */
@@ -35,6 +36,7 @@ struct fence_sight {
 	void *ctx;
 	uint64_t *bad;
 	unsigned int budget; /* records of this drain still to be taken */
+	uint64_t urgent; /* records that the agent was woken for, when there was none left */
 };
 
 int fence_sight_check(const void *data, uint64_t size)
@@ -46,7 +48,7 @@ int fence_sight_check(const void *data, uint64_t size)
 	memcpy(&r, data, sizeof(r));
 	if (r.kind < FENCE_SIGHT_DATA || r.kind > FENCE_SIGHT_TAINT || r.out > 1 ||
 	    r.len > FENCE_SIGHT_CHUNK || sizeof(r) + r.len > size || r.tool > FENCE_TOOL_MAX ||
-	    r.len > r.call || (r.kind == FENCE_SIGHT_DATA) != !!r.len)
+	    r.len > r.call || r.after >> 30 || (r.kind == FENCE_SIGHT_DATA) != (r.len || r.after))
 		return -EINVAL;
 	return 0;
 }
@@ -298,6 +300,18 @@ void fence_sight_drain(struct fence_sight *s,
 	s->bad = bad;
 	s->budget = DRAIN_MOST;
 	ring_buffer__consume(s->ring);
+}
+
+enum fence_sight_waits fence_sight_waits(struct fence_sight *s)
+{
+	uint64_t urgent = __atomic_load_n(&s->skel->bss->urgent, __ATOMIC_ACQUIRE);
+	size_t n = ring__avail_data_size(ring_buffer__ring(s->ring, 0));
+
+	if (!n) {
+		s->urgent = urgent;
+		return FENCE_SIGHT_NONE;
+	}
+	return n > MUCH || s->urgent != urgent ? FENCE_SIGHT_NOW : FENCE_SIGHT_QUIET;
 }
 
 int fence_sight_fd(const struct fence_sight *s)

@@ -11,6 +11,7 @@
 
 #include "wire/http_internal.h"
 
+#define FIRST_MAX 4096 /* octets of a server that speaks first: its SETTINGS */
 #define ORG_ID 15 /* letters and digits of an org id before its case suffix */
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,7 +39,9 @@ void fence_http_free(struct fence_http *h)
 	h1_done(h);
 	h2_done(h);
 	http_drop(h, &h->first);
+	http_drop(h, &h->answer);
 	fence_buf_done(&h->first);
+	fence_buf_done(&h->answer);
 	free(h);
 }
 
@@ -289,7 +292,7 @@ void http_body(struct fence_http *h, struct fence_exchange *x, int out, const ui
 
 	*(out ? &x->out : &x->in) += len;
 	if (!data) {
-		x->flags |= FENCE_HTTP_CUT;
+		x->flags |= h->passing ? 0 : FENCE_HTTP_CUT;
 		return;
 	}
 	if (!x->keeps && h->bodies < FENCE_HTTP_BODIES) {
@@ -318,13 +321,31 @@ static int is_method(const struct fence_buf *b)
 	return 0;
 }
 
+/* Octets of `with`, when what there is of `b` is as it begins; else 0. */
+static size_t begins(const struct fence_buf *b, const char *with)
+{
+	size_t n = strlen(with);
+
+	return strncmp(fence_buf_text(b), with, b->len < n ? b->len : n) ? 0 : n;
+}
+
+/*
+ * Not all since the beginning was seen: no server speaks first but in HTTP/2, and there it says
+ * what fits into `answer`.
+ */
+static void begun_before(struct fence_http *h)
+{
+	h->late = 1;
+	http_drop(h, &h->answer);
+}
+
 /* What the client says first tells the version; -1: more is needed. */
 static int recognise(struct fence_http *h)
 {
-	size_t n = sizeof(preface) - 1;
+	size_t n = begins(&h->first, preface);
 	int method;
 
-	if (!strncmp(fence_buf_text(&h->first), preface, h->first.len < n ? h->first.len : n))
+	if (n)
 		return h->first.len < n ? -1 : FENCE_HTTP_2;
 	method = is_method(&h->first);
 	if (method)
@@ -353,26 +374,30 @@ void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t 
 		dispatch(h, out, data, len);
 		return;
 	}
-	if (!out) { /* no server speaks first: an answer to what was not seen */
-		h->late = 1;
+	if (!out) {
+		if (h->late || h->answer.len + len > FIRST_MAX ||
+		    http_keep(h, &h->answer, data, len))
+			begun_before(h);
 		return;
 	}
 	if (http_keep(h, &h->first, data, len)) {
 		h->version = FENCE_HTTP_OPAQUE;
 		return;
 	}
+	skip = begins(&h->first, preface);
+	if (!skip && h->answer.len)
+		begun_before(h);
 	version = recognise(h);
 	if (version < 0)
 		return;
 	h->version = version;
-	if (version == FENCE_HTTP_2) {
-		if (h2_init(h))
-			h->version = FENCE_HTTP_OPAQUE;
-		if (!strncmp(fence_buf_text(&h->first), preface, sizeof(preface) - 1))
-			skip = sizeof(preface) - 1;
-	}
+	if (version == FENCE_HTTP_2 && h2_init(h))
+		h->version = FENCE_HTTP_OPAQUE;
+	if (h->answer.len)
+		dispatch(h, 0, (const uint8_t *)h->answer.data, h->answer.len);
 	if (h->first.len > skip)
 		dispatch(h, 1, (const uint8_t *)h->first.data + skip, h->first.len - skip);
+	http_drop(h, &h->answer);
 	http_drop(h, &h->first);
 }
 
@@ -385,6 +410,13 @@ void fence_http_gap(struct fence_http *h, int out, uint64_t len)
 		h1_gap(h, out, len);
 	else if (h->version == FENCE_HTTP_2)
 		h2_gap(h, out, len);
-	else if (out)
-		h->late = 1;
+	else
+		begun_before(h);
+}
+
+void fence_http_pass(struct fence_http *h, int out, uint64_t len)
+{
+	h->passing = 1;
+	fence_http_gap(h, out, len);
+	h->passing = 0;
 }

@@ -74,6 +74,7 @@ void fence_http_free(struct fence_http *h); /* ends what is open; NULL is fine *
 /* `out`: 1 from the client, 0 to it. */
 void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void fence_http_gap(struct fence_http *h, int out, uint64_t len); /* so many were not seen */
+void fence_http_pass(struct fence_http *h, int out, uint64_t len); /* a body's, and not wanted */
 int fence_http_version(const struct fence_http *h); /* enum fence_http_version */
 int fence_http_lost(const struct fence_http *h); /* a direction cannot be followed any more */
 

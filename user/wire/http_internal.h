@@ -56,7 +56,8 @@ struct fence_http {
 	void *ctx;
 	int version, late;
 	int lost[2]; /* by direction */
-	struct fence_buf first; /* of the client, until the version is known */
+	int passing; /* what is not seen is not wanted */
+	struct fence_buf first, answer; /* of client and server, until the version is known */
 	struct fence_exchange *open; /* owned; in order of their beginning */
 	unsigned int count, bodies, serial;
 	struct h1_side h1[2];
