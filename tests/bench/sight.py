@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, with the least probe at the same places, confined without sight, confined
-with it, and a process beside, which is not confined; with client and server on one CPU, on a CPU each, and over a link of 100 Mbit/s. Rounds interleaved; medians of ratios
+with it, and a process beside a session, which is not confined; with client and server on one CPU, on a CPU each, and over a link of 100 Mbit/s. Rounds interleaved; medians of ratios
 to bare in the same round. What the programs take of the process beside is measured by the kernel's own clock too. Writes build/bench-sight.json.
 
 usage: sight.py [ROUNDS] [REQUESTS]
@@ -111,8 +111,12 @@ def main():
                 "allow": [{"host": "models.acme.example", "ports": [8443], "why": "the bench"}]}
         for _ in range(ROUNDS):
             for s in SUBJECTS:
+                watched = None
                 if s not in ("bare", "uprobe"):
                     w.start("--quiet", tools=[dict(tool, sight=s in OFF)])
+                if s.startswith("beside"):
+                    watched = w.popen("curl", "-sS", "-K", "-", stdin_fd=subprocess.PIPE)  # a session, with its probes, that waits
+                    time.sleep(0.5)
                 for where, cpus in WHERE.items():
                     W.sh("taskset", "-cp", cpus[1], str(server.pid))
                     link(w, where == "100 Mbit/s")
@@ -125,6 +129,8 @@ def main():
                     W.sh("taskset", "-cp", "0", str(server.pid))
                     link(w, False)
                     ran = {streams: inside(w, streams) for streams in (1, 20)}
+                if watched:
+                    watched.communicate("", timeout=20)
                 w.stop()
         if server.poll() is not None:
             sys.exit("nghttpd ended")

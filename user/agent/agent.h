@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crmfenced: one thread, one epoll loop. Records come from the ring in turns (every 100 ms, or when
+ * crmfenced: one thread, one epoll loop. Records come from the ring in turns (every 250 ms, or when
  * the programs wake it), become log rows in one transaction a turn, and lines or a table on the
  * terminal. It is never in the data path.
  */
@@ -18,7 +18,8 @@
 #include "policy/policy.h"
 #include "store/log.h"
 
-#define AGENT_TURN_MS 100
+#define AGENT_TURN_MS 250
+#define AGENT_TURN_SIGHT_MS 100 /* while plaintext is read: what has to end is ended after it */
 #define AGENT_EXECS 8192 /* programs remembered; the oldest that no longer runs goes first */
 #define AGENT_FLOWS \
 	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
@@ -243,6 +244,7 @@ void agent_sight_tainted(struct agent *a, struct agent_flow *f);
 int agent_sight_watches(const struct agent *a, const struct agent_flow *f); /* TLS, to be seen */
 void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx); /* was it? */
 int agent_sight_defers(struct agent *a, const struct fence_rec_close *r);
+int agent_sight_probes(const struct agent *a); /* a process carries probes */
 int agent_sight_fd(const struct agent *a); /* readable when it has something; -1: never */
 void agent_sight_status(const struct agent *a, struct fence_json *j);
 

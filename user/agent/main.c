@@ -355,14 +355,16 @@ static int signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int ticks(void)
+/* How often there is a turn when nothing calls for one: what is only read may wait a little. */
+static void pace(const struct agent *a, int tick, long *ms)
 {
-	struct itimerspec t = { .it_interval.tv_nsec = AGENT_TURN_MS * 1000000,
-				.it_value.tv_nsec = AGENT_TURN_MS * 1000000 };
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	long want = agent_sight_probes(a) ? AGENT_TURN_SIGHT_MS : AGENT_TURN_MS;
+	struct itimerspec t = { .it_interval.tv_nsec = want * 1000000,
+				.it_value.tv_nsec = want * 1000000 };
 
-	timerfd_settime(fd, 0, &t, NULL);
-	return fd;
+	if (want != *ms)
+		timerfd_settime(tick, 0, &t, NULL);
+	*ms = want;
 }
 
 /* SIGHUP: the policy again. 1: any other, the end. */
@@ -380,16 +382,19 @@ static int on_signal(struct agent *a, int sig)
 /* Until a signal, or the time is up. Returns why. */
 static const char *loop(struct agent *a, int control, int sig)
 {
-	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC), tick = ticks();
+	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC);
+	AUTO_FD int tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
 	struct callers callers = { .ep = ep };
 	struct epoll_event e[8];
 	uint64_t expired;
+	long ms = 0;
 
 	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control) ||
 	    (a->sight && watch(ep, agent_sight_fd(a))))
 		return "the loop cannot be set up";
 	for (;;) {
+		pace(a, tick, &ms);
 		n = epoll_wait(ep, e, 8, busy || more ? 0 : -1);
 		for (i = 0; i < n; i++) {
 			if (e[i].data.fd == sig && on_signal(a, sig))

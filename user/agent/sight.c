@@ -360,6 +360,11 @@ int agent_sight_turn(struct agent *a, int final)
 	return more;
 }
 
+int agent_sight_probes(const struct agent *a)
+{
+	return a->sight && fence_sight_attached(a->sight->kernel);
+}
+
 int agent_sight_fd(const struct agent *a)
 {
 	return a->sight ? a->sight->ep : -1;
