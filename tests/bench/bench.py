@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs. Each workload bare, with the floor (floor.bpf.c), with crmfence unconfined and confined, interleaved, several rounds;
+"""What it costs. Each workload bare, with the floor (floor.bpf.c), with crmfence unconfined and confined, interleaved, several rounds, single connections with a CPU for each end;
 medians of ratios to bare in the same round. Writes build/bench.json and prints a table.
 
 usage: bench.py [ROUNDS] [SECONDS]
@@ -19,6 +19,7 @@ SECONDS = sys.argv[2] if len(sys.argv) > 2 else "1"
 HOST, ADDR = "bench.acme.example", "10.99.1.60"
 WORK = (os.environ.get("WORK") or "conn paced rr bulk udp exec open tls tlsnew").split()
 BENCH = W.BUILD + "/bench/bench"
+EACH = ("rr", "bulk", "udp", "tls")  # one connection: where both ends are put would be most of what is measured
 
 
 def cpu(pids):
@@ -60,7 +61,8 @@ class Bench:
 
     def measure(self, work, confined, agent):
         server, mine, before = cpu(self.server), cpu(agent), programs() if self.stats else {}
-        code, out = self.w.run(BENCH, work, "-" if work in ("exec", "open") else HOST, SECONDS, confined=confined, timeout=60)
+        where = "0" if work in EACH else "0-%d" % (os.cpu_count() - 1)
+        code, out = self.w.run("taskset", "-c", where, BENCH, work, "-" if work in ("exec", "open") else HOST, SECONDS, confined=confined, timeout=60)
         if code:
             raise RuntimeError("%s: %s" % (work, out))
         if agent:
@@ -119,6 +121,8 @@ def main():
     try:
         b = Bench(w)
         for work in WORK:
+            for pid in b.server:
+                W.sh("taskset", "-acp", "1" if work in EACH else "0-%d" % (os.cpu_count() - 1), str(pid), check=False)
             rows = {s: [] for s in subjects}
             bares = []
             for _ in range(ROUNDS):
