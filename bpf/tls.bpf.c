@@ -411,13 +411,17 @@ int tls_go(struct pt_regs *ctx)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 {
-	struct thread *t = thread_get(0);
 	struct conn_key k = {};
 	struct fence_proc *p;
+	struct thread *t;
 	__u32 how = FENCE_SIGHT_EXACT;
 	__u16 family;
 
-	if (!t || ret <= 0)
+	/* of a thread that never met a probe there is nothing to tell: as good as all sends */
+	if (ret <= 0 || !bpf_get_current_task_btf()->utask)
+		return 0;
+	t = thread_get(0);
+	if (!t)
 		return 0;
 	k.conn = t->inside;
 	if (!k.conn) {

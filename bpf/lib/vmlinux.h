@@ -119,6 +119,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct files_struct *files;
+	struct uprobe_task *utask;
 };
 
 struct in6_addr {
