@@ -286,6 +286,13 @@ static __always_inline void taint(const struct conn *c, const struct fence_proc 
 	tell(c, p, tgid, FENCE_SIGHT_TAINT, 1);
 }
 
+static __always_inline void run(struct cursor *u)
+{
+	if (u->n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
+		miss(FENCE_SIGHT_LONG);
+	bpf_loop(FENCE_SIGHT_CALL, chunk, u, 0);
+}
+
 struct frames {
 	struct cursor u; /* of what is between two bodies */
 	__u64 buf;
@@ -303,7 +310,7 @@ static __always_inline void run_end(struct frames *f, __u32 after)
 	u->offset = f->offset + (u->buf - f->buf);
 	u->at = 0;
 	u->after = after;
-	bpf_loop(FENCE_SIGHT_CALL, chunk, u, 0);
+	run(u);
 	u->buf += u->n + after;
 }
 
@@ -365,12 +372,10 @@ static __always_inline void plaintext(struct fence_proc *p, const struct conn_ke
 		taint(u.c, p, k->tgid);
 	u.offset = u.c->at[out & 1];
 	u.c->at[out & 1] += n;
-	if (n > FENCE_SIGHT_CALL * FENCE_SIGHT_CHUNK)
-		miss(FENCE_SIGHT_LONG);
 	if (!out && u.c->reads != READ_WHOLE)
 		heads(&u);
 	else
-		bpf_loop(FENCE_SIGHT_CALL, chunk, &u, 0);
+		run(&u);
 }
 
 static __always_inline void conn_end(struct fence_proc *p, const struct conn_key *k)

@@ -345,6 +345,8 @@ static struct tally http(const uint8_t *data, size_t len, size_t step, int late,
 			n = step;
 		if (gaps && n > 3 && data[at] == 0xfe)
 			fence_http_gap(h, out, n);
+		else if (gaps && n > 3 && data[at] == 0xfd)
+			fence_http_pass(h, out, n);
 		else
 			fence_http_feed(h, out, data + at, n);
 		at += n;

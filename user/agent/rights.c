@@ -18,6 +18,8 @@
 #define NICE -10
 #define NICE_YIELDING 10
 
+static int yields; /* who may not go before others could not come back from behind them */
+
 /* Still needed: maps and links, other namespaces, other users' /proc, signals, its priority. */
 static const unsigned int kept[] = { CAP_BPF,	    CAP_PERFMON,	 CAP_NET_ADMIN,
 				     CAP_SYS_ADMIN, CAP_SYS_PTRACE,	 CAP_DAC_OVERRIDE,
@@ -95,7 +97,7 @@ int agent_rights_narrow(struct fence_diag *d)
 	int err;
 
 	/* a busy machine is not to keep it from its work, which takes a thousandth of a CPU */
-	setpriority(PRIO_PROCESS, 0, NICE);
+	yields = !setpriority(PRIO_PROCESS, 0, NICE);
 	if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		err = -errno;
@@ -110,5 +112,6 @@ int agent_rights_narrow(struct fence_diag *d)
 
 void agent_yield(int yield)
 {
-	setpriority(PRIO_PROCESS, 0, yield ? NICE_YIELDING : NICE);
+	if (yields)
+		setpriority(PRIO_PROCESS, 0, yield ? NICE_YIELDING : NICE);
 }

@@ -318,14 +318,13 @@ static int is_early(struct agent *a, const struct fence_rec_close *r, int all)
 static int plaintext(struct agent *a, int final)
 {
 	struct sight *s = a->sight;
-	unsigned int i, kept = 0, turns = 0;
+	unsigned int i, kept = 0, left = final ? SIGHT_TURNS_FINAL : SIGHT_TURNS, n = 1;
 	enum fence_sight_waits waits;
 
-	while ((waits = fence_sight_waits(s->kernel)) &&
-	       turns++ < (final ? SIGHT_TURNS_FINAL : SIGHT_TURNS)) {
+	while ((waits = fence_sight_waits(s->kernel)) && n && left--) {
 		if (waits == FENCE_SIGHT_QUIET)
 			agent_yield(1);
-		fence_sight_drain(s->kernel, sight_record, a, &s->bad);
+		n = fence_sight_drain(s->kernel, sight_record, a, &s->bad);
 		if (waits == FENCE_SIGHT_QUIET)
 			agent_yield(0);
 	}
@@ -335,7 +334,7 @@ static int plaintext(struct agent *a, int final)
 		else
 			agent_flow_close(a, &s->closes[i]);
 	s->ncloses = kept;
-	return !!waits;
+	return waits && n; /* a program that was stopped while it wrote one is not waited for */
 }
 
 int agent_sight_turn(struct agent *a, int final)

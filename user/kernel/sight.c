@@ -291,15 +291,16 @@ unsigned int fence_sight_attached(const struct fence_sight *s)
 	return s->count;
 }
 
-void fence_sight_drain(struct fence_sight *s,
-		       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
-		       uint64_t *bad)
+unsigned int fence_sight_drain(struct fence_sight *s,
+			       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
+			       uint64_t *bad)
 {
 	s->each = each;
 	s->ctx = ctx;
 	s->bad = bad;
 	s->budget = DRAIN_MOST;
 	ring_buffer__consume(s->ring);
+	return DRAIN_MOST - s->budget;
 }
 
 enum fence_sight_waits fence_sight_waits(struct fence_sight *s)

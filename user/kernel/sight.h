@@ -76,11 +76,13 @@ int fence_sight_test(struct fence_kernel *k, struct fence_sight *s, struct fence
 void fence_sight_sole(struct fence_sight *s, uint64_t session, uint64_t host, uint64_t now);
 void fence_sight_soles_forget(struct fence_sight *s); /* the list is another one now */
 
-/* Some of the records that wait, in their order; each has passed fence_sight_check. Others are
- * counted in *bad. */
-void fence_sight_drain(struct fence_sight *s,
-		       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
-		       uint64_t *bad);
+/*
+ * Some of the records that wait, in their order; returns how many. Each has passed
+ * fence_sight_check; others are counted in *bad.
+ */
+unsigned int fence_sight_drain(struct fence_sight *s,
+			       void (*each)(void *ctx, const struct fence_sight_rec *r), void *ctx,
+			       uint64_t *bad);
 enum fence_sight_waits {
 	FENCE_SIGHT_NONE,
 	FENCE_SIGHT_QUIET, /* a little, and nobody waits for it */

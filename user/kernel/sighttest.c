@@ -420,7 +420,8 @@ static int run(struct fence_kernel *k, struct fence_sight *s, const struct fence
 	if (err || write(go[1], "g", 1) != 1)
 		kill(pid, SIGKILL);
 	ended = reap(pid);
-	fence_sight_drain(s, on_record, t, &bad);
+	while (fence_sight_drain(s, on_record, t, &bad))
+		;
 	fence_sight_release(s, t->tgid);
 	fence_kernel_del(k, FENCE_MAP_PROCS, &t->tgid);
 	return err ? fence_diag_set(d, err, NULL, "a probe cannot be put into a child: %s",
