@@ -18,8 +18,7 @@ struct fence_frame {
 	__u8 spare;
 };
 
-/* The next octet of a header. Only while there is no payload to come. */
-FENCE_INLINE void fence_frame_feed(struct fence_frame *f, __u8 c)
+FENCE_INLINE void frame_feed(struct fence_frame *f, __u8 c)
 {
 	if (!f->got)
 		f->left = 0;
@@ -32,6 +31,22 @@ FENCE_INLINE void fence_frame_feed(struct fence_frame *f, __u8 c)
 		f->flags = c;
 	if (f->got == FENCE_FRAME_HEADER)
 		f->got = 0;
+}
+
+/*
+ * As many of the `n` octets at `p` as are the header's that is due, FENCE_FRAME_HEADER at most; n
+ * is not 0. Only while there is no payload to come.
+ */
+FENCE_INLINE __u32 fence_frame_head(struct fence_frame *f, const __u8 *p, __u32 n)
+{
+	__u32 used = 0, i;
+
+	for (i = 0; i < FENCE_FRAME_HEADER; i++)
+		if (i < n && (!i || f->got)) {
+			frame_feed(f, p[i]);
+			used++;
+		}
+	return used;
 }
 
 /* Is what comes next payload, of which a body is made and nothing else? */

@@ -319,7 +319,7 @@ static long frame_step(__u32 i, void *ctx)
 {
 	struct frames *f = ctx;
 	struct fence_frame *h = &f->u.c->frame;
-	__u32 n = f->n - f->at, j;
+	__u32 n = f->n - f->at;
 	__u8 head[FENCE_FRAME_HEADER];
 
 	if (!n)
@@ -333,16 +333,13 @@ static long frame_step(__u32 i, void *ctx)
 		h->left -= n;
 		return 0;
 	}
-	if (n > sizeof(head) - (h->got & 7)) /* got: 0 .. 8 */
-		n = sizeof(head) - (h->got & 7);
+	if (n > sizeof(head))
+		n = sizeof(head);
 	if (bpf_probe_read_user(head, n, (void *)(f->buf + f->at))) {
 		f->u.c->reads = READ_WHOLE;
 		return 1;
 	}
-	for (j = 0; j < sizeof(head); j++)
-		if (j < n)
-			fence_frame_feed(h, head[j]);
-	f->at += n;
+	f->at += fence_frame_head(h, head, n);
 	return 0;
 }
 

@@ -106,7 +106,8 @@ static void call(struct fence_http *h, struct fence_frame *f, const uint8_t *p, 
 
 	while (at < n) {
 		if (f->got || !f->left) {
-			fence_frame_feed(f, p[at++]);
+			k = n - at < FENCE_FRAME_HEADER ? n - at : FENCE_FRAME_HEADER;
+			at += fence_frame_head(f, p + at, k);
 			continue;
 		}
 		k = n - at < f->left ? n - at : f->left;
