@@ -68,7 +68,7 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -o $@
 
-$(B)/tests/look: $(B)/obj/user/agent/look.o
+$(B)/tests/look: $(B)/obj/user/agent/look.o $(B)/obj/user/agent/offsets.o
 $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
 
 $(B)/tests/unit $(B)/tests/sight: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)

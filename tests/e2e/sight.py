@@ -364,14 +364,20 @@ func main() {
 """
 
 
+def go_later(w):
+    with open(w.dir + "/later.go", "w") as f:
+        f.write(GO_LATER)
+    subprocess.run(["go", "build", "-o", w.dir + "/golater", w.dir + "/later.go"], check=True, cwd=w.dir, env=dict(os.environ, HOME=w.dir, GO111MODULE="off"))
+    return w.dir + "/golater"
+
+
 def sight_discovery(w):
     """A library is found where the process has it: deleted since, put in another's place by an update, in a mount namespace of its own, in a
     program that runs already and is loaded at a low address; the first request is seen."""
     libs, bad = w.dir + "/libs", []
-    for name, text in (("later.py", LATER), ("later.go", GO_LATER)):
-        with open(w.dir + "/" + name, "w") as f:
-            f.write(text)
-    subprocess.run(["go", "build", "-o", w.dir + "/golater", w.dir + "/later.go"], check=True, cwd=w.dir, env=dict(os.environ, HOME=w.dir, GO111MODULE="off"))
+    with open(w.dir + "/later.py", "w") as f:
+        f.write(LATER)
+    go_later(w)
 
     def copies():
         shutil.rmtree(libs, ignore_errors=True)
@@ -451,6 +457,66 @@ def sight_tried(w):
         bad += [] if rows["GnuTLS"][0] == want and rows["OpenSSL"][0] == rows["NSPR"][0] == "tried" and seen == 1 else ["%s: %s, %d seen" % (what, rows, seen)]
     said = open(w.dir + "/agent.log").read()
     return bad + ([] if said.count("the TLS of %s is not seen: what a probed child said did not come" % lib) == 1 else ["not said: %s" % said[-500:]])
+
+
+def sight_kept(w):
+    """Where the system's libraries and the policy's programs are probed is found once and kept on disk: the next start looks into none of them
+    again, but into what has changed; a file of offsets that is damaged, or that others can write, is not used, and what they own is not kept."""
+    program, kept, bad = go_later(w), w.dir + "/tls-offsets", []
+    theirs = shutil.copy(program, w.dir + "/theirs")
+    os.chown(theirs, 1000, 1000)
+
+    def start():
+        w.start(**tools(w, match=[{"exe": theirs}, {"exe": program}]))  # theirs first: it is not to keep root's from being kept
+        return status()
+
+    def status():
+        return json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control).stdout)["sight"]
+
+    def begin(what, looked, known, said=None):
+        at = os.path.getsize(w.dir + "/agent.log")
+        s = start()
+        p = w.popen(program, ROW, stdin_fd=subprocess.PIPE, confined=False)  # recognised by its file
+        w.wait(lambda: status()["probes"], "probes")
+        p.communicate("\n", timeout=20)
+        rows = [(r["status"], r["mapping"], r.get("late")) for r in w.rows("request")]
+        tried = {r["stack"]: r["state"] for r in w.rows("sight") if r["state"] in ("tried", "refused", "untried")}
+        w.stop()
+        log = open(w.dir + "/agent.log").read()[at:]
+        got, want = (s["looked"], s["known"]), (looked, known)
+        bad.extend([] if got == want and p.returncode == 0 and rows == [(200, "exact", None)] and set(tried.values()) == {"tried"}
+                   and ("looked into anew" in log) == bool(said) and (said or "") in log else [
+                       "%s: looked, known %s, not %s; %s %s %s" % (what, got, want, rows, tried, log[-300:] if said else "")])
+
+    if os.path.exists(kept):
+        os.unlink(kept)
+    n = start()["looked"]
+    w.stop()
+    mode = os.stat(kept)
+    bad += [] if n >= 6 and (mode.st_mode & 0o777, mode.st_uid) == (0o600, 0) else ["the first start looked into %d; %o" % (n, mode.st_mode)]
+    begin("again", 1, n - 1)  # theirs alone
+    with open(program, "r+b") as f:  # in its place, with its build id
+        f.seek(0, 2)
+        f.write(b"\0")
+    begin("changed", 2, n - 2)
+    begin("changed, again", 1, n - 1)
+    with open(kept, "r+b") as f:
+        f.seek(200)
+        byte = f.read(1)[0]
+        f.seek(200)
+        f.write(bytes([byte ^ 1]))
+    begin("damaged", n, 0, "tls-offsets is damaged")
+    begin("mended", 1, n - 1)
+    os.truncate(kept, os.path.getsize(kept) - 1)
+    begin("cut short", n, 0, "tls-offsets is damaged")
+    os.chmod(kept, 0o666)
+    begin("anybody's", n, 0, "is not a file that root alone can write")
+    begin("root's again", 1, n - 1)
+    os.unlink(kept)
+    os.symlink("/nowhere", kept)
+    begin("a link", n, 0, "is not a file that root alone can write")
+    begin("at the end", 1, n - 1)
+    return bad
 
 
 def sight_opaque(w):
@@ -623,4 +689,4 @@ def sight_no_room(w):
     return bad + ([] if said[0] == "200" and said[1] in ("refused", "closed") and "overflow" in [r["reason"] for r in rows if r["at"] == "request"] else ["%s, %s" % (said, rows)])
 
 
-ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_tried, sight_opaque, sight_witness, sight_off]
+ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_kept, sight_tried, sight_opaque, sight_witness, sight_off]

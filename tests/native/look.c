@@ -36,7 +36,11 @@ static void ask(struct look *l, const char *path, uint32_t id)
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
-	must(fd >= 0 && !fstat(fd, &st) && !look_ask(l, fd, (uint64_t)st.st_size, id), path);
+	struct offsets_file f;
+
+	must(fd >= 0 && !fstat(fd, &st), path);
+	offsets_file(&f, &st);
+	must(!look_ask(l, fd, &f, id), path);
 }
 
 /* A library that is cut short while it is looked into: its size is what it was. */
@@ -44,9 +48,11 @@ static void ask_short(struct look *l, uint32_t id)
 {
 	AUTO_BUF struct fence_buf b = { 0 };
 	AUTO_FD int fd = memfd_create("short", MFD_CLOEXEC);
+	struct offsets_file f = { 0 };
 
-	must(!fence_buf_read_file(&b, LIBSSL, 1u << 24) && b.len > 8192 &&
-		     write(fd, b.data, 8192) == 8192 && !look_ask(l, fd, b.len, id),
+	must(!fence_buf_read_file(&b, LIBSSL, 1u << 24), LIBSSL);
+	f.size = b.len;
+	must(b.len > 8192 && write(fd, b.data, 8192) == 8192 && !look_ask(l, fd, &f, id),
 	     "a short file");
 }
 
@@ -58,6 +64,39 @@ static struct look_answer next(struct look *l)
 	if (poll(&p, 1, PATIENCE_MS) != 1 || !look_next(l, &a))
 		a.err = -ETIMEDOUT;
 	return a;
+}
+
+/* What is kept of a file is taken when the file is the same, and has the build id it had. */
+static void kept(const struct fence_tls_points *points)
+{
+	static struct offsets known;
+	struct fence_tls_points p = *points;
+	struct look_answer a;
+	struct look *l;
+	struct stat st;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		known.count = 1;
+		must(!stat(LIBSSL, &st), LIBSSL);
+		offsets_file(&known.at[0].file, &st);
+		known.at[0].file.changed += i == 1;
+		snprintf(p.how, sizeof(p.how), "kept");
+		p.build_id[0] = (uint8_t)(points->build_id[0] ^ (i == 2));
+		known.at[0].points = p;
+		if (look_start(&known, &l)) {
+			must(0, "it starts");
+			return;
+		}
+		ask(l, LIBSSL, 1);
+		a = next(l);
+		must(!a.err && a.known == !i && !strcmp(a.points.how, "kept") == !i &&
+			     a.points.count == points->count,
+		     i == 0   ? "what is kept is known"
+		     : i == 1 ? "a changed file is looked into"
+			      : "a file with another build id is looked into");
+		look_stop(l);
+	}
 }
 
 /* Of the descendants of this process: what /proc/PID/status says of each. */
@@ -91,17 +130,21 @@ static int rights(unsigned int *count, pid_t pids[2])
 
 int main(void)
 {
+	static const struct offsets none;
+	struct fence_tls_points found;
 	unsigned int count = 0;
 	struct look_answer a;
 	pid_t pids[2] = { 0 };
 	struct look *l;
 
-	if (look_start(&l))
+	if (look_start(&none, &l))
 		return 1;
 	ask(l, LIBSSL, 7);
 	a = next(l);
-	must(a.id == 7 && !a.err && a.points.stack == FENCE_TLS_OPENSSL && a.points.count > 2,
+	must(a.id == 7 && !a.err && a.points.stack == FENCE_TLS_OPENSSL && a.points.count > 2 &&
+		     a.points.build_id_len == FENCE_BUILD_ID && !a.known,
 	     "libssl's stack is found");
+	found = a.points;
 	must(rights(&count, pids) && count == 2, "two processes without rights");
 	ask_short(l, 1);
 	ask(l, "/etc/passwd", 2);
@@ -127,9 +170,11 @@ int main(void)
 	must(!kill(pids[1], SIGKILL), "it is killed");
 	a = next(l);
 	must(a.id == 5 && a.err == -EIO && look_fd(l) < 0, "what was asked has an answer");
-	must(!look_next(l, &a) && look_ask(l, 0, 1, 6) == -EPIPE, "nobody is asked any more");
+	must(!look_next(l, &a) && look_ask(l, 0, &none.at[0].file, 6) == -EPIPE,
+	     "nobody is asked any more");
 	look_stop(l);
+	kept(&found);
 	if (!failed)
-		printf("6 questions, two of which ended who looked\n");
+		printf("9 questions, two of which ended who looked\n");
 	return failed;
 }

@@ -110,10 +110,19 @@ static struct sight_file *slot(struct agent *a)
 	return NULL;
 }
 
-static int is_same(const struct sight_file *f, const struct stat *st)
+static int is_roots(const struct stat *st)
 {
-	return f->dev == st->st_dev && f->ino == st->st_ino && f->size == (uint64_t)st->st_size &&
-	       f->changed == (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+	return !st->st_uid && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/*
+ * What is found is kept for the next run as long as whoever looks has not met a file that somebody
+ * else than root made, who might speak through it. He answers in the order of the questions.
+ */
+static int is_kept(struct sight *s, const struct stat *st)
+{
+	s->strangers |= !is_roots(st);
+	return s->found && !s->strangers;
 }
 
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
@@ -121,28 +130,28 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 	struct sight *s = a->sight;
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct sight_file *f = NULL;
+	struct offsets_file is;
 	struct stat st;
 	unsigned int i;
 
 	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
 		return NULL;
+	offsets_file(&is, &st);
 	for (i = 0; i < s->nfiles && !f; i++)
-		f = is_same(&s->files[i], &st) ? &s->files[i] : NULL;
+		f = memcmp(&s->files[i].is, &is, sizeof(is)) ? NULL : &s->files[i];
 	if (!f) {
 		f = slot(a);
 		if (!f)
 			return NULL;
 		*f = (struct sight_file){
-			.dev = st.st_dev,
-			.ino = st.st_ino,
-			.size = (uint64_t)st.st_size,
-			.changed = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
+			.is = is,
 			.fd = -1,
 			.awaited = (uint8_t)is_likely(fd, &st),
+			.kept = (uint8_t)is_kept(s, &st),
 		};
-		f->err = st.st_size > SIGHT_LARGEST ? -EFBIG
-						    : look_ask(s->look, fd, (uint64_t)st.st_size,
-							       (uint32_t)(f - s->files));
+		f->err = st.st_size > SIGHT_LARGEST
+				 ? -EFBIG
+				 : look_ask(s->look, fd, &is, (uint32_t)(f - s->files));
 		if (f->err == -EPIPE)
 			snprintf(f->points.how, sizeof(f->points.how),
 				 "crmfenced-look was ended; restart the agent");
@@ -163,6 +172,10 @@ static int answered(struct agent *a, const struct look_answer *r)
 
 	f->err = r->err;
 	f->points = r->points;
+	a->sight->nknown += !!r->known;
+	a->sight->nlooked += !r->known;
+	if (!f->err && f->kept && a->sight->found)
+		offsets_add(a->sight->found, &f->is, &f->points);
 	if (f->err == -EIO)
 		snprintf(f->points.how, sizeof(f->points.how), "looking into it failed");
 	if (sight_file_is_none(f)) {
@@ -183,16 +196,18 @@ int sight_files_turn(struct agent *a)
 	return known;
 }
 
-/* The programs that the policy wants seen. */
-static void programs(struct agent *a)
+/* The programs that the policy wants seen, or those of them that are root's. */
+static void programs(struct agent *a, int all)
 {
 	const struct fence_policy_tool *t;
+	struct stat st;
 	size_t i, k;
 
 	for (i = 0; i < a->policy->ntools; i++) {
 		t = &a->policy->tools[i];
 		for (k = 0; t->sight && k < t->nmatch; k++)
-			if (t->match[k].kind == FENCE_MATCH_EXE)
+			if (t->match[k].kind == FENCE_MATCH_EXE &&
+			    (all || (!stat(t->match[k].text, &st) && is_roots(&st))))
 				sight_file_at(a, t->match[k].text, 0);
 	}
 }
@@ -216,7 +231,7 @@ void sight_files_renew(struct agent *a)
 		let_go(a->sight, &a->sight->files[i]);
 	for (i = 0; i < a->sight->nlibraries; i++)
 		sight_file_at(a, a->sight->libraries[i], 0);
-	programs(a);
+	programs(a, 1);
 }
 
 static void library(struct agent *a, const char *path)
@@ -287,6 +302,35 @@ static int try_library(struct agent *a, const char *path)
 	return err == -ETIMEDOUT;
 }
 
+/* For the next run, when it is not what the last one kept. */
+static void keep(struct agent *a)
+{
+	struct sight *s = a->sight;
+	struct fence_diag d = { 0 };
+
+	if (s->found &&
+	    (s->found->count != s->known->count ||
+	     memcmp(s->found->at, s->known->at, sizeof(s->found->at))) &&
+	    offsets_save(a->opt.db, s->found, &d))
+		agent_show_note(a, "where TLS libraries are probed is not kept: %s", d.text);
+	free(s->found);
+	free(s->known);
+	s->found = s->known = NULL;
+}
+
+int sight_files_known(struct agent *a, struct sight *s)
+{
+	struct fence_diag d = { 0 };
+
+	s->known = calloc(1, sizeof(*s->known));
+	s->found = calloc(1, sizeof(*s->found));
+	if (!s->known || !s->found)
+		return -ENOMEM;
+	if (offsets_load(a->opt.db, s->known, &d))
+		agent_show_note(a, "TLS libraries are looked into anew: %s", d.text);
+	return 0;
+}
+
 void sight_files_first(struct agent *a)
 {
 	struct sight *s = a->sight;
@@ -301,9 +345,11 @@ void sight_files_first(struct agent *a)
 			library(a, found.gl_pathv[i]);
 		globfree(&found);
 	}
-	programs(a);
+	programs(a, 0);
+	programs(a, 1);
 	while (look_asked(s->look) && poll(&p, 1, FIRST_MS) > 0)
 		sight_files_turn(a);
+	keep(a);
 	for (i = 0; i < s->nlibraries && !try_library(a, s->libraries[i]); i++)
 		; /* nobody waits for one after the other that does not answer */
 }
@@ -316,6 +362,8 @@ void sight_files_done(struct agent *a)
 		if (a->sight->files[i].fd >= 0)
 			close(a->sight->files[i].fd);
 	a->sight->nfiles = 0;
+	free(a->sight->known);
+	free(a->sight->found);
 	sight_files_thaw(a);
 	look_stop(a->sight->look);
 }

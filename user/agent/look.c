@@ -20,13 +20,14 @@
 #define ENDED (~0u) /* seq of an answer by who saw the process end */
 
 struct question {
-	uint64_t size;
+	struct offsets_file file;
 	uint32_t seq;
 };
 
 struct reply {
 	uint32_t seq;
 	int32_t err;
+	int32_t known;
 	struct fence_tls_points points;
 };
 
@@ -82,21 +83,39 @@ static int next_question(struct question *q)
 	return fd;
 }
 
-static void worker(void)
+static void look_into(const struct offsets *known, const struct offsets_file *f, const uint8_t *map,
+		      struct reply *r)
+{
+	const struct fence_tls_points *p = NULL;
+	struct fence_image im;
+
+	if (!fence_image_init(&im, map, f->size))
+		p = offsets_find(known, f, im.build_id, im.build_id_len);
+	fence_image_done(&im);
+	r->known = !!p;
+	if (p)
+		r->points = *p;
+	r->err = p ? 0 : fence_tls_find(map, f->size, &r->points);
+}
+
+static void worker(const struct offsets *known)
 {
 	struct itimerval on = { .it_value.tv_sec = LOOK_SECONDS }, off = { 0 };
-	struct reply r = { 0 };
 	struct question q;
 	void *map;
 	int fd;
 
 	while ((fd = next_question(&q)) >= 0) {
 		setitimer(ITIMER_REAL, &on, NULL);
-		map = mmap(NULL, q.size, PROT_READ, MAP_PRIVATE, fd, 0);
-		r.seq = q.seq;
-		r.err = map == MAP_FAILED ? -errno : fence_tls_find(map, q.size, &r.points);
+		struct reply r = { .seq = q.seq };
+
+		map = mmap(NULL, q.file.size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (map == MAP_FAILED)
+			r.err = -errno;
+		else
+			look_into(known, &q.file, map, &r);
 		if (map != MAP_FAILED)
-			munmap(map, q.size);
+			munmap(map, q.file.size);
 		close(fd);
 		setitimer(ITIMER_REAL, &off, NULL);
 		if (send(FENCE_SHED_FD, &r, sizeof(r), MSG_NOSIGNAL) != sizeof(r))
@@ -106,7 +125,7 @@ static void worker(void)
 }
 
 /* Who sees it end, and has another one go on. */
-static void keeper(int fd)
+static void keeper(const struct offsets *known, int fd)
 {
 	const struct reply ended = { .seq = ENDED, .err = -EIO };
 	int status;
@@ -119,7 +138,7 @@ static void keeper(int fd)
 		if (!pid && close_off())
 			_exit(0);
 		if (!pid)
-			worker();
+			worker(known);
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			break;
 	} while (WIFSIGNALED(status) &&
@@ -129,7 +148,7 @@ static void keeper(int fd)
 
 /* ---- who asks ---- */
 
-int look_start(struct look **ret)
+int look_start(const struct offsets *known, struct look **ret)
 {
 	struct look *l = calloc(1, sizeof(*l));
 	int pair[2], room = LOOK_ROOM;
@@ -144,7 +163,7 @@ int look_start(struct look **ret)
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	pid = fork();
 	if (!pid)
-		keeper(pair[1]);
+		keeper(known, pair[1]);
 	close(pair[1]);
 	l->fd = pair[0];
 	*ret = l;
@@ -164,9 +183,9 @@ void look_stop(struct look *l)
 	free(l);
 }
 
-int look_ask(struct look *l, int fd, uint64_t size, uint32_t id)
+int look_ask(struct look *l, int fd, const struct offsets_file *file, uint32_t id)
 {
-	struct question q = { .size = size, .seq = l->seq };
+	struct question q = { .file = *file, .seq = l->seq };
 	char room[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec v = { .iov_base = &q, .iov_len = sizeof(q) };
 	struct msghdr m = {
@@ -215,6 +234,7 @@ int look_next(struct look *l, struct look_answer *out)
 		r = (struct reply){ .err = -EIO };
 	out->id = l->waits[l->first].id;
 	out->err = r.err;
+	out->known = r.known;
 	out->points = r.points;
 	out->points.how[sizeof(out->points.how) - 1] = 0;
 	l->first = (l->first + 1) % LOOK_MOST;

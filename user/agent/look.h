@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "agent/offsets.h"
 #include "tls/find.h"
 
 struct look;
@@ -17,18 +18,22 @@ struct look;
 struct look_answer {
 	uint32_t id; /* as asked */
 	int32_t err; /* of fence_tls_find; -EIO: the process did not live through it */
+	int known; /* it was among those that look_start() was given */
 	struct fence_tls_points points;
 };
 
-/* Before anything is there to be inherited. 0: *ret is owned by the caller; or -errno. */
-int look_start(struct look **ret);
+/*
+ * Before anything is there to be inherited. Files among `known` are only held against their build
+ * id. 0: *ret is owned by the caller; or -errno.
+ */
+int look_start(const struct offsets *known, struct look **ret);
 void look_stop(struct look *l); /* NULL is fine; nobody waits */
 
 /*
- * Ask about the open file `fd` of `size` octets. 0; -EAGAIN: too much is asked already; -EPIPE: the
+ * Ask about the open file `fd`, which is `file`. 0; -EAGAIN: too much is asked already; -EPIPE: the
  * processes were ended by somebody, and there will be no others; -errno.
  */
-int look_ask(struct look *l, int fd, uint64_t size, uint32_t id);
+int look_ask(struct look *l, int fd, const struct offsets_file *file, uint32_t id);
 
 /* The next answer, in the order of the questions. 1, or 0: none waits. */
 int look_next(struct look *l, struct look_answer *out);

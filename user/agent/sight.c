@@ -416,11 +416,14 @@ int agent_sight_init(struct agent *a)
 	if (!s)
 		return -ENOMEM;
 	s->ep = setrlimit(RLIMIT_NOFILE, &open_max) ? -1 : epoll_create1(EPOLL_CLOEXEC);
-	if (s->ep < 0 || look_start(&s->look) || fence_sight_open(a->kernel, &s->kernel, &d) < 0 ||
+	if (s->ep < 0 || sight_files_known(a, s) || look_start(s->known, &s->look) ||
+	    fence_sight_open(a->kernel, &s->kernel, &d) < 0 ||
 	    fence_sight_test(a->kernel, s->kernel, &d) < 0) {
 		off(a, d.text);
 		fence_sight_close(s->kernel);
 		look_stop(s->look);
+		free(s->known);
+		free(s->found);
 		if (s->ep >= 0)
 			close(s->ep);
 		free(s);
@@ -473,6 +476,8 @@ void agent_sight_status(const struct agent *a, struct fence_json *j)
 
 	fence_json_open(j, "sight");
 	fence_json_int(j, "connections", s ? s->nconns : 0);
+	fence_json_int(j, "known", s ? (int64_t)s->nknown : 0);
+	fence_json_int(j, "looked", s ? (int64_t)s->nlooked : 0);
 	fence_json_bool(j, "on", !!s);
 	fence_json_int(j, "probes", s ? fence_sight_attached(s->kernel) : 0);
 	fence_json_int(j, "requests", s ? (int64_t)s->requests : 0);

@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "agent/look.h"
+#include "agent/offsets.h"
 #include "kernel/sight.h"
 #include "tls/find.h"
 #include "wire/http.h"
@@ -41,13 +42,12 @@
 #define SIGHT_WAIT_NS 1000000000ULL /* that a session stands still, at most */
 #define SIGHT_HITS 16 /* values of one request that are named */
 
-/* A file by what stat(2) says of it. */
 struct sight_file {
-	uint64_t dev, ino, size;
-	int64_t changed; /* st_ctim: its owner cannot set it back */
+	struct offsets_file is;
 	int err; /* of fence_tls_find; 0: it has a TLS stack; -EINPROGRESS: it is looked into */
 	uint8_t told;
 	uint8_t awaited; /* it takes a while, or is hardly anything but a TLS library */
+	uint8_t kept; /* for the next run: what is found, by who saw root's files alone before */
 	int fd; /* owned; open until it is known to have none: /proc/self/fd names the very file */
 	struct fence_tls_points points;
 };
@@ -107,6 +107,9 @@ struct sight {
 	struct sight_file files[SIGHT_FILES];
 	unsigned int nfiles, turn; /* turn: whose slot is taken next when all are */
 	struct look *look; /* owned */
+	struct offsets *known, *found; /* owned, until the agent begins: of the last run, of this */
+	uint8_t strangers; /* files that others than root can write were looked into */
+	uint64_t nknown, nlooked; /* files that were in `known`; that were looked into */
 	char libraries[SIGHT_LIBRARIES][SIGHT_LIBRARY_PATH];
 	unsigned int nlibraries;
 	struct sight_proc procs[SIGHT_PROCS];
@@ -140,6 +143,7 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 void sight_file_points(const struct sight_file *f, struct fence_sight_point *out);
 int sight_files_turn(struct agent *a); /* 1: something is known now of a file with a TLS stack */
 void sight_files_thaw(struct agent *a); /* sessions, when none has to wait for a file any more */
+int sight_files_known(struct agent *a, struct sight *s); /* what the last run kept; or -ENOMEM */
 /* The system's libraries, which are tried, and the policy's programs. */
 void sight_files_first(struct agent *a);
 void sight_files_renew(struct agent *a); /* ... again, where another file is in their place */

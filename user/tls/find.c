@@ -111,6 +111,8 @@ int fence_tls_find(const uint8_t *data, size_t size, struct fence_tls_points *ou
 	}
 	if (err)
 		out->count = 0;
+	out->build_id_len = (uint8_t)im.build_id_len;
+	memcpy(out->build_id, im.build_id, sizeof(out->build_id));
 	fence_image_done(&im);
 	return err;
 }

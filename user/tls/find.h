@@ -40,6 +40,8 @@ struct fence_tls_point {
 struct fence_tls_points {
 	uint8_t stack; /* enum fence_tls_stack */
 	uint8_t count;
+	uint8_t build_id_len; /* 0: the file has none */
+	uint8_t build_id[FENCE_BUILD_ID];
 	char how[48]; /* by what they were found, or why not: for people */
 	struct fence_tls_point at[FENCE_TLS_POINTS];
 };
