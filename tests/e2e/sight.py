@@ -230,6 +230,14 @@ def chromium(w, n, url):
 # What is asked, and what its rows have to say: (api, verb, object, ids, fields) each.
 
 
+def on_wire(w, what="octets"):
+    """TCP's payload that left for port 443, by the sniffer; "inside": of it, what is inside TLS."""
+    return sum(f[what] for k, f in w.sniffed()["flows"].items() if k.endswith(" 6 443"))
+
+
+FINISHED = (36, 52)  # octets of a TLS 1.3 client's Finished, by its hash; what it says comes behind
+
+
 def sight_witness(w):
     """A request for a host that is not allowed, another org's credential, a credential to a host that is not the org's: held in the
     kernel, before they are encrypted. Another allowed host on the connection: told. A head that comes in two writes: cut by the agent."""
@@ -245,7 +253,7 @@ def sight_witness(w):
             url = [a for a in args if a.startswith("https://")][0].split(".", 1)[1].split("/", 1)[1]
             w.run("curl", "-sS", "-m", "4", "-k", "--" + version, *args, confined=False)
             bad = [] if any(r["url"] == "/" + url for r in arrived(w, mark)) else ["it does not arrive without crmfence: %s" % arrived(w, mark)]
-            mark = len(arrived(w))
+            mark, out_before = len(arrived(w)), on_wire(w, "inside")
             rc, text = w.run("curl", "-sS", "-m", "4", "--" + version, *args)
             rows = [r for r in w.rows() if r["id"] > done]
             got = [r for r in rows if r["kind"] == "alert"]
@@ -253,7 +261,8 @@ def sight_witness(w):
             bad += [] if rule in [r["rule"] for r in got] else ["no %s: %s" % (rule, got)]
             bad += [] if rc and got and all(r["cut"] and r.get("held") for r in got) else ["not held, curl's exit %d %r: %s" % (rc, text, got)]
             bad += [] if [r["reason"] for r in denied] == [reason] else ["denials: %s" % denied]
-            bad += [] if all(r["left"] < 100 for r in got) else ["left: %s" % got]  # HTTP/2: its preface and settings
+            left = on_wire(w, "inside") - out_before  # nothing of HTTP/1.1, HTTP/2's preface and settings, which came before
+            bad += [] if [left - n for n in FINISHED if left - n == got[0]["left"]] and got[0]["left"] < 100 else ["left: %s, by the sniffer %d" % (got, left)]
             bad += ["it arrived: %s" % arrived(w, mark)] if arrived(w, mark) else []
             out["sight-%s-%s" % (name, version)] = bad
     # the same by programs that write to memory first, or have a TLS of their own
@@ -299,16 +308,21 @@ def sight_witness(w):
     got = [r for r in w.rows() if r["id"] > done and (r["kind"] == "alert" or r["kind"] == "deny" and r["at"] == "request" or
                                                        r["kind"] == "flow" and r["action"] == "deny")]
     out["sight-listed-address"] = [] if not rc and not got else ["exit %d %r, %s" % (rc, text, got)]
-    # a head in two writes is the agent's to see
-    done = max([r["id"] for r in w.rows("alert")] or [0])
-    p = w.popen("python3", "-c", "import socket,ssl,time\ns=ssl.create_default_context().wrap_socket(socket.create_connection(('models.acme.example',443)),"
-                "server_hostname='models.acme.example')\ns.send(b'POST /quiet/f HTTP/1.1\\r\\nHost: models.acme.example\\r\\nAuthor')\n"
-                "s.send(b'ization: Bearer %s\\r\\nContent-Length: 999999999\\r\\n\\r\\n')\n"
-                "for i in range(400):\n s.send(b'x'*100)\n time.sleep(0.01)" % TOKEN)
-    p.communicate(timeout=20)
-    got = [r for r in w.rows("alert") if r["id"] > done]
-    out["sight-head-in-two"] = [] if p.returncode and [r["rule"] for r in got] == ["E014"] and got[0]["cut"] and not got[0].get("held") and \
-        got[0]["left"] > 100 and got[0]["cut_us"] > 0 else ["exit %d: %s" % (p.returncode, got)]
+    # a head in two writes is the agent's to see; what its writer went on to write until it was cut is told as it was on the wire
+    out["sight-head-in-two"] = bad = []
+    for pause in (0.01, 0.0002):
+        done, wire = max(r["id"] for r in w.rows()), on_wire(w)
+        p = w.popen("python3", "-c", "import socket,ssl,time\ns=ssl.create_default_context().wrap_socket(socket.create_connection(('models.acme.example',443)),"
+                    "server_hostname='models.acme.example')\ns.send(b'POST /quiet/f HTTP/1.1\\r\\nHost: models.acme.example\\r\\nAuthor')\n"
+                    "s.send(b'ization: Bearer %s\\r\\nContent-Length: 999999999\\r\\n\\r\\n')\n"
+                    "for i in range(400):\n s.send(b'x'*100)\n time.sleep(%s)" % (TOKEN, pause))
+        p.communicate(timeout=20)
+        rows = [r for r in w.rows() if r["id"] > done]
+        got = [r for r in rows if r["kind"] == "alert"]
+        wire, said = on_wire(w) - wire, [r["bytes_out"] for r in rows if r["kind"] == "flow" and r["state"] == "closed" and r["port"] == 443]
+        bad += [] if p.returncode and [r["rule"] for r in got] == ["E014"] and got[0]["cut"] and not got[0].get("held") and \
+            got[0]["left"] > 100 and 0 < got[0]["cut_us"] < 5000 else ["exit %d: %s" % (p.returncode, got)]
+        bad += [] if said == [wire] and wire > 300 else ["the sniffer saw %d octets, the flow's row says %s" % (wire, said)]
     done = max([r["id"] for r in w.rows("alert")] or [0])
     rc, _ = curl(w, "http2", "GET", ROW, None)
     out["sight-no-false-alarm"] = [] if not rc and not [r for r in w.rows("alert") if r["id"] > done] else ["an alert, or exit %d" % rc]
@@ -433,6 +447,43 @@ def sight_discovery(w):
     w.run("env", "LD_LIBRARY_PATH=" + libs, "curl", "-sS", OWN + ROW)
     told = [r["how"] for r in w.rows("sight") if r["state"] == "refused"]
     bad += [] if told and all("restart the agent" in t for t in told) else ["told: %s" % told]
+    w.stop()
+    return bad
+
+
+STOPPER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+int close_range(unsigned first, unsigned last, int flags)  /* what it calls first when it is confined, and may not signal later */
+{
+	if (!strcmp(program_invocation_short_name, "crmfence"))
+		kill(atoi(getenv("STOP")), SIGSTOP);
+	return ((int (*)(unsigned, unsigned, int))dlsym(RTLD_NEXT, "close_range"))(first, last, flags);
+}
+"""
+
+
+def sight_first(w):
+    """A program with its TLS linked in, started by `crmfence exec`, has probes before its first instruction: its request is seen though the agent
+    stands still from just before its exec until it has ended; and so it is when nobody had looked into its file."""
+    program, bad = go_later(w), []
+    with open(w.dir + "/stopper.c", "w") as f:
+        f.write(STOPPER)
+    W.sh("gcc", "-shared", "-fPIC", "-o", w.dir + "/stopper.so", w.dir + "/stopper.c", "-ldl")
+    w.start(**tools(w))
+    for what, env in (("new", {}), ("stopped", {"LD_PRELOAD": w.dir + "/stopper.so", "STOP": str(w.agent.pid)})):
+        done = max(r["id"] for r in w.rows())
+        try:
+            rc, text = w.run(os.path.basename(program), ROW, env=dict(env, PATH="/nowhere::%s:%s" % (w.dir, os.environ["PATH"])))
+            still = open("/proc/%d/stat" % w.agent.pid).read().split()[2]
+        finally:
+            os.kill(w.agent.pid, signal.SIGCONT)
+        got = [(r["status"], r["mapping"], r.get("late")) for r in w.rows("request") if r["id"] > done]
+        bad += [] if rc == 0 and got == [(200, "exact", None)] and (still == "T") == bool(env) else ["%s: exit %d %s; %s; the agent %s" % (what, rc, text[-200:], got, still)]
     w.stop()
     return bad
 
@@ -689,4 +740,4 @@ def sight_no_room(w):
     return bad + ([] if said[0] == "200" and said[1] in ("refused", "closed") and "overflow" in [r["reason"] for r in rows if r["at"] == "request"] else ["%s, %s" % (said, rows)])
 
 
-ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_kept, sight_tried, sight_opaque, sight_witness, sight_off]
+ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_first, sight_kept, sight_tried, sight_opaque, sight_witness, sight_off]

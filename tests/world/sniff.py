@@ -2,7 +2,7 @@
 """Ground truth: every packet that reaches the private internet, seen from inside it.
 
 Usage: sniff.py INTERFACE OUT TOKEN... . Writes OUT on SIGUSR1 and at the end: which tokens were seen in clear, and, per remote address
-and port, payload octets and TLS application-data records.
+and port, payload octets, and octets inside TLS 1.3's application-data records (of packets that begin with a record).
 """
 import json
 import os
@@ -56,10 +56,13 @@ while True:
     if not data:
         continue
     port = struct.unpack("!H", p[at + 2:at + 4])[0] if proto in (6, 17) else 0
-    f = flows.setdefault("%s %d %d" % (dst, proto, port), {"octets": 0, "app": 0})
+    f = flows.setdefault("%s %d %d" % (dst, proto, port), {"octets": 0, "inside": 0})
     f["octets"] += len(data)
-    if data[:2] == b"\x17\x03":
-        f["app"] += 1
+    i = 0
+    while len(data) >= i + 5 and 20 <= data[i] <= 23 and data[i + 1] == 3:
+        n = struct.unpack("!H", data[i + 3:i + 5])[0]
+        f["inside"] += n - 17 if data[i] == 23 else 0  # without its type and tag (RFC 8446, 5.2)
+        i += 5 + n
     i = data.find(prefix)
     while i >= 0:
         t = data[i:i + len(prefix) + 8].decode("latin1")

@@ -237,6 +237,7 @@ int agent_sight_init(struct agent *a); /* when the policy asks for it */
 void agent_sight_reload(struct agent *a); /* another policy is in force */
 void agent_sight_done(struct agent *a);
 void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session);
+void agent_sight_again(struct agent *a, uint32_t tgid); /* ... now that it can be frozen */
 int agent_sight_turn(struct agent *a, int final); /* 1: more waits */
 /* 1: what was said on the flow needs it still; it is closed at the end of this turn. */
 /* A flow to anybody but the org, of a program that read its records: told where the policy says. */

@@ -352,6 +352,8 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 	err = agent_session_cgroup(a, s);
 	if (!err)
 		err = agent_session_write(s, "cgroup.procs", tgid);
+	if (!err)
+		agent_sight_again(a, tgid);
 	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s",
 					strerror(-err))
 		       : 0;

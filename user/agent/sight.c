@@ -245,6 +245,14 @@ void agent_sight_session(struct agent *a, uint32_t tgid, uint64_t session)
 		;
 }
 
+void agent_sight_again(struct agent *a, uint32_t tgid)
+{
+	struct sight_proc *p = a->sight ? proc_of(a->sight, tgid) : NULL;
+
+	if (p)
+		attach_maps(a, p);
+}
+
 /* Sessions that are over, when what they said was read; and once a second processes that are. */
 static void sweep(struct agent *a, int more)
 {

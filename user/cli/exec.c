@@ -7,14 +7,18 @@
  * join --tool T PID: a process that runs already; the agent does it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/cli.h"
 #include "ipc/control.h"
 
@@ -56,6 +60,37 @@ static int ask(const char *control, uint16_t op, const char *tool, uint32_t pid,
 	return err;
 }
 
+static int map_file(const char *path)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || access(path, X_OK))
+		return -1;
+	return mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -1 : 0;
+}
+
+/*
+ * Map the program that is to be, until the exec: with TLS sight the agent looks into what a session
+ * that begins has mapped, so its probes are there before the program's first instruction. Where
+ * that cannot be it hears of the program when it has begun; errors are for execvp() to tell.
+ */
+static void map_program(const char *name)
+{
+	const char *dir = strchr(name, '/') ? NULL : getenv("PATH");
+	char path[PATH_MAX];
+	int len;
+
+	if (!dir) {
+		map_file(name);
+		return;
+	}
+	do {
+		len = (int)(strchrnul(dir, ':') - dir);
+		snprintf(path, sizeof(path), "%.*s/%s", len ? len : 1, len ? dir : ".", name);
+	} while (map_file(path) && *(dir += len) && dir++);
+}
+
 int cmd_exec(int argc, char **argv)
 {
 	static char text[FENCE_CONTROL_REPLY];
@@ -68,6 +103,7 @@ int cmd_exec(int argc, char **argv)
 				"[ARGUMENT...]\n");
 		return 2;
 	}
+	map_program(argv[optind]);
 	if (ask(control, FENCE_OP_CONFINE, tool, 0, text, "Nothing was started") < 0)
 		return 2;
 	if (strstr(text, FENCE_CONTROL_UNCHECKED))
