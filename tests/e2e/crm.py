@@ -111,7 +111,7 @@ def sight_actions(w):
     left = []
     for root, _, files in os.walk(w.dir):
         for name in files:
-            if name.startswith(os.path.basename(w.db)) or name == "agent.log":
+            if name.startswith(os.path.basename(w.db)) or name in ("agent.log", "tls-offsets"):
                 with open(root + "/" + name, "rb") as f:
                     data = f.read()
                 left += ["%s has %s" % (name, s) for s in (b"secret", b"880991177553", b"Closed Won", b"AQ4AQI", b"jane") if s in data]
@@ -272,7 +272,7 @@ def sight_secrets(w):
         for how in ([], ["--json"]):
             said[" ".join([cmd] + how)] = W.sh(W.BUILD + "/crmfence", cmd, "--db", w.db, *how, check=False).stdout
     for name in os.listdir(w.dir):
-        if name.startswith(os.path.basename(w.db)) or name == "agent.log":
+        if name.startswith(os.path.basename(w.db)) or name in ("agent.log", "tls-offsets"):
             said[name] = open(w.dir + "/" + name, "rb").read().decode("latin1")
     found = {n: [s for s in secrets if s in text] for n, text in said.items()}
     return bad + ["%s has %d secrets: %s" % (n, len(f), f[:2]) for n, f in found.items() if f]
