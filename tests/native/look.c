@@ -34,9 +34,8 @@ static void must(int holds, const char *what)
 static void ask(struct look *l, const char *path, uint32_t id)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
 	struct offsets_file f;
+	struct stat st;
 
 	must(fd >= 0 && !fstat(fd, &st), path);
 	offsets_file(&f, &st);

@@ -106,9 +106,9 @@ static void worker(const struct offsets *known)
 	int fd;
 
 	while ((fd = next_question(&q)) >= 0) {
-		setitimer(ITIMER_REAL, &on, NULL);
 		struct reply r = { .seq = q.seq };
 
+		setitimer(ITIMER_REAL, &on, NULL);
 		map = mmap(NULL, q.file.size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (map == MAP_FAILED)
 			r.err = -errno;
