@@ -8,6 +8,8 @@
  * A packet of a socket that is not a session's costs one storage lookup. Only the first packets of
  * a TCP stream are read, for their server name; datagrams are counted.
  */
+#include <crmfence/sight.h>
+
 #include "lib/question.h"
 
 char _license[] SEC("license") = "GPL";
@@ -624,6 +626,33 @@ static __always_inline struct fence_sock *adopt(struct __sk_buff *skb, struct bp
 	return st;
 }
 
+/* A session's packet. 1: pass. */
+static __always_inline int egress_session(struct __sk_buff *skb, struct bpf_sock *sk,
+					  struct fence_sock *st)
+{
+	if (session_confined(st->session))
+		return egress_enforce(skb, sk, st);
+	/* seen, not confined: but for what a listed extension is held to */
+	if (config_sees() && st->phase == FENCE_PH_DENIED) {
+		stream_refused(skb, st);
+		return 0;
+	}
+	if (config_sees() && stream_held(skb, st))
+		return 0;
+	return egress_observe(skb, sk, st);
+}
+
+/*
+ * Sight's, while it looks for a session's packets: what goes on with one that passes, and with one
+ * that does not. Neither changes which it is. Not pinned: empty when the agent is gone.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, FENCE_PACKET_ENDS);
+	__type(key, __u32);
+	__type(value, __u32);
+} packet_after SEC(".maps");
+
 SEC("cgroup_skb/egress")
 int packet_egress(struct __sk_buff *skb)
 {
@@ -643,14 +672,10 @@ int packet_egress(struct __sk_buff *skb)
 			return 1;
 		return egress_observe(skb, sk, st);
 	}
-	if (session_confined(st->session))
-		return egress_enforce(skb, sk, st);
-	/* seen, not confined: but for what a listed extension is held to */
-	if (config_sees() && st->phase == FENCE_PH_DENIED) {
-		stream_refused(skb, st);
-		return 0;
+	if (egress_session(skb, sk, st)) {
+		bpf_tail_call(skb, &packet_after, FENCE_PACKET_PASSED);
+		return 1;
 	}
-	if (config_sees() && stream_held(skb, st))
-		return 0;
-	return egress_observe(skb, sk, st);
+	bpf_tail_call(skb, &packet_after, FENCE_PACKET_REFUSED);
+	return 0;
 }

@@ -445,8 +445,7 @@ int BPF_PROG(tls_send, struct sock *sk, int ret, int flags)
 }
 
 /* Does this packet end in what a session's TLS library wrote to memory? Then that is its socket. */
-SEC("cgroup_skb/egress")
-int tls_tag(struct __sk_buff *skb)
+static __always_inline void tag_find(struct __sk_buff *skb)
 {
 	struct conn_key *found, k;
 	struct fence_sock *st;
@@ -455,19 +454,32 @@ int tls_tag(struct __sk_buff *skb)
 	struct tag_key tag;
 
 	if (!tagged || skb->len < TAGGED || !skb->sk)
-		return 1;
+		return;
 	sk = bpf_sk_fullsock(skb->sk);
 	st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
 	if (!st || !st->session ||
 	    bpf_skb_load_bytes(skb, skb->len - sizeof(tag), &tag, sizeof(tag)))
-		return 1;
+		return;
 	found = bpf_map_lookup_elem(&tags, &tag);
 	if (!found)
-		return 1;
+		return;
 	k = *found;
 	bpf_map_delete_elem(&tags, &tag);
 	p = watched(k.tgid);
 	if (p && p->session == st->session)
 		map_to(p, &k, bpf_get_socket_cookie(skb), FENCE_SIGHT_EXACT);
+}
+
+SEC("cgroup_skb/egress")
+int tls_tag_passed(struct __sk_buff *skb)
+{
+	tag_find(skb);
 	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int tls_tag_refused(struct __sk_buff *skb)
+{
+	tag_find(skb);
+	return 0;
 }

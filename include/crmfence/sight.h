@@ -95,6 +95,13 @@ enum fence_sight_miss {
 	FENCE_SIGHT_MISS_MAX,
 };
 
+/* Where packet_egress goes on with a session's packet while sight looks for it (`packet_after`). */
+enum fence_packet_end {
+	FENCE_PACKET_PASSED,
+	FENCE_PACKET_REFUSED,
+	FENCE_PACKET_ENDS,
+};
+
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct fence_sight_rec) == 72, "sight record");

@@ -7,6 +7,8 @@
  *        bench conn|rr|bulk|udp|tls|tlsnew HOST SECONDS
  *        bench exec|open - SECONDS
  *        bench paced HOST SECONDS      200 connects a second
+ *
+ * With one argument more it does so once, and again for each line of its input.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -248,45 +250,18 @@ static uint64_t cpu(int who)
 	       (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000;
 }
 
-int main(int argc, char **argv)
+static void report(void (*one)(void), double seconds, int paced)
 {
-	static const struct {
-		const char *name;
-		void (*one)(void);
-	} modes[] = {
-		{ "conn", one_conn }, { "rr", one_rr },		{ "bulk", one_bulk },
-		{ "udp", one_udp },   { "exec", one_exec },	{ "open", one_open },
-		{ "tls", one_tls },   { "tlsnew", one_tlsnew }, { "paced", one_conn },
-	};
-	struct addrinfo hint = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *found;
 	uint64_t begin, end, ops = 0, used, next;
-	size_t i;
-	int paced;
 
-	signal(SIGPIPE, SIG_IGN);
-	if (argc == 5 && !strcmp(argv[1], "serve"))
-		serve(argv[2], argv[3], argv[4]);
-	if (argc != 4)
-		return 2;
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]) && strcmp(argv[1], modes[i].name); i++)
-		;
-	if (i == sizeof(modes) / sizeof(modes[0]))
-		return 2;
-	host = argv[2];
-	if (strcmp(host, "-")) {
-		if (getaddrinfo(host, "443", &hint, &found))
-			die(host);
-		memcpy(&target, found->ai_addr, sizeof(target));
-	}
-	paced = !strcmp(argv[1], "paced");
-	modes[i].one();
+	nsamples = 0;
 	begin = next = now(CLOCK_MONOTONIC);
-	end = begin + (uint64_t)(atof(argv[3]) * 1e9);
+	end = begin + (uint64_t)(seconds * 1e9);
 	used = cpu(RUSAGE_SELF) + cpu(RUSAGE_CHILDREN);
 	while (now(CLOCK_MONOTONIC) < end) {
 		uint64_t t = now(CLOCK_MONOTONIC);
 
-		modes[i].one();
+		one();
 		sample(t);
 		ops++;
 		if (paced) {
@@ -301,5 +276,41 @@ int main(int argc, char **argv)
 	printf("%llu %.4f %llu %u\n", (unsigned long long)ops,
 	       (double)(now(CLOCK_MONOTONIC) - begin) / 1e9, (unsigned long long)used,
 	       samples[nsamples / 2]);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*one)(void);
+	} modes[] = {
+		{ "conn", one_conn }, { "rr", one_rr },		{ "bulk", one_bulk },
+		{ "udp", one_udp },   { "exec", one_exec },	{ "open", one_open },
+		{ "tls", one_tls },   { "tlsnew", one_tlsnew }, { "paced", one_conn },
+	};
+	struct addrinfo hint = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *found;
+	char line[8];
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (argc == 5 && !strcmp(argv[1], "serve"))
+		serve(argv[2], argv[3], argv[4]);
+	if (argc != 4 && argc != 5)
+		return 2;
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]) && strcmp(argv[1], modes[i].name); i++)
+		;
+	if (i == sizeof(modes) / sizeof(modes[0]))
+		return 2;
+	host = argv[2];
+	if (strcmp(host, "-")) {
+		if (getaddrinfo(host, "443", &hint, &found))
+			die(host);
+		memcpy(&target, found->ai_addr, sizeof(target));
+	}
+	modes[i].one();
+	do
+		report(modes[i].one, atof(argv[3]), !strcmp(argv[1], "paced"));
+	while (argc == 5 && fgets(line, sizeof(line), stdin));
 	return 0;
 }

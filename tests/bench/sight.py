@@ -23,6 +23,7 @@ import world as W  # noqa: E402
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 REQUESTS = int(sys.argv[2]) if len(sys.argv) > 2 else 20000
 SUBJECTS = ("bare", "uprobe", "off", "on", "beside")
+ASIDE = "10.99.1.60"
 LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
 
 
@@ -50,17 +51,9 @@ def rate(w, streams, subject, where):
     return float(m.group(1))
 
 
-def inside(w, streams):
-    """Nanoseconds that the kernel's own clock finds in all programs, for each request of a process that is not confined."""
-    def programs():
-        return sum(p.get("run_time_ns", 0) for p in json.loads(W.sh("bpftool", "prog", "show", "-j").stdout))
-    W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=1")
-    try:
-        before = programs()
-        rate(w, streams, "beside", "one CPU")
-        return (programs() - before) / REQUESTS
-    finally:
-        W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
+def programs():
+    """Nanoseconds spent in BPF programs so far, by the kernel's own clock (kernel.bpf_stats_enabled)."""
+    return sum(p.get("run_time_ns", 0) for p in json.loads(W.sh("bpftool", "prog", "show", "-j").stdout))
 
 
 @contextlib.contextmanager
@@ -73,29 +66,54 @@ def watched(w):
     time.sleep(0.3)
 
 
-def beside(w, server, tool):
+class Client:
+    """One that asks over a connection that stands, on the one CPU with its server: for each turn the middle of what a request takes, in ns."""
+    def __init__(self, w, work):
+        self.p = w.popen("taskset", "-c", "0", W.BUILD + "/bench/bench", work, ASIDE, "0.2", "turns", confined=False, stdin_fd=subprocess.PIPE)
+        self.p.stdout.readline()
+
+    def turn(self):
+        self.p.stdin.write("\n")
+        self.p.stdin.flush()
+        ops, _, _, middle = self.p.stdout.readline().split()
+        self.ops = int(ops)
+        return int(middle)
+
+    def inside(self):
+        W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=1")
+        before = programs()
+        self.turn()
+        took = programs() - before
+        W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
+        return took / self.ops
+
+
+def beside(w, tool):
     """A process that is not watched, while another is against while none is: the middle of the ratios, and where it is with 95 % (bootstrap)."""
     ratios, ns, out = {}, {}, []
-    W.sh("taskset", "-cp", "0", str(server.pid))
-    link(w, False)
+    W.sh("ip", "-n", w.net, "addr", "add", ASIDE + "/16", "dev", w.id + "b")
+    w.spawn(w.net, "taskset", "-c", "0", W.BUILD + "/bench/bench", "serve", ASIDE, w.dir + "/cert.pem", w.dir + "/key.pem")
+    w.wait(lambda: "ready" in open(w.dir + "/taskset.log").read(), "the server")
     w.start("--quiet", tools=[dict(tool, sight=True)])
-    for i in range(8 * ROUNDS):
+    clients = {work: Client(w, work) for work in ("rr", "tls")}
+    for i in range(20 * ROUNDS):
         got = {}
         for on in (i % 2, 1 - i % 2):
             with watched(w) if on else contextlib.nullcontext():
-                got[on] = [rate(w, streams, "beside", "one CPU") for streams in (1, 20)]
-                if i < 5:
-                    for streams in (1, 20):
-                        ns.setdefault((on, streams), []).append(inside(w, streams))
-        for k, streams in enumerate((1, 20)):
-            ratios.setdefault(streams, []).append(got[1][k] / got[0][k])
+                for work, c in clients.items():
+                    got[on, work] = c.turn()
+                    ns.setdefault((on, work), []).append(c.inside())
+        for work in clients:
+            ratios.setdefault(work, []).append(got[0, work] / got[1, work])
+    for c in clients.values():
+        c.p.communicate("", timeout=20)
     w.stop()
-    for streams, r in ratios.items():
+    for work, r in ratios.items():
         medians = sorted(statistics.median(random.choices(r, k=len(r))) for _ in range(2000))
-        out.append({"streams": streams, "subject": "beside a watched session", "ratio": statistics.median(r), "from": medians[50], "to": medians[1949], "pairs": len(r),
-                    "programs_ns": statistics.median(ns[1, streams]), "programs_ns_without": statistics.median(ns[0, streams])})
-        print("beside, %2d streams: a session watched against none %.3f (%.3f to %.3f, %d pairs); programs %.0f ns a request, %.0f with none" % (
-            streams, out[-1]["ratio"], out[-1]["from"], out[-1]["to"], len(r), out[-1]["programs_ns"], out[-1]["programs_ns_without"]))
+        out.append({"work": work, "subject": "beside a watched session", "ratio": statistics.median(r), "from": medians[50], "to": medians[1949], "pairs": len(r),
+                    "programs_ns": statistics.median(ns[1, work]), "programs_ns_without": statistics.median(ns[0, work])})
+        print("beside, %-4s a session watched against none %.3f (%.3f to %.3f, %d pairs); programs %.0f ns a request, %.0f with none" % (
+            work + ":", out[-1]["ratio"], out[-1]["from"], out[-1]["to"], len(r), out[-1]["programs_ns"], out[-1]["programs_ns_without"]))
     return out
 
 
@@ -160,7 +178,7 @@ def main():
                 w.stop()
         if server.poll() is not None:
             sys.exit("nghttpd ended")
-        small = beside(w, server, tool) + pairs(w, tool)
+        small = beside(w, tool) + pairs(w, tool)
     finally:
         w.close()
     out = []

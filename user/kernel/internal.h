@@ -25,7 +25,6 @@ struct fence_kernel {
 	struct timespec dir_changed; /* and when it had changed; */
 	int dir_again; /* once more, since that clock is coarse */
 	size_t nlinks;
-	uint32_t beside; /* id of sight's program, which may stand behind one of ours; 0: none */
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];
 	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */
@@ -43,6 +42,9 @@ extern const char *const fence_map_names[FENCE_MAP_COUNT_];
 /* own.c: write down what is ours; are the pins in `pin_dir` those of an agent at another path? */
 int fence_kernel_own(struct fence_kernel *k);
 int fence_kernel_owned_by_other(const char *pin_dir);
+
+/* A sensor's map, owned by its object; NULL: there is none of that name. */
+struct bpf_map *fence_kernel_map(const struct fence_kernel *k, const char *name);
 
 uint64_t fence_inode_of(const char *path); /* 0: nothing is there */
 

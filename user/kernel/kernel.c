@@ -254,7 +254,7 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 				      last_warning);
 	bpf_object__for_each_map(map, k->objects[i])
 	{
-		if (bpf_map__is_internal(map))
+		if (bpf_map__is_internal(map) || bpf_map__type(map) == BPF_MAP_TYPE_PROG_ARRAY)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, bpf_map__name(map));
 		err = bpf_map__set_pin_path(map, path);
@@ -273,25 +273,29 @@ static int load_sensor(struct fence_kernel *k, size_t i, struct fence_diag *d)
 	return 0;
 }
 
+struct bpf_map *fence_kernel_map(const struct fence_kernel *k, const char *name)
+{
+	struct bpf_map *map = NULL;
+	size_t i;
+
+	for (i = 0; i < SENSORS && !map; i++)
+		if (k->objects[i])
+			map = bpf_object__find_map_by_name(k->objects[i], name);
+	return map;
+}
+
 static int find_maps(struct fence_kernel *k)
 {
 	struct bpf_map *map;
 	char path[256];
-	size_t i, j;
+	size_t i;
 
 	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
-		k->maps[i] = -1;
-		for (j = 0; j < SENSORS && k->maps[i] < 0; j++) {
-			if (!k->objects[j])
-				continue;
-			map = bpf_object__find_map_by_name(k->objects[j], fence_map_names[i]);
-			if (!map)
-				continue;
-			k->maps[i] = bpf_map__fd(map);
-			k->key_size[i] = bpf_map__key_size(map);
-		}
-		if (k->maps[i] < 0)
+		map = fence_kernel_map(k, fence_map_names[i]);
+		if (!map)
 			return -ENOENT;
+		k->maps[i] = bpf_map__fd(map);
+		k->key_size[i] = bpf_map__key_size(map);
 		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, fence_map_names[i]);
 		k->map_pins[i] = fence_inode_of(path);
 	}

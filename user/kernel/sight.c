@@ -28,8 +28,9 @@ struct fence_sight {
 	int closer; /* socket to the process that closes links; -1: none */
 	struct tls_bpf *skel; /* owned */
 	struct ring_buffer *ring; /* owned */
-	int cgroup; /* borrowed */
-	struct bpf_link *send, *tag; /* owned; there while anything is attached, or a memory BIO */
+	struct bpf_link *send; /* owned; there while anything is attached */
+	int after; /* borrowed: map of the programs that packet_egress goes on with */
+	int tagging; /* they are in it: a library that writes to memory was attached to */
 	struct attached at[FENCE_SIGHT_LINKS];
 	unsigned int count;
 	void (*each)(void *ctx, const struct fence_sight_rec *r);
@@ -72,9 +73,7 @@ static int share(struct fence_kernel *k, struct bpf_object *o)
 
 	bpf_object__for_each_map(map, o)
 	{
-		theirs = bpf_map__is_internal(map)
-				 ? NULL
-				 : bpf_object__find_map_by_name(k->objects[0], bpf_map__name(map));
+		theirs = bpf_map__is_internal(map) ? NULL : fence_kernel_map(k, bpf_map__name(map));
 		if (theirs && !err)
 			err = bpf_map__reuse_fd(map, bpf_map__fd(theirs));
 	}
@@ -146,17 +145,6 @@ static void let_go(struct fence_sight *s, struct bpf_link *link)
 	bpf_link__destroy(link); /* the other's copy is the last one now */
 }
 
-/* The watch for foreign programs is to know ours. */
-static int beside(struct fence_kernel *k, const struct fence_sight *s)
-{
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
-	int err = bpf_prog_get_info_by_fd(bpf_program__fd(s->skel->progs.tls_tag), &info, &len);
-
-	k->beside = info.id;
-	return err;
-}
-
 int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fence_diag *d)
 {
 	struct fence_sight *s = calloc(1, sizeof(*s));
@@ -165,7 +153,7 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 	if (!s)
 		return -ENOMEM;
 	s->closer = -1;
-	s->cgroup = k->cgroup_fd;
+	s->after = bpf_map__fd(fence_kernel_map(k, "packet_after"));
 	err = closer_start(s); /* before anything is there to be inherited */
 	if (!err)
 		s->skel = tls_bpf__open();
@@ -177,8 +165,6 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.sight), on_record, s, NULL);
 		err = s->ring ? 0 : -errno;
 	}
-	if (!err)
-		err = beside(k, s);
 	if (err) {
 		fence_sight_close(s);
 		return fence_diag_set(d, -ENOTSUP, NULL,
@@ -189,6 +175,27 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 	return 0;
 }
 
+/* Does packet_egress go on with the programs that look for tags? */
+static int tags(struct fence_sight *s, int on)
+{
+	uint32_t passed = FENCE_PACKET_PASSED, refused = FENCE_PACKET_REFUSED;
+	int progs[2], err = 0;
+
+	if (s->tagging == on)
+		return 0;
+	progs[0] = bpf_program__fd(s->skel->progs.tls_tag_passed);
+	progs[1] = bpf_program__fd(s->skel->progs.tls_tag_refused);
+	if (on && (bpf_map_update_elem(s->after, &passed, &progs[0], BPF_ANY) ||
+		   bpf_map_update_elem(s->after, &refused, &progs[1], BPF_ANY)))
+		err = -errno;
+	s->tagging = on && !err;
+	if (!s->tagging) {
+		bpf_map_delete_elem(s->after, &passed);
+		bpf_map_delete_elem(s->after, &refused);
+	}
+	return err;
+}
+
 void fence_sight_close(struct fence_sight *s)
 {
 	if (!s)
@@ -196,7 +203,7 @@ void fence_sight_close(struct fence_sight *s)
 	while (s->count)
 		let_go(s, s->at[--s->count].link);
 	bpf_link__destroy(s->send);
-	bpf_link__destroy(s->tag);
+	tags(s, 0);
 	ring_buffer__free(s->ring);
 	if (s->closer >= 0)
 		close(s->closer); /* it ends when all is closed; nobody waits */
@@ -252,10 +259,12 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 	}
 	if (!s->send)
 		s->send = bpf_program__attach(s->skel->progs.tls_send);
-	if (memory && !s->tag)
-		s->tag = bpf_program__attach_cgroup(s->skel->progs.tls_tag, s->cgroup);
-	if (!s->send || (memory && !s->tag))
+	if (!s->send)
 		return -errno;
+	if (memory)
+		err = tags(s, 1);
+	if (err)
+		return err;
 	/* returns first: an entry without its return would leave a frame behind */
 	err = attach_one(s, s->skel->progs.tls_leave, path, tgid, offsets[1], cookies[1], n[1], 1);
 	if (!err)
@@ -281,8 +290,8 @@ void fence_sight_release(struct fence_sight *s, uint32_t tgid)
 	}
 	if (!s->count) {
 		bpf_link__destroy(s->send);
-		bpf_link__destroy(s->tag);
-		s->send = s->tag = NULL;
+		s->send = NULL;
+		tags(s, 0);
 	}
 }
 

@@ -46,7 +46,6 @@ static int overtaken(const struct fence_kernel *k, size_t i, uint32_t prog)
 	if (bpf_prog_query(k->cgroup_fd, bpf_program__expected_attach_type(k->programs[i]), 0, NULL,
 			   ids, &n))
 		return 0;
-	n -= n && k->beside && ids[n - 1] == k->beside;
 	return n && ids[n - 1] != prog;
 }
 
