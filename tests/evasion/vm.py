@@ -41,7 +41,7 @@ for name in ("tcp4", "tcp6", "udp4", "unix-stream", "packet-raw"):
         print("FAIL %s does not even leak bare: the machine is not as it should be; console in %s" % (name, console))
 refused = "update EPERM detach EPERM unlink EPERM rename EPERM own-update works own-pin works over EPERM own-unlink works"
 for word, wanted, what in (("PAIR", "connect works", "two processes of one session"), ("OWN", refused, "what root does to the fence itself"), ("INSIDE", "held [1-9]", "a session that starts crmfenced --unpin as root"), ("DEAD", refused, "the same without an agent"),
-                           ("STRANGER", "at another path only", "an agent at another path"), ("AGAIN", tier, "the agent again"),
+                           ("STRANGER", "at another path only", "an agent at another path"), ("AGAIN", re.escape(tier), "the agent again"),
                            ("TOLD", "[1-9]", "a denial of it in the log"),
                            ("SIGHT", "SIGHT IS ON|needs Linux 6.6|return probes end processes", "whether TLS sight works is found out at start")):
     said = (re.findall(r"^%s (.*)" % word, text, re.M) or ["nothing"])[-1].strip()
