@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, with the least probe at the same places, confined without sight, confined
 with it, and a process beside a session, which is not confined; with client and server on one CPU, on a CPU each, and over a link of 100 Mbit/s. Rounds interleaved; medians of ratios
-to bare in the same round. What sight takes of the process beside is too little for that: under one agent, runs in turn with and without a watched session, eight pairs a round, and the kernel's own clock over
-the programs. Writes build/bench-sight.json.
+to bare in the same round. What sight takes of the process beside is too little for that: one octet there and back, and a TLS request, over a connection that stands, in turn with and without a watched session under one
+agent, by the middle of what one takes; and the kernel's own clock over the programs. Writes build/bench-sight.json.
 
 usage: sight.py [ROUNDS] [REQUESTS]
 """
@@ -102,7 +102,8 @@ def beside(w, tool):
             with watched(w) if on else contextlib.nullcontext():
                 for work, c in clients.items():
                     got[on, work] = c.turn()
-                    ns.setdefault((on, work), []).append(c.inside())
+                    if i < 5:
+                        ns.setdefault((on, work), []).append(c.inside())
         for work in clients:
             ratios.setdefault(work, []).append(got[0, work] / got[1, work])
     for c in clients.values():
