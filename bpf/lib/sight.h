@@ -146,13 +146,22 @@ static __always_inline void miss(__u32 which)
 
 __u64 urgent; /* records that the agent was woken for */
 
-/* The agent at once, when it may have to stop what is written; else when much waits. */
-static __always_inline __u64 wake(__u32 now)
+/*
+ * Wake the agent for this record of `size` octets? At once, when it may have to stop what is
+ * written; else with each MiB that waits. Not for each record behind that: it would cost the writer
+ * more than the record, and the sooner the agent is late.
+ */
+static __always_inline __u64 wake(__u32 now, __u64 size)
 {
-	if (now)
+	__u64 waits;
+
+	if (now) {
 		__sync_fetch_and_add(&urgent, 1);
-	return now || bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA) >= WAKE ? BPF_RB_FORCE_WAKEUP
-									   : BPF_RB_NO_WAKEUP;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	waits = bpf_ringbuf_query(&sight, BPF_RB_AVAIL_DATA); /* this one, too */
+	return waits >= WAKE && waits % WAKE < size + BPF_RINGBUF_HDR_SZ ? BPF_RB_FORCE_WAKEUP
+									 : BPF_RB_NO_WAKEUP;
 }
 
 /* The process, when the policy wants its TLS seen. */
@@ -215,7 +224,7 @@ static __always_inline void tell(const struct conn *c, const struct fence_proc *
 		return;
 	}
 	fill(r, c, p, tgid, kind);
-	bpf_ringbuf_submit(r, wake(now));
+	bpf_ringbuf_submit(r, wake(now, sizeof(*r)));
 }
 
 struct cursor {
@@ -252,7 +261,7 @@ struct cursor {
 			bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP); \
 			break; \
 		} \
-		bpf_ringbuf_submit(r, wake(u->now)); \
+		bpf_ringbuf_submit(r, wake(u->now, sizeof(*r) + (ROOM))); \
 	} while (0)
 
 static long chunk(__u32 i, void *ctx)

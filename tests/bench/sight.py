@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -118,7 +119,8 @@ def beside(w, tool):
     return out
 
 
-PAIRS = 20000
+PAIRS = 3000  # what waits for an agent that stands still has room
+SIGHT = ("sight", "stopped")
 
 
 @contextlib.contextmanager
@@ -132,20 +134,26 @@ def least_probe(pid, ssl):
 
 
 def pair(w, how):
-    """CPU time of one write and read of a small request through memory: bare, with the least probe at the same places, with sight."""
-    p = w.popen(W.BUILD + "/bench/pair", str(PAIRS), confined=how == "sight", stdin_fd=subprocess.PIPE)
+    """CPU time of one write and read of a small request through memory: bare, with the least probe at the same places, with sight, with an agent that stands still."""
+    p = w.popen(W.BUILD + "/bench/pair", str(PAIRS), confined=how in SIGHT, stdin_fd=subprocess.PIPE)
     if p.stdout.readline() != "ready\n":
         sys.exit("pair does not come up")
     with least_probe(p.pid, LIBSSL) if how == "uprobe" else contextlib.nullcontext():
         time.sleep(0.5)  # sight's are
-        return int(p.communicate("\n", timeout=60)[0])
+        if how == "stopped":
+            os.kill(w.agent.pid, signal.SIGSTOP)
+        try:
+            return int(p.communicate("\n", timeout=60)[0])
+        finally:
+            if how == "stopped":
+                os.kill(w.agent.pid, signal.SIGCONT)
 
 
 def pairs(w, tool):
     ns = {}
     for _ in range(ROUNDS):
-        for how in ("bare", "uprobe", "sight"):
-            if how == "sight":
+        for how in ("bare", "uprobe") + SIGHT:
+            if how in SIGHT:
                 w.start("--quiet", tools=[dict(tool, sight=True)])
             ns.setdefault(how, []).append(pair(w, how))
             w.stop()
