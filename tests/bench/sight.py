@@ -82,11 +82,12 @@ class Client:
 
     def inside(self):
         W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=1")
-        before = programs()
-        self.turn()
-        took = programs() - before
-        W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
-        return took / self.ops
+        try:
+            before = programs()
+            self.turn()
+            return (programs() - before) / self.ops
+        finally:
+            W.sh("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
 
 
 def beside(w, tool):
