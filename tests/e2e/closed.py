@@ -317,6 +317,14 @@ def tamper(w):
             if x.get("cgroup_id") == inode and x.get("attach_type") == kind:
                 W.sh("bpftool", "link", "detach", "id", str(x["id"]))
 
+    def go_on():
+        """packet_egress goes on with what root put there: with itself."""
+        prog = json.loads(W.sh("bpftool", "-j", "link", "show", "pinned", w.pins + "/link_packet_egress").stdout)["prog_id"]
+        maps = json.loads(W.sh("bpftool", "-j", "prog", "show", "id", str(prog)).stdout)["map_ids"]
+        after = [m for m in maps if json.loads(W.sh("bpftool", "-j", "map", "show", "id", str(m)).stdout)["type"] == "prog_array"]
+        W.sh("bpftool", "map", "update", "id", str(after[0]), "key", "hex", "1", "0", "0", "0", "value", "id", str(prog))
+
+    noticed("foreign program behind", "packet_egress", go_on)
     noticed("detached", "packet_egress", lambda: detach("cgroup_inet_egress"))
     noticed("detached", "sock_connect4", lambda: detach("cgroup_inet4_connect"))
     noticed("unpinned", "link_sock_connect4"[5:], lambda: os.unlink(w.pins + "/link_sock_connect4"))

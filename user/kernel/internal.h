@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <crmfence/sight.h>
+
 #include "kernel/kernel.h"
 
 #define FENCE_LINKS_MAX 64
@@ -25,6 +27,8 @@ struct fence_kernel {
 	struct timespec dir_changed; /* and when it had changed; */
 	int dir_again; /* once more, since that clock is coarse */
 	size_t nlinks;
+	int after; /* borrowed: map of the programs that packet_egress goes on with */
+	int after_prog[FENCE_PACKET_ENDS]; /* what sight has in it, borrowed; -1: nothing */
 	int maps[FENCE_MAP_COUNT_]; /* borrowed from objects */
 	uint32_t key_size[FENCE_MAP_COUNT_];
 	struct ring_buffer *ring; /* owned; both rings: 0 ordinary records, 1 denials */
@@ -45,6 +49,9 @@ int fence_kernel_owned_by_other(const char *pin_dir);
 
 /* A sensor's map, owned by its object; NULL: there is none of that name. */
 struct bpf_map *fence_kernel_map(const struct fence_kernel *k, const char *name);
+
+/* watch.c: put into `packet_after` what is to be there. */
+int fence_kernel_after(struct fence_kernel *k, uint32_t i);
 
 uint64_t fence_inode_of(const char *path); /* 0: nothing is there */
 

@@ -286,10 +286,15 @@ struct bpf_map *fence_kernel_map(const struct fence_kernel *k, const char *name)
 
 static int find_maps(struct fence_kernel *k)
 {
-	struct bpf_map *map;
+	struct bpf_map *map = fence_kernel_map(k, "packet_after");
 	char path[256];
 	size_t i;
 
+	if (!map)
+		return -ENOENT;
+	k->after = bpf_map__fd(map);
+	for (i = 0; i < FENCE_PACKET_ENDS; i++)
+		k->after_prog[i] = -1;
 	for (i = 0; i < FENCE_MAP_COUNT_; i++) {
 		map = fence_kernel_map(k, fence_map_names[i]);
 		if (!map)

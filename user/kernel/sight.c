@@ -29,8 +29,9 @@ struct fence_sight {
 	struct tls_bpf *skel; /* owned */
 	struct ring_buffer *ring; /* owned */
 	struct bpf_link *send; /* owned; there while anything is attached */
-	int after; /* borrowed: map of the programs that packet_egress goes on with */
-	int tagging; /* they are in it: a library that writes to memory was attached to */
+	struct fence_kernel *kernel; /* borrowed */
+	int tagging; /* packet_egress goes on with ours: a library that writes to memory is probed
+		      */
 	struct attached at[FENCE_SIGHT_LINKS];
 	unsigned int count;
 	void (*each)(void *ctx, const struct fence_sight_rec *r);
@@ -153,7 +154,7 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 	if (!s)
 		return -ENOMEM;
 	s->closer = -1;
-	s->after = bpf_map__fd(fence_kernel_map(k, "packet_after"));
+	s->kernel = k;
 	err = closer_start(s); /* before anything is there to be inherited */
 	if (!err)
 		s->skel = tls_bpf__open();
@@ -178,22 +179,15 @@ int fence_sight_open(struct fence_kernel *k, struct fence_sight **ret, struct fe
 /* Does packet_egress go on with the programs that look for tags? */
 static int tags(struct fence_sight *s, int on)
 {
-	uint32_t passed = FENCE_PACKET_PASSED, refused = FENCE_PACKET_REFUSED;
-	int progs[2], err = 0;
+	int *prog = s->kernel->after_prog, err;
 
 	if (s->tagging == on)
 		return 0;
-	progs[0] = bpf_program__fd(s->skel->progs.tls_tag_passed);
-	progs[1] = bpf_program__fd(s->skel->progs.tls_tag_refused);
-	if (on && (bpf_map_update_elem(s->after, &passed, &progs[0], BPF_ANY) ||
-		   bpf_map_update_elem(s->after, &refused, &progs[1], BPF_ANY)))
-		err = -errno;
-	s->tagging = on && !err;
-	if (!s->tagging) {
-		bpf_map_delete_elem(s->after, &passed);
-		bpf_map_delete_elem(s->after, &refused);
-	}
-	return err;
+	s->tagging = on;
+	prog[FENCE_PACKET_PASSED] = on ? bpf_program__fd(s->skel->progs.tls_tag_passed) : -1;
+	prog[FENCE_PACKET_REFUSED] = on ? bpf_program__fd(s->skel->progs.tls_tag_refused) : -1;
+	err = fence_kernel_after(s->kernel, FENCE_PACKET_PASSED);
+	return err ? err : fence_kernel_after(s->kernel, FENCE_PACKET_REFUSED);
 }
 
 void fence_sight_close(struct fence_sight *s)

@@ -117,6 +117,34 @@ static void watch_link(struct fence_kernel *k, size_t i, int pins, fence_tampere
 	}
 }
 
+int fence_kernel_after(struct fence_kernel *k, uint32_t i)
+{
+	int err = k->after_prog[i] < 0
+			  ? bpf_map_delete_elem(k->after, &i)
+			  : bpf_map_update_elem(k->after, &i, &k->after_prog[i], BPF_ANY);
+
+	return err ? -errno : 0;
+}
+
+/* A program there has the last word on a session's packets. */
+static void watch_after(struct fence_kernel *k, fence_tampered *each, void *ctx)
+{
+	struct bpf_prog_info info;
+	uint32_t i, is, len;
+
+	for (i = 0; i < FENCE_PACKET_ENDS; i++) {
+		memset(&info, 0, sizeof(info));
+		len = sizeof(info);
+		if (k->after_prog[i] >= 0 && bpf_prog_get_info_by_fd(k->after_prog[i], &info, &len))
+			continue;
+		if (bpf_map_lookup_elem(k->after, &i, &is))
+			is = 0;
+		if (is != info.id)
+			each(ctx, "foreign program behind", "packet_egress",
+			     fence_kernel_after(k, i));
+	}
+}
+
 void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
 {
 	int pins = pins_moved(k);
@@ -125,6 +153,7 @@ void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
 
 	for (i = 0; i < k->nlinks; i++)
 		watch_link(k, i, pins, each, ctx);
+	watch_after(k, each, ctx);
 	for (i = 0; pins && i < FENCE_MAP_COUNT_; i++) {
 		snprintf(path, sizeof(path), "%s/%s", k->pin_dir, fence_map_names[i]);
 		if (fence_inode_of(path) == k->map_pins[i])
