@@ -265,8 +265,6 @@ int tls_enter(struct pt_regs *ctx)
 		f->done = PT_REGS_PARM3(ctx);
 		len = PT_REGS_PARM5(ctx);
 	}
-	if (call == FENCE_TLS_READ_FIFTH)
-		f->done = PT_REGS_PARM5(ctx);
 	if (call == FENCE_TLS_READ_RUSTLS) {
 		f->conn = rustls_conn(PT_REGS_PARM2(ctx), cookie);
 		f->buf = PT_REGS_PARM1(ctx);
@@ -303,7 +301,6 @@ static __always_inline __u32 result(const struct frame *f, int ret, __u64 *buf)
 	switch (f->call) {
 	case FENCE_TLS_WRITE_EX:
 	case FENCE_TLS_READ_EX:
-	case FENCE_TLS_READ_FIFTH:
 	case FENCE_TLS_WRITE_BSSL:
 		if (ret == 1)
 			bpf_probe_read_user(&n, sizeof(n), (void *)f->done);
@@ -362,6 +359,31 @@ int tls_leave(struct pt_regs *ctx)
 		t->inside = 0;
 	if (n)
 		plaintext(p, &k, buf, n, out, out && !f->told);
+	return 0;
+}
+
+/* Inside OpenSSL's read, which will return what is in rax. */
+SEC("uprobe.multi")
+int tls_kept(struct pt_regs *ctx)
+{
+	/* those that calls keep, as instructions number them */
+	__u64 reg[16] = { [3] = ctx->rbx,  [5] = ctx->rbp,  [12] = ctx->r12,
+			  [13] = ctx->r13, [14] = ctx->r14, [15] = ctx->r15 };
+	__u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32), which;
+	struct conn_key k = { .tgid = tgid };
+	struct fence_proc *p;
+	__u64 n = 0;
+
+	if ((int)ctx->rax != 1)
+		return 0;
+	p = watched(tgid);
+	which = (__u32)(bpf_get_attach_cookie(ctx) >> 8);
+	if (!p || reg[which >> 12 & 15]) /* it peeks: they will be read again */
+		return 0;
+	k.conn = reg[which & 15];
+	bpf_probe_read_user(&n, sizeof(n), (void *)reg[which >> 8 & 15]);
+	if (n && n < (1u << 30))
+		plaintext(p, &k, reg[which >> 4 & 15], (__u32)n, 0, 0);
 	return 0;
 }
 

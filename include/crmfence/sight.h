@@ -26,7 +26,7 @@ enum fence_tls_call {
 	FENCE_TLS_READ_BSSL, /* (conn, struct { u8 *p; size_t n; } *out, ..), returns 0 */
 	FENCE_TLS_READ_PR,
 	FENCE_TLS_RECV_PR, /* as READ_PR, with flags: what is peeked at will be read again */
-	FENCE_TLS_READ_FIFTH, /* as READ_EX, but `done` is the fifth argument */
+	FENCE_TLS_READ_KEPT, /* inside (conn, buf, len, size_t *done), where rax will be returned */
 	FENCE_TLS_GO_WRITE, /* rax conn, rbx buf, rcx len; entry only */
 	FENCE_TLS_GO_READ, /* rax conn, rbx buf; entry */
 	FENCE_TLS_GO_RETURN, /* of Read: rax octets, at a RET instruction */
@@ -38,8 +38,12 @@ enum fence_tls_call {
 	FENCE_TLS_CALL_MAX,
 };
 
-/* A probe's attach cookie: its call; rustls: where in a connection its encrypter and count are. */
+/*
+ * A probe's attach cookie: its call; rustls: where in a connection its encrypter and count are;
+ * READ_KEPT: the registers of conn and buf, of done and of what is not zero when it peeks.
+ */
 #define FENCE_TLS_COOKIE(call, box, seq) ((call) | (__u64)(box) << 8 | (__u64)(seq) << 16)
+#define FENCE_TLS_KEPT(a, b) ((__u8)((a) | (b) << 4)) /* as instructions number them; 4: none */
 
 #define FENCE_SIGHT_CHUNK 4096 /* octets of plaintext in one record */
 #define FENCE_SIGHT_SMALL 512 /* smaller records for what fits */

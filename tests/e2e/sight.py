@@ -475,6 +475,70 @@ int close_range(unsigned first, unsigned last, int flags)  /* what it calls firs
 """
 
 
+PEEK = """
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+#define ASKED "GET /x HTTP/1.1\\r\\nHost: models.acme.example\\r\\n\\r\\n"
+int main(int argc, char **argv)
+{
+	BIO *b = BIO_new_ssl_connect(SSL_CTX_new(TLS_client_method()));
+	char got[100] = "";
+	int n;
+	SSL *s;
+	(void)argc;
+	BIO_get_ssl(b, &s);
+	SSL_set_tlsext_host_name(s, "models.acme.example");
+	BIO_set_conn_hostname(b, "models.acme.example:8443");
+	if (BIO_do_connect(b) != 1 || SSL_write(s, ASKED, sizeof(ASKED) - 1) <= 0)
+		return 1;
+	puts("asked");
+	fflush(stdout);
+	getchar();
+	if (argv[1][0] == 'p' && SSL_peek(s, got, 10) != 10)
+		return 2;
+	n = SSL_read(s, got, sizeof(got) - 1);
+	return n != 43 || strcmp(got + 38, "hello");
+}
+"""
+
+
+def sight_inside(w):
+    """OpenSSL's read is probed from inside: what is only peeked at is not taken for what was read, and what comes while the server renegotiates,
+    which the library reads by another way, is seen like all else."""
+    bad, client = [], w.dir + "/peek"
+    with open(client + ".c", "w") as f:
+        f.write(PEEK)
+    W.sh("gcc", "-w", "-o", client, client + ".c", "-lssl", "-lcrypto")
+    policy = tools(w)
+    policy["tools"][0]["allow"] = [{"host": "models.acme.example", "ports": [8443], "why": "on-prem speech model"}]
+    w.start("--quiet", **policy)
+    for how in ("read", "peek"):
+        for again in (False, True):
+            done = max(r["id"] for r in w.rows())
+            server = subprocess.Popen(["ip", "netns", "exec", w.net, "openssl", "s_server", "-accept", W.SHARED + ":8443", "-tls1_2", "-naccept", "1",
+                                       "-key", w.dir + "/key.pem", "-cert", w.dir + "/cert.pem"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            try:
+                w.wait(lambda: "8443" in W.sh("ip", "netns", "exec", w.net, "ss", "-ltn").stdout, "the server")
+                p = w.popen(client, how, stdin_fd=subprocess.PIPE)
+                said = [p.stdout.readline()]
+                for text in (["r\n"] if again else []) + ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"]:
+                    server.stdin.write(text)
+                    server.stdin.flush()
+                    time.sleep(0.3)  # both are there when it reads
+                said += p.communicate("\n", timeout=20)
+            finally:
+                server.kill()
+                log = server.communicate()[0]
+            rows = [(r["status"], r["bytes_in"], r["mapping"], r.get("cut")) for r in w.rows("request") if r["id"] > done]
+            lost = [r for r in w.rows() if r["id"] > done and r["kind"] in ("gap", "stream")]
+            bad += [] if p.returncode == 0 and rows == [(200, 5, "exact", None)] and not lost else [
+                "%s, renegotiated %s: exit %d %s; %s; lost %s; %s" % (how, again, p.returncode, said, rows, lost, log[-300:])]
+            bad += [] if ("SSL_do_handshake -> 1" in log) == again else ["renegotiated %s: %s" % (again, log[-300:])]
+    w.stop()
+    return bad
+
+
 def sight_first(w):
     """A program with its TLS linked in, started by `crmfence exec`, has probes before its first instruction: its request is seen though the agent
     stands still from just before its exec until it has ended; and so it is when nobody had looked into its file."""
@@ -748,4 +812,4 @@ def sight_no_room(w):
     return bad + ([] if said[0] == "200" and said[1] in ("refused", "closed") and "overflow" in [r["reason"] for r in rows if r["at"] == "request"] else ["%s, %s" % (said, rows)])
 
 
-ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_first, sight_kept, sight_tried, sight_opaque, sight_witness, sight_off]
+ALONE = [sight_programs, sight_missed, sight_bodies, sight_no_room, sight_discovery, sight_inside, sight_first, sight_kept, sight_tried, sight_opaque, sight_witness, sight_off]

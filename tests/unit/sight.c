@@ -361,6 +361,52 @@ static void test_tls_find(void **state)
 	assert_int_equal(find_in("README.md", &p), -ENOEXEC);
 }
 
+/* A read like OpenSSL's, and what makes it one that is not known: then it is probed from outside.
+ */
+static void test_tls_find_kept(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t is;
+	} other[] = {
+		{ 0, 0x7f }, /* as it is */
+		{ 0x991, 0xf5 }, /* that it peeks is kept nowhere */
+		{ 0x9a5, 0xf4 }, /* an instruction that is not known */
+		{ 0x9c8, 0xe8 }, /* another length */
+		{ 0x9d9, 0x57 }, /* another place for how many */
+		{ 0x9dc, 0x70 }, /* it calls something else */
+		{ 0x9dd, 0x5b }, /* the connection is lost behind the call */
+		{ 0x9e0, 0xfe }, /* it looks for something else */
+		{ 0x9e1, 0x75 }, /* and jumps when it is not that */
+		{ 0x9e2, 0x70 }, /* to where there is no code */
+		{ 0xa20, 0x70 }, /* it does not read again there */
+		{ 0xa26, 0xc0 }, /* ... and what follows is not known */
+	};
+	struct fence_buf b = { 0 };
+	struct fence_tls_points p;
+	uint8_t was;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(fence_buf_read_file(&b, "tests/fuzz/corpus/tls/openssl-kept", 1u << 20),
+			 0);
+	for (i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+		was = (uint8_t)b.data[other[i].at];
+		b.data[other[i].at] = (char)other[i].is;
+		assert_int_equal(fence_tls_find((const uint8_t *)b.data, b.len, &p), 0);
+		b.data[other[i].at] = (char)was;
+		assert_int_equal(p.count, i ? 3 : 4);
+		assert_int_equal(p.at[2].offset, i ? 0x975 : 0x9e1);
+		assert_int_equal(p.at[2].call, i ? FENCE_TLS_READ_EX : FENCE_TLS_READ_KEPT);
+		assert_int_equal(p.at[2].box, i ? 0 : FENCE_TLS_KEPT(3, 5));
+		assert_int_equal(p.at[2].seq, i ? 0 : FENCE_TLS_KEPT(14, 13));
+	}
+	fence_buf_done(&b);
+	assert_int_equal(find_in("tests/fuzz/corpus/tls/openssl-kept", &p), 0);
+	assert_int_equal(p.at[3].offset, 0xa29);
+	assert_int_equal(p.at[3].seq, p.at[2].seq);
+}
+
 static void on_addon(void *ctx, const char *id, const char *uuid)
 {
 	snprintf(ctx, 64, "%s=%s", id, uuid);
@@ -434,10 +480,11 @@ static void test_extensions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_http),	     cmocka_unit_test(test_http_gaps),
-		cmocka_unit_test(test_http_pass),    cmocka_unit_test(test_http_room),
-		cmocka_unit_test(test_http_codings), cmocka_unit_test(test_tls_find),
-		cmocka_unit_test(test_extensions),   cmocka_unit_test(test_websocket),
+		cmocka_unit_test(test_http),	      cmocka_unit_test(test_http_gaps),
+		cmocka_unit_test(test_http_pass),     cmocka_unit_test(test_http_room),
+		cmocka_unit_test(test_http_codings),  cmocka_unit_test(test_tls_find),
+		cmocka_unit_test(test_tls_find_kept), cmocka_unit_test(test_extensions),
+		cmocka_unit_test(test_websocket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -225,31 +225,40 @@ static int attach_one(struct fence_sight *s, struct bpf_program *prog, const cha
 	return 0;
 }
 
-static int is_go(uint8_t call)
+/* In the order in which they are attached: an entry without its return would leave a frame behind.
+ */
+enum kind { RETURN, ENTRY, GO, KEPT, KINDS };
+
+static enum kind kind_of(uint8_t call)
 {
-	return call >= FENCE_TLS_GO_WRITE && call <= FENCE_TLS_GO_RETURN;
+	if (call >= FENCE_TLS_GO_WRITE && call <= FENCE_TLS_GO_RETURN)
+		return GO;
+	return call == FENCE_TLS_READ_KEPT ? KEPT : ENTRY;
 }
 
 int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 		       const struct fence_sight_point *at, unsigned int count)
 {
-	unsigned long offsets[3][FENCE_SIGHT_POINTS];
-	__u64 cookies[3][FENCE_SIGHT_POINTS];
-	size_t n[3] = { 0 }, i;
+	struct bpf_program *const progs[] = { s->skel->progs.tls_leave, s->skel->progs.tls_enter,
+					      s->skel->progs.tls_go, s->skel->progs.tls_kept };
+	unsigned long offsets[KINDS][FENCE_SIGHT_POINTS];
+	__u64 cookies[KINDS][FENCE_SIGHT_POINTS];
+	size_t n[KINDS] = { 0 }, i;
 	int err = 0, memory = 0;
 
 	if (count > FENCE_SIGHT_POINTS)
 		return -E2BIG;
-	for (i = 0; i < count; i++) { /* entries, returns, Go's */
-		size_t to = is_go(at[i].call) ? 2 : 0;
+	for (i = 0; i < count; i++) {
+		enum kind to = kind_of(at[i].call);
 
 		offsets[to][n[to]] = at[i].offset;
 		cookies[to][n[to]++] = FENCE_TLS_COOKIE(at[i].call, at[i].box, at[i].seq);
 		memory |= at[i].call == FENCE_TLS_BIO_WRITE || at[i].call == FENCE_TLS_WRITE_RUSTLS;
-		if (to || at[i].call == FENCE_TLS_FREE || at[i].call == FENCE_TLS_BIO_WRITE)
+		if (to != ENTRY || at[i].call == FENCE_TLS_FREE ||
+		    at[i].call == FENCE_TLS_BIO_WRITE)
 			continue;
-		offsets[1][n[1]] = at[i].offset;
-		cookies[1][n[1]++] = FENCE_TLS_COOKIE(at[i].call, 0, 0);
+		offsets[RETURN][n[RETURN]] = at[i].offset;
+		cookies[RETURN][n[RETURN]++] = FENCE_TLS_COOKIE(at[i].call, 0, 0);
 	}
 	if (!s->send)
 		s->send = bpf_program__attach(s->skel->progs.tls_send);
@@ -259,14 +268,9 @@ int fence_sight_attach(struct fence_sight *s, const char *path, uint32_t tgid,
 		err = tags(s, 1);
 	if (err)
 		return err;
-	/* returns first: an entry without its return would leave a frame behind */
-	err = attach_one(s, s->skel->progs.tls_leave, path, tgid, offsets[1], cookies[1], n[1], 1);
-	if (!err)
-		err = attach_one(s, s->skel->progs.tls_enter, path, tgid, offsets[0], cookies[0],
-				 n[0], 0);
-	if (!err)
-		err = attach_one(s, s->skel->progs.tls_go, path, tgid, offsets[2], cookies[2], n[2],
-				 0);
+	for (i = 0; i < KINDS && !err; i++)
+		err = attach_one(s, progs[i], path, tgid, offsets[i], cookies[i], n[i],
+				 i == RETURN);
 	return err;
 }
 

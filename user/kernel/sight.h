@@ -24,7 +24,7 @@ void fence_sight_close(struct fence_sight *s); /* NULL is fine */
 struct fence_sight_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
-	uint8_t box, seq; /* of FENCE_TLS_WRITE_RUSTLS: offsets in *conn */
+	uint8_t box, seq; /* FENCE_TLS_COOKIE */
 };
 
 #define FENCE_SIGHT_POINTS 32

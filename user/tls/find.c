@@ -15,13 +15,15 @@ const char *fence_tls_stack_name(uint8_t stack)
 	return stack < sizeof(names) / sizeof(names[0]) ? names[stack] : "?";
 }
 
-/* push, nop, call, jmp: the kernel emulates them; others it steps through, twenty times dearer. */
+/* push, nop, call, jmp, jcc: the kernel emulates them; others it steps through, twenty times
+ * dearer.
+ */
 static int is_cheap(const uint8_t *p)
 {
 	if ((p[0] & 0xf8) == 0x50 || (p[0] == 0x41 && (p[1] & 0xf8) == 0x50))
 		return 1;
 	return p[0] == 0x90 || p[0] == 0xe8 || p[0] == 0xe9 || p[0] == 0xeb ||
-	       (p[0] == 0x0f && p[1] == 0x1f);
+	       (p[0] & 0xf0) == 0x70 || (p[0] == 0x0f && (p[1] == 0x1f || (p[1] & 0xf0) == 0x80));
 }
 
 int fence_tls_add(const struct fence_image *im, struct fence_tls_points *out, uint64_t vaddr,

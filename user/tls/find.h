@@ -34,7 +34,8 @@ struct fence_tls_point {
 	uint64_t offset; /* in the file */
 	uint8_t call; /* enum fence_tls_call */
 	uint8_t cheap; /* its first instruction is emulated, not single-stepped */
-	uint8_t box, seq; /* rustls: where in its connection's record layer these are */
+	uint8_t box, seq; /* rustls: where in its connection's record layer these are; READ_KEPT:
+			     FENCE_TLS_KEPT() */
 };
 
 struct fence_tls_points {
@@ -65,6 +66,9 @@ int fence_tls_find_bio(struct fence_image *im, struct fence_tls_points *out); /*
 
 /* The write of memory BIOs beside the points of a stack; none when it cannot be told. */
 void fence_tls_add_bio(struct fence_image *im, struct fence_tls_points *out);
+
+/* OpenSSL's internal read, from inside; `out` is as it was when its code is not as known. */
+int fence_tls_add_kept(const struct fence_image *im, struct fence_tls_points *out, uint64_t vaddr);
 
 /* Add a point at `vaddr`, behind an endbr64 when there is one. -EINVAL: no code, or no room. */
 int fence_tls_add(const struct fence_image *im, struct fence_tls_points *out, uint64_t vaddr,

@@ -114,23 +114,6 @@ static int by_symbols(struct fence_image *im, struct fence_tls_points *out)
 	return 0;
 }
 
-/*
- * ssl3_read moves its fourth argument to the fifth and jumps to what peek shares with it. At the
- * jump, which the kernel emulates, the stack is as at the entry, whose first instruction it would
- * step through.
- */
-static int add_read(struct fence_image *im, struct fence_tls_points *out, uint64_t at)
-{
-	static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
-	static const uint8_t stub[] = { 0x49, 0x89, 0xc8, 0x31, 0xc9, 0xe9 };
-	const uint8_t *p = fence_image_at(im, at, 16);
-	size_t skip = p && !memcmp(p, endbr64, sizeof(endbr64)) ? sizeof(endbr64) : 0;
-
-	if (p && !memcmp(p + skip, stub, sizeof(stub)))
-		return fence_tls_add(im, out, at + skip + sizeof(stub) - 1, FENCE_TLS_READ_FIFTH);
-	return fence_tls_add(im, out, at, FENCE_TLS_READ_EX);
-}
-
 int fence_tls_find_openssl(struct fence_image *im, struct fence_tls_points *out)
 {
 	struct found f = { 0 };
@@ -148,8 +131,11 @@ int fence_tls_find_openssl(struct fence_image *im, struct fence_tls_points *out)
 		return by_symbols(im, out);
 	out->stack = FENCE_TLS_OPENSSL;
 	snprintf(out->how, sizeof(out->how), "SSL_METHOD, %u alike", p->tables);
-	if (fence_tls_add(im, out, p->write, FENCE_TLS_WRITE_EX) || add_read(im, out, p->read) ||
+	if (fence_tls_add(im, out, p->write, FENCE_TLS_WRITE_EX) ||
 	    fence_tls_add(im, out, p->free, FENCE_TLS_FREE))
+		return -EINVAL;
+	if (fence_tls_add_kept(im, out, p->read) &&
+	    fence_tls_add(im, out, p->read, FENCE_TLS_READ_EX))
 		return -EINVAL;
 	fence_tls_add_bio(im, out);
 	return 0;
