@@ -26,21 +26,25 @@ static int load(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long at[FENCE_TLS_POINTS];
+	unsigned long at[2][FENCE_TLS_POINTS]; /* entries; returns */
 	struct fence_buf b = { 0 };
 	struct fence_tls_points p;
-	unsigned int n = 0, i;
+	unsigned int n[2] = { 0 }, i;
 	int prog = load();
 
 	if (argc != 3 || prog < 0 || fence_buf_read_file(&b, argv[1], 1u << 30) ||
 	    fence_tls_find((const uint8_t *)b.data, b.len, &p))
 		return 1;
-	for (i = 0; i < p.count; i++)
-		if (p.at[i].call != FENCE_TLS_FREE)
-			at[n++] = p.at[i].offset;
+	for (i = 0; i < p.count; i++) {
+		if (p.at[i].call == FENCE_TLS_FREE)
+			continue;
+		at[0][n[0]++] = p.at[i].offset;
+		if (p.at[i].call != FENCE_TLS_READ_KEPT) /* inside a function nothing returns */
+			at[1][n[1]++] = p.at[i].offset;
+	}
 	for (i = 0; i < 2; i++) {
 		LIBBPF_OPTS(bpf_link_create_opts, o, .uprobe_multi.path = argv[1],
-			    .uprobe_multi.offsets = at, .uprobe_multi.cnt = n,
+			    .uprobe_multi.offsets = at[i], .uprobe_multi.cnt = n[i],
 			    .uprobe_multi.flags = i ? RETURN : 0,
 			    .uprobe_multi.pid = (__u32)atoi(argv[2]));
 
