@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What TLS sight costs: h2load against nghttpd, 3 KB answers, bare, with the least probe at the same places, confined without sight, confined
-with it, and a process beside a session, which is not confined; with client and server on one CPU, on a CPU each, and over a link of 100 Mbit/s. Rounds interleaved; medians of ratios
-to bare in the same round. What sight takes of the process beside is too little for that: one octet there and back, and a TLS request, over a connection that stands, in turn with and without a watched session under one
+"""What TLS sight costs: h2load against nghttpd, 3 KB answers, asked by a process outside of what crmfence is attached to (bare), the same with the least probe
+at sight's places (uprobe), one confined without sight (off), the same with the least probe (floor), one confined with sight (on), and one beside them that is not confined; with client and
+server on one CPU, on a CPU each, and over a link of 100 Mbit/s. All are there at once and ask without end; each in turn, while the others stand still. Of the ratios to bare in the same turn the
+middle, and the lowest and highest round. A round has processes of its own: two that are alike differ by some per cent.
+What sight takes of the process beside is too little for that: one octet there and back, and a TLS request, over a connection that stands, in turn with and without a watched session under one
 agent, by the middle of what one takes; and the kernel's own clock over the programs. Writes build/bench-sight.json.
 
-usage: sight.py [ROUNDS] [REQUESTS]
+usage: sight.py [ROUNDS] [TURNS]
 """
 import contextlib
 import itertools
 import json
 import os
 import random
-import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -22,10 +24,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../world")
 import world as W  # noqa: E402
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-REQUESTS = int(sys.argv[2]) if len(sys.argv) > 2 else 20000
-SUBJECTS = ("bare", "uprobe", "off", "on", "beside")
+TURNS = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+TURN = 0.1  # seconds
+SUBJECTS = {"bare": None, "uprobe": None, "off": "without", "floor": "without", "on": "voice-assistant", "beside": None}  # whose tool it is
+PROBED = ("uprobe", "floor")
 ASIDE = "10.99.1.60"
 LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+URL = "https://models.acme.example:8443/f"
 
 
 WHERE = {"one CPU": ("0", "0"), "a CPU each": ("0", "1"), "100 Mbit/s": ("0", "1")}  # client, server
@@ -39,17 +44,56 @@ def link(w, slow):
             W.sh("tc", "-n", ns, "qdisc", "add", "dev", w.id + dev, "root", "tbf", "rate", "100mbit", "burst", "16kb", "latency", "50ms")
 
 
-def rate(w, streams, subject, where):
-    load = "h2load -n %d -c 1 -m %d https://models.acme.example:8443/f" % (REQUESTS, streams)
-    p = w.popen("taskset", "-c", WHERE[where][0], "sh", "-c", "read x; exec " + load, confined=subject in ("off", "on"), stdin_fd=subprocess.PIPE)
-    with least_probe(p.pid, LIBSSL) if subject == "uprobe" else contextlib.nullcontext():
-        out = p.communicate("\n", timeout=120)[0]
-    rc = p.returncode
-    m = re.search(r"finished in [^,]*, ([\d.]+) req/s", out)
-    ok = re.search(r" (\d+) succeeded", out)
-    if rc or not m or int(ok.group(1)) != REQUESTS:
-        sys.exit("h2load: exit %d: %s" % (rc, out[-500:]))
-    return float(m.group(1))
+class Load:
+    """h2load that asks without end, in its turns."""
+    def __init__(self, w, subject, where, streams):
+        # a library of its own: each probe of a file is met by all that are probed there
+        env = {"LD_LIBRARY_PATH": w.dir + "/" + subject} if subject in PROBED else None
+        tool = SUBJECTS[subject]
+        self.p = w.popen("taskset", "-c", WHERE[where][0], "h2load", "-n", "1000000000", "-c", "1", "-m", str(streams), URL,
+                         confined=bool(tool), tool=tool, env=env, inside=subject not in ("bare", "uprobe"))
+        w.wait(lambda: self.done() > 100000, "h2load")
+        self.stop()
+
+    def done(self):
+        with open("/proc/%d/io" % self.p.pid) as f:
+            return int(f.readline().split()[1])  # rchar
+
+    def stop(self):
+        os.kill(self.p.pid, signal.SIGSTOP)
+
+    def turn(self):
+        """Octets that it read in a second: of answers, which are alike."""
+        os.kill(self.p.pid, signal.SIGCONT)
+        time.sleep(0.02)
+        before, since = self.done(), time.monotonic()
+        time.sleep(TURN)
+        after, now = self.done(), time.monotonic()
+        self.stop()
+        time.sleep(0.005)
+        return (after - before) / (now - since)
+
+    def end(self):
+        os.kill(self.p.pid, signal.SIGKILL)
+        self.p.wait(20)
+
+
+def turns(w, where, streams):
+    """A round: each one's octets a second, turn by turn."""
+    got, loads = {s: [] for s in SUBJECTS}, {}
+    try:
+        for s in random.sample(sorted(SUBJECTS), len(SUBJECTS)):
+            loads[s] = Load(w, s, where, streams)
+        with contextlib.ExitStack() as probes:
+            for s in PROBED:
+                probes.enter_context(least_probe(loads[s].p.pid, "%s/%s/libssl.so.3" % (w.dir, s)))
+            for _ in range(TURNS):
+                for s in random.sample(sorted(SUBJECTS), len(SUBJECTS)):
+                    got[s].append(loads[s].turn())
+    finally:
+        for load in loads.values():
+            load.end()
+    return got
 
 
 def programs():
@@ -165,41 +209,44 @@ def pairs(w, tool):
 
 
 def main():
-    w, rates, seen = W.World(sniffer=False), {}, []
+    w, got, rows = W.World(sniffer=False), {}, []
     try:
         with open(w.dir + "/f", "wb") as f:
             f.write(os.urandom(3072))
+        for s in PROBED:
+            os.mkdir(w.dir + "/" + s)
+            shutil.copy(LIBSSL, w.dir + "/" + s)
         server = w.spawn(w.net, "nghttpd", "-a", W.SHARED, "-d", w.dir, "8443", w.dir + "/key.pem", w.dir + "/cert.pem")
         tool = {"name": "voice-assistant", "match": [{"exe": w.dir + "/none"}],
                 "allow": [{"host": "models.acme.example", "ports": [8443], "why": "the bench"}]}
-        for _ in range(ROUNDS):
-            for s in SUBJECTS:
-                if s not in ("bare", "uprobe"):
-                    w.start("--quiet", tools=[dict(tool, sight=s != "off")])
-                with watched(w) if s == "beside" else contextlib.nullcontext():
-                    for where, cpus in WHERE.items():
-                        W.sh("taskset", "-cp", cpus[1], str(server.pid))
-                        link(w, where == "100 Mbit/s")
-                        for streams in (1, 20):
-                            rates.setdefault((s, streams, where), []).append(rate(w, streams, s, where))
-                if s == "on":
-                    rows = w.rows()
-                    seen.append((len([r for r in rows if r["kind"] == "request"]), sum(r["count"] for r in rows if r["kind"] == "gap")))
+        both = [dict(tool, sight=True), dict(tool, name="without", match=[{"exe": w.dir + "/neither"}])]
+        for where, cpus in WHERE.items():
+            W.sh("taskset", "-cp", cpus[1], str(server.pid))
+            link(w, where == "100 Mbit/s")
+            for streams, _ in itertools.product((1, 20), range(ROUNDS)):
+                w.start("--quiet", tools=both)
+                got.setdefault((where, streams), []).append(turns(w, where, streams))
                 w.stop()
+                r = w.rows()
+                rows.append((len([x for x in r if x["kind"] == "request"]), sum(x["count"] for x in r if x["kind"] == "gap")))
         if server.poll() is not None:
             sys.exit("nghttpd ended")
+        link(w, False)
         small = beside(w, tool) + pairs(w, tool)
     finally:
         w.close()
     out = []
-    for where, streams in itertools.product(WHERE, (1, 20)):
+    for (where, streams), rounds in got.items():
         for s in SUBJECTS:
-            ratio = statistics.median(a / b for a, b in zip(rates[s, streams, where], rates["bare", streams, where]))
-            out.append({"streams": streams, "subject": s, "where": where, "rate": statistics.median(rates[s, streams, where]), "ratio": ratio})
+            of = [[a / b for a, b in zip(r[s], r["bare"])] for r in rounds]
+            middles = [statistics.median(x) for x in of]
+            out.append({"where": where, "streams": streams, "subject": s, "kb_s": statistics.median(sum((r[s] for r in rounds), [])) / 1000,
+                        "ratio": statistics.median(sum(of, [])), "lowest": min(middles), "highest": max(middles)})
             if s == "on":
-                out[-1]["to_off"] = statistics.median(a / b for a, b in zip(rates[s, streams, where], rates["off", streams, where]))
-            print("%-10s %2d streams %-10s %9.0f req/s %6.3f%s" % (where, streams, s, out[-1]["rate"], ratio, "  to off %6.3f" % out[-1]["to_off"] if s == "on" else ""))
-    print("seen %s of %d requests a round; what was lost: %s" % ([a for a, _ in seen], 2 * len(WHERE) * REQUESTS, [b for _, b in seen]))
+                out[-1]["to_off"] = statistics.median(a / b for r in rounds for a, b in zip(r[s], r["off"]))
+            print("%-10s %2d streams %-7s %7.0f KB/s  %.3f (%.3f to %.3f)%s" % (where, streams, s, out[-1]["kb_s"], out[-1]["ratio"], out[-1]["lowest"],
+                  out[-1]["highest"], "  to off %.3f" % out[-1]["to_off"] if s == "on" else ""))
+    print("requests seen %d, in %d rounds; what was lost: %d" % (sum(a for a, _ in rows), len(rows), sum(b for _, b in rows)))
     with open(W.BUILD + "/bench-sight.json", "w") as f:
         f.writelines(json.dumps(r) + "\n" for r in out + small)
 

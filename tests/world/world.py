@@ -221,8 +221,8 @@ class World:
 
     # ---- programs ----
 
-    def popen(self, *args, confined=True, uid=0, tool="voice-assistant", env=None, stdin_fd=subprocess.DEVNULL, **kw):
-        """Start a program in the laptop's namespace, inside the world's cgroup; confined by `crmfence exec` when wanted."""
+    def popen(self, *args, confined=True, uid=0, tool="voice-assistant", env=None, stdin_fd=subprocess.DEVNULL, inside=True, **kw):
+        """Start a program in the laptop's namespace, inside the world's cgroup or not; confined by `crmfence exec` when wanted."""
         cmd = list(args)
         if confined:
             cmd = [BUILD + "/crmfence", "exec", "--control", self.control, "--tool", tool, "--"] + cmd
@@ -239,7 +239,7 @@ class World:
         for k in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             e.pop(k, None)
         e.update(env or {})
-        return subprocess.Popen(["ip", "netns", "exec", self.lap] + cmd, preexec_fn=enter, env=e, stdin=stdin_fd,
+        return subprocess.Popen(["ip", "netns", "exec", self.lap] + cmd, preexec_fn=enter if inside else None, env=e, stdin=stdin_fd,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
 
     def run(self, *args, timeout=20, **kw):
