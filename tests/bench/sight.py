@@ -52,7 +52,11 @@ class Load:
         tool = SUBJECTS[subject]
         self.p = w.popen("taskset", "-c", WHERE[where][0], "h2load", "-n", "1000000000", "-c", "1", "-m", str(streams), URL,
                          confined=bool(tool), tool=tool, env=env, inside=subject not in ("bare", "uprobe"))
-        w.wait(lambda: self.done() > 100000, "h2load")
+        try:
+            w.wait(lambda: self.done() > 100000, "h2load")
+        except BaseException:
+            self.end()
+            raise
         self.stop()
 
     def done(self):

@@ -15,9 +15,7 @@ const char *fence_tls_stack_name(uint8_t stack)
 	return stack < sizeof(names) / sizeof(names[0]) ? names[stack] : "?";
 }
 
-/* push, nop, call, jmp, jcc: the kernel emulates them; others it steps through, twenty times
- * dearer.
- */
+/* push, nop, call, jmp, jcc: the kernel emulates them; it steps through others, tenfold dearer. */
 static int is_cheap(const uint8_t *p)
 {
 	if ((p[0] & 0xf8) == 0x50 || (p[0] == 0x41 && (p[1] & 0xf8) == 0x50))

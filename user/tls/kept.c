@@ -212,11 +212,6 @@ static int is_test(const struct line *l, const struct insn *i)
 	return l->minus && l->is[RAX] == RESULT && (i->op == 0x74 || i->op == 0x184);
 }
 
-static int is_call(const struct line *l, const struct insn *i)
-{
-	return l->is[RAX] == RESULT && i->op == 0xe8;
-}
-
 /* Over the call, which has to have the arguments. */
 static int inner(struct line *l, struct insn *i)
 {
@@ -241,14 +236,14 @@ static uint8_t kept(const struct line *l, uint8_t value)
 	return n == 1 ? it : RSP;
 }
 
-static int add(const struct line *l, struct fence_tls_points *out, const struct insn *i)
+static int add(const struct line *l, struct fence_tls_points *out, uint64_t at)
 {
 	uint8_t conn = kept(l, CONN), buf = kept(l, BUF), done = kept(l, DONE),
 		peek = l->peeks ? kept(l, PEEK) : RSP;
 	struct fence_tls_point *t;
 
 	if (conn == RSP || buf == RSP || done == RSP || (l->peeks && peek == RSP) ||
-	    fence_tls_add(l->im, out, l->at - i->len, FENCE_TLS_READ_KEPT))
+	    fence_tls_add(l->im, out, at, FENCE_TLS_READ_KEPT))
 		return -ENOENT;
 	t = &out->at[out->count - 1];
 	t->box = FENCE_TLS_KEPT(conn, buf);
@@ -257,8 +252,8 @@ static int add(const struct line *l, struct fence_tls_points *out, const struct 
 }
 
 /*
- * The jump is taken when a renegotiation met data: it reads again there, and calls something while
- * it still has the result.
+ * The jump is taken when a renegotiation met data: it reads again there. Behind that call any
+ * instruction will do: it is rare, and may be stepped through.
  */
 int fence_tls_add_kept(const struct fence_image *im, struct fence_tls_points *out, uint64_t vaddr)
 {
@@ -273,15 +268,15 @@ int fence_tls_add_kept(const struct fence_image *im, struct fence_tls_points *ou
 	if (!err)
 		err = go(&l, &i, is_test);
 	if (!err)
-		err = add(&l, out, &i);
+		err = add(&l, out, l.at - i.len);
 	if (!err) {
 		l.at += (uint64_t)(int64_t)i.imm;
 		err = inner(&l, &i);
 	}
 	if (!err)
-		err = go(&l, &i, is_call);
+		err = decode(&l, &i);
 	if (!err)
-		err = add(&l, out, &i);
+		err = add(&l, out, l.at);
 	if (err)
 		*out = was;
 	return err;
