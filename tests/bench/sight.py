@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TLS sight costs: h2load against nghttpd, 3 KB answers, asked by a process outside of what crmfence is attached to (bare), the same with the least probe
 at sight's places (uprobe), one confined without sight (off), the same with the least probe (floor), one confined with sight (on), and one beside them that is not confined; with client and
-server on one CPU, on a CPU each, and over a link of 100 Mbit/s. All are there at once and ask without end; each in turn, while the others stand still. Of the ratios to bare in the same turn the
+server on one CPU, on a CPU each, on any, and over a link of 100 Mbit/s. All are there at once and ask without end; each in turn, while the others stand still. Of the ratios to bare in the same turn the
 middle, and the lowest and highest round. A round has processes of its own: two that are alike differ by some per cent.
 What sight takes of the process beside is too little for that: one octet there and back, and a TLS request, over a connection that stands, in turn with and without a watched session under one
 agent, by the middle of what one takes; and the kernel's own clock over the programs. Writes build/bench-sight.json.
@@ -33,7 +33,7 @@ LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
 URL = "https://models.acme.example:8443/f"
 
 
-WHERE = {"one CPU": ("0", "0"), "a CPU each": ("0", "1"), "100 Mbit/s": ("0", "1")}  # client, server
+WHERE = {"one CPU": ("0", "0"), "a CPU each": ("0", "1"), "any CPU": ("0,1", "0,1"), "100 Mbit/s": ("0", "1")}  # client, server
 
 
 def link(w, slow):
