@@ -4,7 +4,8 @@
  *
  * cgroup_skb/ingress -> a DNS answer to a question that a session asked fills the allow map before
  * the process can read it; any other answer to it is dropped, and so is a connection from outside.
- * Answers to everybody else are shown to the agent, to name addresses for people.
+ * Answers to everybody else are shown to the agent, to name addresses for people. Of what a proxy
+ * says to a session it is read whether a CONNECT was granted.
  */
 #include "lib/deny.h"
 #include "lib/wire.h"
@@ -227,12 +228,97 @@ static __always_inline void answer_stream(struct __sk_buff *skb, struct bpf_sock
 	f->rx_lost |= !!w->len;
 }
 
+/* ---- what a proxy answers ---- */
+
+#define REPLY_STEPS 65536
+
+struct reply_cursor {
+	struct __sk_buff *skb;
+	struct fence_proxy *proxy;
+	__u32 off;
+	__u32 end;
+};
+
+static long reply_step(__u32 i, void *ctx)
+{
+	struct reply_cursor *c = ctx;
+	__u32 n;
+	__u8 octet;
+
+	if (c->off >= c->end)
+		return 1;
+	n = fence_reply_jump(&c->proxy->reply, c->end - c->off);
+	if (n) {
+		c->off += n;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(c->skb, c->off, &octet, 1)) {
+		c->proxy->reply.step = FENCE_R_LOST;
+		return 1;
+	}
+	fence_reply_feed(c->proxy, octet);
+	c->off++;
+	return 0;
+}
+
+/* What is new of this segment. */
+__weak __noinline int reply_read(struct __sk_buff *skb, struct fence_walk *walk,
+				 const struct wire *w, __u32 known)
+{
+	struct reply_cursor c = { .skb = skb };
+
+	if (!walk || !w)
+		return -1;
+	c.proxy = &walk->proxy;
+	c.off = w->off + known;
+	c.end = w->off + w->len;
+	fence_loop(REPLY_STEPS, reply_step, &c);
+	if (c.off < c.end)
+		walk->proxy.reply.step = FENCE_R_LOST;
+	return 0;
+}
+
+/*
+ * A proxy's answer to a session's CONNECT, in the segments' order: one that comes too early is
+ * dropped, and will come again. What cannot be followed is no answer, and the session may say
+ * nothing more. 1: pass.
+ */
+static __always_inline int reply_stream(struct __sk_buff *skb, struct bpf_sock *sk, struct wire *w)
+{
+	struct fence_walk *walk = bpf_sk_storage_get(&walks, sk, 0, 0);
+	struct fence_reply *r;
+	struct bpf_tcp_sock *tp;
+	__u32 known;
+
+	if (!walk || !walk->asks || walk->proxy.plain)
+		return 1;
+	r = &walk->proxy.reply;
+	if (r->step == FENCE_R_LOST || wire_read(skb, w, 0) || !w->len)
+		return 1;
+	if (!r->on) {
+		tp = bpf_tcp_sock(sk);
+		if (!tp)
+			return 1;
+		r->next = tp->rcv_nxt;
+		r->on = 1;
+	}
+	known = r->next - w->seq;
+	if (known > 0x7fffffff)
+		return 0;
+	if (known >= w->len)
+		return 1;
+	r->next += w->len - known;
+	reply_read(skb, walk, w, known);
+	return 1;
+}
+
 SEC("cgroup_skb/ingress")
 int answer_ingress(struct __sk_buff *skb)
 {
 	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
 	struct bpf_sock *sk = skb->sk;
 	struct told t = {};
+	struct fence_config *cfg;
 	struct fence_sock *st;
 	struct wire w = {};
 
@@ -251,7 +337,8 @@ int answer_ingress(struct __sk_buff *skb)
 	if (sk->state != BPF_SK_LISTEN) {
 		if (sk->dst_port == bpf_htons(53))
 			answer_stream(skb, sk, &w);
-		return 1;
+		cfg = config_get();
+		return cfg && cfg->flags & FENCE_CFG_PROXIES ? reply_stream(skb, sk, &w) : 1;
 	}
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))

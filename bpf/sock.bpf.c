@@ -101,7 +101,8 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 	if (f.proto == FENCE_IPPROTO_TCP || t.v.action != FENCE_ALLOW)
 		t.netns = bpf_get_netns_cookie(ctx);
 	if (t.v.action != FENCE_ALLOW) {
-		deny_to(st, addr, port, &f, 0, &t);
+		told_to(&t, addr, port);
+		deny_emit(st, &f, 0, &t);
 		st->flags |= FENCE_SK_TOLD;
 		if (!pass(t.v))
 			return 0;

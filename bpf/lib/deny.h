@@ -77,7 +77,6 @@ static __always_inline int deny_room(struct fence_scratch *s, const struct fence
 		.exec = st->exec,
 		.name = name ? name->hash : 0,
 		.epoch = deny_epoch(),
-		.port = st->port,
 		.detail = t->detail,
 		.level = t->level,
 		.at = f->at,
@@ -96,7 +95,8 @@ static __always_inline int deny_room(struct fence_scratch *s, const struct fence
 	fresh->count = 1;
 	fresh->last = r->h.time;
 	fresh->told = 0;
-	__builtin_memcpy(k.addr, st->addr, 16);
+	k.port = t->to ? t->port : st->port;
+	__builtin_memcpy(k.addr, t->to ? t->addr : st->addr, 16);
 	in = deny_count(&k, fresh, &again);
 	if (in && again) {
 		if (!deny_each(f))
@@ -133,21 +133,6 @@ __weak __noinline int deny_emit(const struct fence_sock *st, const struct fence_
 	err = deny_room(s, st, f, name, t);
 	scratch_give(s);
 	return err;
-}
-
-/*
- * Of what goes to `addr`: the socket's own fields may be another thread's, which sends a datagram
- * elsewhere on it at this moment.
- */
-static __always_inline int deny_to(const struct fence_sock *st, const __u8 *addr, __u16 port,
-				   const struct fence_facts *f, const struct fence_name *name,
-				   const struct told *t)
-{
-	struct fence_sock own = *st;
-
-	__builtin_memcpy(own.addr, addr, 16);
-	own.port = port;
-	return deny_emit(&own, f, name, t);
 }
 
 /* Counted before, but the ring was full: tell the agent now that the socket has to go. */

@@ -372,11 +372,25 @@ static __always_inline struct fence_verdict judge(const struct fence_facts *f)
 struct told {
 	__u64 cookie;
 	__u64 netns;
+	__u8 addr[16]; /* where it goes, where `to` is set */
 	struct fence_verdict v;
 	__u16 detail;
 	__u16 level;
-	__u16 spare;
+	__u16 port;
+	__u8 to;
+	__u8 spare[7];
 };
+
+/*
+ * It is about this destination: a datagram's, for the socket's own fields may be another thread's
+ * at this moment, or the one on the wire.
+ */
+static __always_inline void told_to(struct told *t, const __u8 *addr, __u16 port)
+{
+	__builtin_memcpy(t->addr, addr, 16);
+	t->port = port;
+	t->to = 1;
+}
 
 /* The common part of a flow record, from what is known of the socket. */
 static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fence_sock *st,
@@ -387,11 +401,21 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->start = st->start;
 	r->session = st->session;
 	r->netns = t->netns;
+	__builtin_memset(r->wire, 0, 16);
+	r->wire_port = 0;
 	__builtin_memcpy(r->addr, st->addr, 16);
+	r->port = st->port;
+	if (t->to && st->proto == FENCE_IPPROTO_TCP && st->flags & FENCE_SK_FLOW &&
+	    (t->port != st->port || !addr_equal(t->addr, st->addr))) {
+		__builtin_memcpy(r->wire, t->addr, 16);
+		r->wire_port = t->port;
+	} else if (t->to) {
+		__builtin_memcpy(r->addr, t->addr, 16);
+		r->port = t->port;
+	}
 	r->tgid = st->tgid;
 	r->uid = st->uid;
 	r->rule = st->rule;
-	r->port = st->port;
 	r->tool = st->tool;
 	r->family = st->family;
 	r->facts = *f;
@@ -400,6 +424,7 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->detail = t->detail;
 	r->level = t->level;
 	r->name_len = 0;
+	__builtin_memset(r->spare, 0, sizeof(r->spare));
 }
 
 /* A flow begins. */

@@ -44,7 +44,7 @@ __weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
 	d->bad = 1;
 	d->qtype = 0;
 	n = w->len;
-	if (!n || n > FENCE_DNS_ASK_MAX || wire_shared(skb))
+	if (!n || n > FENCE_DNS_ASK_MAX || !wire_whole(skb, w))
 		return 0;
 	n = ((n - 1) & 511) + 1;
 	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
@@ -76,22 +76,6 @@ static __always_inline void facts_question(struct fence_facts *f, struct fence_s
 	}
 }
 
-/* deny_to, without its copy on the stack: this is deep in calls. */
-static __always_inline int question_deny(const struct fence_sock *st, const struct wire *w,
-					 const struct fence_facts *f, struct fence_scratch *s,
-					 const struct told *t)
-{
-	struct fence_sock *own;
-
-	if (!s)
-		return deny_emit(st, f, 0, t);
-	own = (void *)s->room;
-	*own = *st;
-	__builtin_memcpy(own->addr, w->addr, 16);
-	own->port = w->port;
-	return deny_emit(own, f, &s->dns.name, t);
-}
-
 /*
  * The question that is the `w->len` octets at `w->off`: its facts into `f`. action | reason << 8;
  * what is not allowed is told.
@@ -111,6 +95,7 @@ __weak __noinline int question_judge(struct __sk_buff *skb, struct fence_sock *s
 	f->addr = FENCE_ADDR_RESOLVER;
 	facts_begin(f);
 	t.cookie = bpf_get_socket_cookie(skb);
+	told_to(&t, w->addr, w->port);
 	s = scratch_take();
 	if (s) {
 		q = (void *)s->room;
@@ -123,7 +108,7 @@ __weak __noinline int question_judge(struct __sk_buff *skb, struct fence_sock *s
 	packed = judge_packed(f);
 	t.v = verdict_of(packed);
 	if (t.v.action != FENCE_ALLOW) {
-		if (question_deny(st, w, f, s, &t))
+		if (deny_emit(st, f, s ? &s->dns.name : 0, &t))
 			st->flags |= FENCE_SK_UNTOLD;
 	} else if (s && question_keep(skb, st, w, &s->dns, (void *)s->room)) {
 		count(FENCE_C_ANSWER_FULL);

@@ -17,6 +17,7 @@ struct wire {
 	__u8 tcp_flags;
 	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
 	__u8 cut; /* DNS over TCP: the payload is a message's beginning only */
+	__u8 counted; /* UDP: its header's length is what is there */
 };
 
 static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
@@ -36,6 +37,7 @@ static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u
 	}
 	w->port = egress ? (__u16)(h[2] << 8 | h[3]) : (__u16)(h[0] << 8 | h[1]);
 	w->len = skb->len > w->off ? skb->len - w->off : 0;
+	w->counted = w->proto == FENCE_IPPROTO_UDP && (__u32)(h[4] << 8 | h[5]) == w->len + 8;
 	return 0;
 }
 
@@ -91,6 +93,24 @@ static __always_inline int wire_shared(struct __sk_buff *skb)
 	k = bpf_cast_to_kern_ctx(skb);
 	info = (void *)(BPF_CORE_READ(k, head) + BPF_CORE_READ(k, end));
 	return !!(BPF_CORE_READ(info, flags) & SKBFL_SHARED);
+}
+
+#define TCP_URG 0x20
+
+/*
+ * Does the payload arrive as it is seen here? Every reader of one asks. Not a datagram that the
+ * device cuts into several (UDP_SEGMENT: each piece is one of its own), or whose header counts
+ * other octets than there are; not a fragment, nor what has options (`odd`); not pages that the
+ * sender can still write to; not urgent data (RFC 6093), which the receiver may leave out of what
+ * it reads. A stream's own segmentation is fine: who reads a stream sees all of it.
+ */
+static __always_inline int wire_whole(struct __sk_buff *skb, const struct wire *w)
+{
+	if (w->odd || wire_shared(skb))
+		return 0;
+	if (w->proto == FENCE_IPPROTO_UDP)
+		return !skb->gso_size && w->counted;
+	return !(w->tcp_flags & TCP_URG);
 }
 
 #endif

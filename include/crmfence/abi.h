@@ -35,7 +35,8 @@
 	24 /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
 #define FENCE_DNS_BATCH 4 /* messages of one segment that are read, DNS over TCP */
 #define FENCE_HELLO_MAX 16384 /* bytes a ClientHello may have before its server name is known */
-#define FENCE_CONNECT_MAX 4096 /* bytes of a CONNECT request with its headers */
+/* bytes of a request head to a proxy: a Kerberos ticket may be in it */
+#define FENCE_CONNECT_MAX 32768
 #define FENCE_PROC_MAX 65536 /* live processes that are known */
 #define FENCE_SESSION_MAX 1024 /* live sessions */
 #define FENCE_ANSWER_MAX 16384 /* (tool, port, name, address) tuples that DNS gave */

@@ -84,6 +84,7 @@ enum fence_stream {
 	FENCE_STREAM_TLS, /* a TLS handshake record */
 	FENCE_STREAM_CONNECT, /* an HTTP CONNECT request */
 	FENCE_STREAM_OTHER, /* anything else */
+	FENCE_STREAM_ABSOLUTE, /* an HTTP request in absolute form, to a proxy */
 	FENCE_STREAM_MAX,
 };
 
@@ -107,6 +108,7 @@ enum fence_stream {
 #define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
 #define FENCE_FORM_TENANT 3 /* AT_REQUEST: the credential is of another org than the policy's */
+#define FENCE_FORM_EARLY 5 /* AT_STREAM: more before the proxy has answered a CONNECT */
 #define FENCE_FORM_TOKEN 4 /* AT_REQUEST: an org's credential, for a host that is not the org's */
 
 /* fence_facts.state */
@@ -170,6 +172,9 @@ enum fence_reason {
 	FENCE_R_TENANT, /* another org's credential */
 	FENCE_R_TOKEN, /* the org's credential, for somebody else */
 	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
+	FENCE_R_PROXY_FORM, /* a request to a proxy that not every proxy reads alike */
+	FENCE_R_PROXY_EARLY, /* more, before the proxy has answered the CONNECT */
+	FENCE_R_PROXY_TLS, /* TLS to the proxy itself: what it is asked for cannot be seen */
 	FENCE_R_MAX,
 };
 
@@ -234,19 +239,34 @@ FENCE_INLINE __u8 fence_decide_sni(const struct fence_facts *f)
 	}
 }
 
+/* What a proxy is asked for. */
+FENCE_INLINE __u8 fence_decide_proxy(const struct fence_facts *f)
+{
+	if (f->form == FENCE_FORM_EARLY)
+		return FENCE_R_PROXY_EARLY;
+	if (f->stream == FENCE_STREAM_TLS)
+		return FENCE_R_PROXY_TLS;
+	if (f->stream == FENCE_STREAM_OTHER)
+		return FENCE_R_PROXY_METHOD;
+	if (f->name == FENCE_NAME_PENDING)
+		return FENCE_R_PENDING;
+	if (f->name == FENCE_NAME_MALFORMED)
+		return FENCE_R_PROXY_FORM;
+	if (f->stream == FENCE_STREAM_ABSOLUTE)
+		return f->name == FENCE_NAME_ALLOWED && f->flags & FENCE_F_PLAIN_OK
+			       ? FENCE_R_PLAIN_OK
+			       : FENCE_R_PROXY_METHOD;
+	return f->name == FENCE_NAME_ALLOWED ? FENCE_R_PROXY_OK : FENCE_R_PROXY_NAME;
+}
+
 FENCE_INLINE __u8 fence_decide_stream(const struct fence_facts *f)
 {
 	if (f->addr == FENCE_ADDR_LISTED)
 		return FENCE_R_ADDR_OK;
 	if (f->addr == FENCE_ADDR_LOOPBACK)
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_LOCAL;
-	if (f->addr == FENCE_ADDR_PROXY && !(f->flags & FENCE_F_VIA_PROXY)) {
-		if (f->stream != FENCE_STREAM_CONNECT)
-			return FENCE_R_PROXY_METHOD;
-		if (f->name == FENCE_NAME_PENDING)
-			return FENCE_R_PENDING;
-		return f->name == FENCE_NAME_ALLOWED ? FENCE_R_PROXY_OK : FENCE_R_PROXY_NAME;
-	}
+	if (f->addr == FENCE_ADDR_PROXY && !(f->flags & FENCE_F_VIA_PROXY))
+		return fence_decide_proxy(f);
 	if (f->addr != FENCE_ADDR_NAMED && f->addr != FENCE_ADDR_PROXY)
 		return FENCE_R_ADDR;
 	if (f->stream == FENCE_STREAM_NONE)

@@ -90,7 +90,8 @@ struct fence_rec_flow {
 	__u64 start; /* of the process */
 	__u64 session;
 	__u64 netns; /* cookie; 0: unknown at this hook */
-	__u8 addr[16];
+	__u8 addr[16]; /* as the program asked for it, where that is known */
+	__u8 wire[16]; /* a packet's, where that is another one; all zero: it is not */
 	__u32 tgid;
 	__u32 uid; /* ~0: unknown at this hook */
 	__u32 rule; /* ~0: none */
@@ -103,7 +104,9 @@ struct fence_rec_flow {
 	__u16 detail; /* AT_CREATE: type << 8 | protocol; AT_SOCKOPT: option; AT_DNS: question type
 		       */
 	__u16 level; /* AT_SOCKOPT: level */
+	__u16 wire_port;
 	__u16 name_len;
+	__u16 spare[3];
 	char name[]; /* lower case, as the stream or question had it; name_len octets */
 };
 

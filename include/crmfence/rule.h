@@ -159,6 +159,7 @@ struct fence_match_rule {
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
 #define FENCE_CFG_SIGHT 0x80 /* some tool's TLS is seen: a request may be held */
 #define FENCE_CFG_ORGS 0x100 /* the policy says which orgs are the customer's */
+#define FENCE_CFG_PROXIES 0x200 /* there are proxies: what they answer is read */
 #define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
 
 struct fence_config {
@@ -241,6 +242,8 @@ enum fence_phase {
 	FENCE_PH_WALK, /* TCP: the stream has not said yet where it goes */
 	FENCE_PH_OPEN, /* nothing left to look at */
 	FENCE_PH_DENIED, /* payload is refused until the socket is gone */
+	FENCE_PH_REFUSED, /* TCP: the destination is, and so is every packet, until it connects
+			     again */
 };
 
 #define FENCE_SK_SEQ 0x01 /* next_seq holds */

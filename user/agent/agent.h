@@ -44,9 +44,9 @@ struct agent_exec {
 
 struct agent_flow {
 	uint64_t cookie, exec, session, opened;
-	uint8_t addr[16];
+	uint8_t addr[16], wire[16]; /* wire: where a refused packet of it went, as in the record */
 	uint32_t tgid, uid, rule;
-	uint16_t port;
+	uint16_t port, wire_port;
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
 	uint8_t tainted; /* that its program had read the org's records was told */
 	struct fence_facts facts;
@@ -226,6 +226,8 @@ void agent_flow_fill(struct agent_flow *f, const struct fence_rec_flow *r);
 void agent_flow_host(struct agent *a, struct agent_flow *f); /* its name by DNS: f->dns, owned */
 void agent_identify(struct agent *a, uint64_t exec); /* its row, when it has none */
 void agent_put_facts(struct fence_json *j, const struct fence_facts *f);
+/* Where a packet went, where that is another address; port 0: it is not */
+void agent_put_wire(struct fence_json *j, const uint8_t addr[16], uint16_t port);
 const char *agent_proto_name(uint8_t proto);
 
 /* deny.c */

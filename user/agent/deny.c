@@ -50,6 +50,7 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
 	if (r->uid != ~0u)
 		fence_json_int(&j, "uid", r->uid);
+	agent_put_wire(&j, r->wire, r->wire_port);
 	a->urgent |= !many;
 	return agent_row_end(a, &j, "deny");
 }
@@ -107,6 +108,10 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 	f->action = r->action;
 	f->reason = r->reason;
 	f->facts = r->facts;
+	if (r->wire_port) {
+		memcpy(f->wire, r->wire, 16);
+		f->wire_port = r->wire_port;
+	}
 	if (r->name_len && !f->sni)
 		f->sni = strndup(r->name, r->name_len);
 }

@@ -79,6 +79,16 @@ static void forget(struct agent *a, struct agent_flow *f)
 }
 
 /* In the order of the struct, so that anybody can decide again. */
+void agent_put_wire(struct fence_json *j, const uint8_t addr[16], uint16_t port)
+{
+	char text[FENCE_ADDR_TEXT];
+
+	if (!port)
+		return;
+	fence_json_str(j, "wire_addr", fence_addr_text(addr, text));
+	fence_json_int(j, "wire_port", port);
+}
+
 void agent_put_facts(struct fence_json *j, const struct fence_facts *f)
 {
 	const uint8_t v[] = { f->at,   f->flags,  f->proto, f->addr,
@@ -150,6 +160,7 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 		fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
 	if (f->uid != ~0u)
 		fence_json_int(&j, "uid", f->uid);
+	agent_put_wire(&j, f->wire, f->wire_port);
 	seq = agent_row_end(a, &j, "flow");
 	if (tainted && f->opened >= tainted) /* else its requests say whether it matters */
 		agent_sight_tainted(a, f);

@@ -195,6 +195,8 @@ static uint32_t config_flags(const struct fence_policy *p)
 	for (i = 0; i < p->ntools; i++)
 		if (p->tools[i].sight)
 			flags |= FENCE_CFG_SIGHT;
+	if (p->nproxies)
+		flags |= FENCE_CFG_PROXIES;
 	return flags | (p->org.nids ? FENCE_CFG_ORGS : 0);
 }
 

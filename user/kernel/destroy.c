@@ -37,7 +37,17 @@ static void request_fill(struct request *r, uint16_t type, uint16_t flags, uint8
 	r->q.idiag_states = ALL_STATES;
 }
 
-/* A diag socket of the namespace that `tgid` is in. */
+static int open_diag(void)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A diag socket of the namespace that `tgid` is in; where it is gone, of the agent's own, which is
+ * where most processes were.
+ */
 static int open_in_netns(uint32_t tgid)
 {
 	AUTO_FD int own = -1, other = -1;
@@ -48,15 +58,15 @@ static int open_in_netns(uint32_t tgid)
 	own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", tgid);
 	other = open(path, O_RDONLY | O_CLOEXEC);
-	if (own < 0 || other < 0)
-		return -ESRCH;
+	if (own < 0)
+		return -errno;
+	if (other < 0)
+		return open_diag();
 	if (fstat(own, &a) || fstat(other, &b))
 		return -errno;
 	if (a.st_ino != b.st_ino && setns(other, CLONE_NEWNET))
 		return -errno;
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (fd < 0)
-		fd = -errno;
+	fd = open_diag();
 	if (a.st_ino != b.st_ino && setns(own, CLONE_NEWNET)) {
 		if (fd >= 0)
 			close(fd);

@@ -38,7 +38,9 @@ static const struct {
 	[FENCE_R_HELLO] = { "hello", "the TLS hello cannot be parsed" },
 	[FENCE_R_NOT_TLS] = { "not-tls",
 			      "the stream is not TLS, and its rule does not say \"tls\": false" },
-	[FENCE_R_PROXY_METHOD] = { "proxy-method", "a proxy may only be asked to CONNECT" },
+	[FENCE_R_PROXY_METHOD] = { "proxy-method",
+				   "a proxy may be asked to CONNECT, and for plain requests "
+				   "to hosts whose rule says \"tls\": false" },
 	[FENCE_R_PROXY_NAME] = { "proxy-name", "CONNECT to a name or port that is not allowed" },
 	[FENCE_R_ACCEPT] = { "accept", "a session takes no connections from outside" },
 	[FENCE_R_OVERFLOW] = { "overflow", "a table was full, and nothing could be proved" },
@@ -56,6 +58,14 @@ static const struct {
 	[FENCE_R_SILENT] = { "agent-silent",
 			     "the agent has been silent for longer than the policy's "
 			     "\"heartbeat\"; nothing leaves until it is back" },
+	[FENCE_R_PROXY_FORM] = { "proxy-form",
+				 "a request to the proxy that is too long, or that not every proxy "
+				 "reads alike" },
+	[FENCE_R_PROXY_EARLY] = { "proxy-early",
+				  "more was sent before the proxy had answered the CONNECT" },
+	[FENCE_R_PROXY_TLS] = { "proxy-tls",
+				"TLS to the proxy itself hides what it is asked for; speak to it "
+				"in plain text, what is inside the tunnel is TLS" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == FENCE_R_MAX, "a sentence for every reason");
