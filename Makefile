@@ -149,7 +149,7 @@ vm: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/sight build/debug/tests/walkers build/debug/tests/heads build/debug/tests/frames
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/sight build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
 
 #: make clang    everything again with clang, in build/clang
 clang:

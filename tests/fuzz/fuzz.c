@@ -188,14 +188,21 @@ static void fuzz_dns(const uint8_t *data, size_t len)
 	free(copy);
 }
 
+/* Over every hello or request in it. */
 static void walk(struct fence_walk *w, const uint8_t *data, size_t len, int proxy, int jump)
 {
 	size_t at = 0;
 	__u32 n;
 
+	memset(w, 0, sizeof(*w));
 	fence_walk_init(w, proxy);
-	while (at < len && w->state == FENCE_WALK_MORE) {
-		n = jump ? fence_walk_jump(w, (__u32)(len - at)) : 0;
+	while (at < len) {
+		if (w->state == FENCE_WALK_NAME || w->state == FENCE_WALK_ABSENT ||
+		    w->state == FENCE_WALK_PLAIN)
+			fence_walk_on(w);
+		if (w->state != FENCE_WALK_MORE)
+			return;
+		n = fence_walk_jump(w, jump ? (__u32)(len - at) : 1);
 		MUST(n <= len - at);
 		if (n)
 			at += n;
@@ -204,22 +211,40 @@ static void walk(struct fence_walk *w, const uint8_t *data, size_t len, int prox
 	}
 }
 
+/* What the proxy says, likewise. */
+static void reply(struct fence_proxy *p, const uint8_t *data, size_t len, int jump)
+{
+	size_t at = 0;
+	__u32 n;
+
+	memset(p, 0, sizeof(*p));
+	p->step = FENCE_P_WAIT;
+	while (at < len) {
+		n = fence_reply_jump(&p->reply, jump ? (__u32)(len - at) : 1);
+		MUST(n <= len - at);
+		if (n)
+			at += n;
+		else
+			fence_reply_feed(p, data[at++]);
+	}
+}
+
 /* However the stream is cut, the walk ends alike. */
 static void fuzz_hello(const uint8_t *data, size_t len)
 {
 	struct fence_walk whole, cut;
 	int proxy;
-	size_t at;
 
 	for (proxy = 0; proxy < 2; proxy++) {
 		walk(&whole, data, len, proxy, 1);
-		fence_walk_init(&cut, proxy);
-		for (at = 0; at < len && cut.state == FENCE_WALK_MORE; at++)
-			if (!fence_walk_jump(&cut, 1))
-				fence_walk_feed(&cut, data[at]);
-		MUST(whole.state == cut.state && whole.port == cut.port);
+		walk(&cut, data, len, proxy, 0);
+		MUST(whole.state == cut.state && whole.proxy.port == cut.proxy.port);
 		MUST(whole.name.hash == cut.name.hash && whole.name.len == cut.name.len);
 	}
+	reply(&whole.proxy, data, len, 1);
+	reply(&cut.proxy, data, len, 0);
+	MUST(whole.proxy.answer == cut.proxy.answer);
+	MUST(whole.proxy.reply.step == cut.proxy.reply.step);
 }
 
 static void fuzz_control(const uint8_t *data, size_t len)
