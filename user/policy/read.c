@@ -311,9 +311,15 @@ static int read_proxies(struct reader *r, const cJSON *v)
 		struct fence_policy_proxy *x = &r->p->proxies[r->p->nproxies];
 
 		snprintf(path, sizeof(path), "$.proxies[%zu]", r->p->nproxies);
-		err = fence_read_keys(r, e, path, ",host,port,");
+		err = fence_read_keys(r, e, path, ",host,port,tls,");
 		if (err < 0)
 			return err;
+		if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(e, "tls")))
+			return REFUSE(
+				r, path,
+				"a proxy that is spoken to inside TLS hides what it is asked "
+				"for: give the port where it takes plain text (what is inside "
+				"its tunnels is TLS)");
 		snprintf(sub, sizeof(sub), "%s.host", path);
 		err = fence_read_str(r, cJSON_GetObjectItemCaseSensitive(e, "host"), sub, x->host,
 				     sizeof(x->host));
