@@ -312,12 +312,27 @@ static __always_inline int reply_stream(struct __sk_buff *skb, struct bpf_sock *
 	return 1;
 }
 
+/* A connection from outside reaches a session's socket. 1: pass. */
+__weak __noinline int accept_judge(struct __sk_buff *skb, const struct fence_sock *st,
+				   const struct wire *w)
+{
+	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
+	struct told t = {};
+
+	if (!st || !w)
+		return 0;
+	facts_begin(&f);
+	t.v = judge(&f);
+	t.cookie = bpf_get_socket_cookie(skb);
+	told_to(&t, w->addr, w->port);
+	deny_emit(st, &f, 0, &t);
+	return t.v.action == FENCE_WOULD_DENY;
+}
+
 SEC("cgroup_skb/ingress")
 int answer_ingress(struct __sk_buff *skb)
 {
-	struct fence_facts f = { .at = FENCE_AT_ACCEPT, .proto = FENCE_IPPROTO_TCP };
 	struct bpf_sock *sk = skb->sk;
-	struct told t = {};
 	struct fence_config *cfg;
 	struct fence_sock *st;
 	struct wire w = {};
@@ -343,11 +358,5 @@ int answer_ingress(struct __sk_buff *skb)
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
-	facts_begin(&f);
-	t.v = judge(&f);
-	__builtin_memcpy(st->addr, w.addr, 16);
-	st->port = w.port;
-	t.cookie = bpf_get_socket_cookie(skb);
-	deny_emit(st, &f, 0, &t);
-	return t.v.action == FENCE_WOULD_DENY;
+	return accept_judge(skb, st, &w);
 }
