@@ -358,5 +358,5 @@ int answer_ingress(struct __sk_buff *skb)
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
-	return accept_judge(skb, st, &w);
+	return accept_judge(skb, st, &w) ? 1 : 0;
 }
