@@ -293,6 +293,48 @@ time.sleep(20)
 """
 
 
+REUSED = """
+import ctypes, os, socket, struct, sys, time
+control, magic, version, op = sys.argv[1], *(int(x) for x in sys.argv[2:5])
+libc = ctypes.CDLL(None, use_errno=True)
+r1, w1 = os.pipe(); r2, w2 = os.pipe()
+p = os.fork()
+if not p:
+    os.setgid(65534); os.setuid(65534)
+    s = socket.socket(socket.AF_UNIX); s.connect(control)
+    if os.fork(): os._exit(0)  # who connected is gone; who has the connection is not
+    os.write(w1, b"x"); os.read(r2, 1)
+    s.send(struct.pack("<IHHI48s", magic, version, op, 0, b"voice-assistant")); s.settimeout(3)
+    print("agent", s.recv(4096)[12:80], flush=True); os._exit(0)
+os.waitpid(p, 0); os.read(r1, 1)
+class A(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_uint64) for n in "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid set_tid_size cgroup".split()]
+tid = ctypes.c_int(p); a = A(exit_signal=17, set_tid=ctypes.addressof(tid), set_tid_size=1)
+v = libc.syscall(435, ctypes.byref(a), ctypes.sizeof(a))
+if v == 0:  # the next one with that pid: root, of nobody's
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); os.write(w2, b"x"); time.sleep(1.5)
+    try: u.sendto(sys.argv[5].encode(), ("10.99.1.30", 9999)); print("sent", os.getpid() == p, flush=True)
+    except OSError as e: print("errno", e.errno, flush=True)
+    os._exit(0)
+if v < 0: print("clone3", ctypes.get_errno())
+else: os.waitpid(v, 0)
+"""
+
+
+def another_pid(w):
+    """Who connects to the control socket, hands the connection on and ends does not make the next process with his pid a session."""
+    w.start()
+    bad, tok = [], token()
+    said = w.run("/usr/bin/python3", script(w, "reused.py", REUSED), w.control, str(0x46435243), "2", "2", tok, confined=False)[1]
+    if "sent True" not in said or not w.arrived(tok):
+        bad.append("the next process with that pid: %r" % said)
+    if any(r["change"] == "start" for r in w.rows("session")):
+        bad.append("a session began")
+    if w.run("/usr/bin/python3", "-c", "pass", uid=65534)[0]:
+        bad.append("who asks for himself is refused")
+    return bad
+
+
 def mute_callers(w):
     """Anybody may call the agent: a hundred who call and ask nothing, or half of it, keep it from nobody, nor from its work."""
     w.start("--quiet")
@@ -543,6 +585,6 @@ def unix_peers(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, many_denials, name_flood, storms, moved_away]
+ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, another_pid, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

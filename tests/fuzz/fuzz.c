@@ -253,8 +253,11 @@ static void fuzz_control(const uint8_t *data, size_t len)
 	struct fence_peer peer;
 	int s[2];
 
+	int on = 1;
+
 	if (len > 4096 || socketpair(AF_UNIX, SOCK_STREAM, 0, s))
 		return;
+	setsockopt(s[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	if (send(s[0], data, len, MSG_NOSIGNAL) == (ssize_t)len) {
 		shutdown(s[0], SHUT_WR);
 		if (!fence_control_receive(s[1], &r, &peer))

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "ipc/control.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
 #include "store/log.h"
@@ -190,8 +191,8 @@ int agent_proc_cgroup(uint32_t tgid, char *out, size_t size);
 int agent_cgroup_below(const char *path, const char *want);
 int agent_refuted(const struct fence_policy_match *m, uint32_t tgid);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
-int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
-		  struct fence_diag *d);
+int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
+		  uint64_t *session, struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
 int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool); /* seen, not confined */
 struct agent_session *agent_session_get(struct agent *a,

@@ -331,15 +331,37 @@ int agent_session_refused(int err, struct fence_diag *d)
 	return fence_diag_set(d, err, NULL, "the session cannot be begun: %s", strerror(-err));
 }
 
-int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *session,
-		  struct fence_diag *d)
+/* A process's real user; -ESRCH: it is gone. */
+static int proc_uid(uint32_t tgid, uid_t *uid)
 {
+	AUTO_FILE FILE *f = NULL;
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%u/status", tgid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Uid: %u", uid) == 1)
+			return 0;
+	return -ESRCH;
+}
+
+/*
+ * Who asked may have ended since, and his pid be another's: of another user's it is not made a
+ * session.
+ */
+int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
+		  uint64_t *session, struct fence_diag *d)
+{
+	uint32_t tgid = (uint32_t)peer->pid;
 	struct agent_session *s;
+	uid_t uid;
 	uint8_t id;
 	int err = agent_session_tool(a, tool, &id, d);
 
 	if (err < 0)
 		return err;
+	if (proc_uid(tgid, &uid) || uid != peer->real)
+		return fence_diag_set(d, -ESRCH, NULL, "the process that asked is gone");
 	if (fence_policy_loose(a->policy, id))
 		return fence_diag_set(d, -EINVAL, NULL,
 				      "\"%s\" is seen, not confined (\"confine\": \"extensions\", "

@@ -17,7 +17,6 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
-#include "ipc/control.h"
 
 #define DEFAULT_POLICY "/etc/crmfence/policy.json"
 #define CALLERS 64
@@ -260,7 +259,7 @@ static int answer(struct agent *a, int fd)
 		fence_control_reply(fd, 0, fence_buf_text(&out), (uint32_t)out.len);
 		break;
 	case FENCE_OP_CONFINE:
-		err = agent_confine(a, (uint32_t)peer.pid, r.tool, &session, &d);
+		err = agent_confine(a, &peer, r.tool, &session, &d);
 		if (err < 0)
 			fence_buf_str(&out, d.text);
 		else

@@ -51,32 +51,57 @@ int fence_control_listen(const char *path)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a;
-	int err = address(path, &a);
+	int err = address(path, &a), on = 1;
 
 	if (fd < 0 || err < 0)
 		return fd < 0 ? -errno : err;
 	unlink(path);
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || chmod(path, 0666) || listen(fd, 16))
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
+	    bind(fd, (struct sockaddr *)&a, sizeof(a)) || chmod(path, 0666) || listen(fd, 16))
 		return -errno;
 	return TAKE_FD(fd);
 }
 
+/* Who sent it, as the kernel says; pid 0: nobody is said. */
+static struct ucred sender(struct msghdr *m)
+{
+	struct ucred cred = { 0 };
+	struct cmsghdr *c;
+
+	for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+	return cred;
+}
+
 int fence_control_receive(int fd, struct fence_control_request *r, struct fence_peer *peer)
 {
-	struct ucred cred;
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+	} c;
+	struct iovec v = { .iov_base = r, .iov_len = sizeof(*r) };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
+	};
+	struct ucred cred, from;
 	socklen_t len = sizeof(cred);
 	ssize_t n;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return -errno;
-	peer->pid = cred.pid;
-	peer->uid = cred.uid;
-	n = recv(fd, r, sizeof(*r), MSG_DONTWAIT); /* it is sent whole, or is none */
+	n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); /* it is sent whole, or is none */
 	if (n < 0)
 		return -errno;
 	if (n != sizeof(*r) || r->magic != FENCE_CONTROL_MAGIC ||
 	    r->version != FENCE_CONTROL_VERSION || !memchr(r->tool, 0, sizeof(r->tool)))
 		return -EBADMSG;
+	from = sender(&m);
+	if (from.pid != cred.pid)
+		return -EPERM;
+	peer->pid = cred.pid;
+	peer->uid = cred.uid;
+	peer->real = from.uid;
 	return 0;
 }
 

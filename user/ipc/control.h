@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket: a unix stream socket, one request and one reply a connection. Who asks is
- * known by SO_PEERCRED, never by what the request says. Integers are in the machine's byte order:
- * both ends are this machine.
+ * known by SO_PEERCRED, never by what the request says, and has to be who sends it
+ * (SCM_CREDENTIALS): a connection outlives who made it, and its pid may be another process's by
+ * then. Integers are in the machine's byte order: both ends are this machine.
  *
  * Anybody may ask for status, and may have the asking process confined: both give nothing away and
  * take rights, never add them.
@@ -51,7 +52,8 @@ struct fence_control_reply {
 
 struct fence_peer {
 	pid_t pid;
-	uid_t uid;
+	uid_t uid; /* effective, when it connected: what it may ask for */
+	uid_t real; /* when it asked */
 };
 
 /* Agent: bind and listen. The fd, or a negative errno. */
@@ -59,8 +61,8 @@ int fence_control_listen(const char *path);
 
 /*
  * Agent: take one request of an accepted connection, without waiting: -EAGAIN when it has not come
- * yet; refused with -EBADMSG when it is not whole and well formed. Nor does the reply wait for who
- * does not read it.
+ * yet; refused with -EBADMSG when it is not whole and well formed, with -EPERM when another process
+ * sends it than the one which connected. Nor does the reply wait for who does not read it.
  */
 int fence_control_receive(int fd, struct fence_control_request *r, struct fence_peer *peer);
 int fence_control_reply(int fd, int status, const char *text, uint32_t len);
