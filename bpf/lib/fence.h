@@ -405,8 +405,8 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->wire_port = 0;
 	__builtin_memcpy(r->addr, st->addr, 16);
 	r->port = st->port;
-	if (t->to && st->proto == FENCE_IPPROTO_TCP && st->flags & FENCE_SK_FLOW &&
-	    (t->port != st->port || !addr_equal(t->addr, st->addr))) {
+	if (t->to && f->at == FENCE_AT_PACKET && f->proto == FENCE_IPPROTO_TCP &&
+	    st->flags & FENCE_SK_FLOW && (t->port != st->port || !addr_equal(t->addr, st->addr))) {
 		__builtin_memcpy(r->wire, t->addr, 16);
 		r->wire_port = t->port;
 	} else if (t->to) {
