@@ -393,6 +393,12 @@ def honest(w, bad):
             "headers: n ? { 'Proxy-Authorization': 'Basic dTpwdw==' } : {} }); r.on('connect', (res, s) => { if (res.statusCode === 407 && !n) { s.destroy(); return ask(1); } "
             "const t = tls.connect({ socket: s, servername: 'acme.my.salesforce.com' }, () => t.write('GET /quiet HTTP/1.1\\r\\nHost: acme.my.salesforce.com\\r\\nConnection: close\\r\\n\\r\\n')); "
             "t.on('data', d => { console.log(String(d).slice(9, 12)); process.exit(); }); }); r.on('error', e => { console.log(e.code); process.exit(); }); r.end(); }; const agent = new http.Agent(); ask(0);")
+    page = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--ignore-certificate-errors",
+            "--user-data-dir=" + w.dir + "/chromium-proxy", "--proxy-server=http://proxy.acme.example:3128", "--timeout=20000", "--dump-dom"]
+    for host in ("acme.my.salesforce.com", "models.acme.example") if shutil.which("chromium") else ():
+        code, out = w.run(*page, "https://%s/services/data/v60.0/limits" % host, timeout=60)
+        if "DailyApiRequests" not in out:
+            bad.append("Chromium through the proxy, %s: %s %r" % (host, code, out[-300:]))
     for name, cmd in (("Basic, at once", curl + ["--proxy-basic", "-x", basic, own]), ("Basic, asked for", curl + ["--proxy-anyauth", "-x", basic, own]),
                       ("NTLM, two rounds", curl + ["--proxy-ntlm", "-x", ntlm, own]), ("two hosts of one proxy", curl + ["--proxy-anyauth", "-x", basic, own, "https://models.acme.example/y"]),
                       ("a head of 16 kB", curl + ticket + ["-x", basic, own]), ("plain", curl + ["--proxy-basic", "-x", basic, "http://plain.acme.example/x"]),
