@@ -7,7 +7,7 @@
 # What an emulated laptop may be asked to load; the rest of Debian's package are devices that it has not.
 KERNEL_PARTS="net fs crypto lib arch/x86/crypto block drivers/virtio drivers/block drivers/net/wireguard drivers/net/can drivers/net/ppp drivers/net/veth.ko
 	drivers/net/tun.ko drivers/net/tap.ko drivers/net/dummy.ko drivers/net/macvlan.ko drivers/net/vxlan.ko drivers/net/vxlan drivers/net/ifb.ko
-	drivers/net/vrf.ko drivers/net/appletalk drivers/infiniband/core drivers/nfc drivers/char/hw_random"
+	drivers/net/vrf.ko drivers/net/slip drivers/net/appletalk drivers/infiniband/core drivers/nfc drivers/char/hw_random"
 
 # The package that a meta package stands for, or the package itself.
 kernel_name() {
