@@ -11,6 +11,7 @@ import time
 
 import world as W
 from bpfmap import BpfMap
+from closed import told
 from world import AI
 
 
@@ -351,7 +352,7 @@ def mute_callers(w):
     tok = token()
     code, out = w.run("python3", "-c", "import socket;socket.create_connection(('%s',80),3).send(b'%s')" % (AI, tok))
     bad += [] if code == 1 and "Permission" in out and not w.arrived(tok) else ["a session beside them: %d %r" % (code, out)]
-    bad += [] if time.monotonic() - began < 5 else ["the agent was held up for %.1f s" % (time.monotonic() - began)]
+    bad += [] if time.monotonic() - began < 5 * W.SLOW else ["the agent was held up for %.1f s" % (time.monotonic() - began)]
     p.kill()
     p.communicate(timeout=10)
     w.stop()
@@ -509,18 +510,16 @@ def changed_rules(w):
     time.sleep(1)
     bad = ["tampering before there was any"] if w.rows("tamper") else []
     for name in ("names", "nets", "services", "matches"):
-        m, before = BpfMap(w.pins + "/" + name), len(w.rows("tamper"))
+        m, last = BpfMap(w.pins + "/" + name), max([r["id"] for r in w.rows("tamper")] or [0])
         key = m.first()
         was = m.get(key)
         changed = bytes([was[0] ^ 1]) + was[1:]
         if name == "services":  # its value is but a stamp
             key, was = bytes(b ^ 0x55 for b in key[:16]) + key[16:], None
         m.put(key, changed)
-        began = time.time()
-        while time.time() - began < 3 and len(w.rows("tamper")) == before:
-            pass
-        took, rows = time.time() - began, w.rows("tamper")[before:]
-        bad += [] if [(r["what"], r["mended"]) for r in rows] == [("changed map", True)] and took < 1.4 else ["%s: %.1f s, %s" % (name, took, rows)]
+        told(w, "tamper", lambda r: r["id"] > last)
+        rows = [r for r in w.rows("tamper") if r["id"] > last]
+        bad += [] if [(r["what"], r["mended"]) for r in rows] == [("changed map", True)] else ["%s: %s" % (name, rows)]
         mended = key[:16] not in [k[:16] for k in m.keys()] if was is None else was in m.values() and changed not in m.values()
         bad += [] if mended else ["%s is not as it was" % name]
         m.close()
