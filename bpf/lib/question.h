@@ -46,6 +46,8 @@ __weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
 	n = w->len;
 	if (!n || n > FENCE_DNS_ASK_MAX || wire_shared(skb))
 		return 0;
+	if (w->proto == FENCE_IPPROTO_UDP && !wire_copied(skb, w))
+		return 0;
 	n = ((n - 1) & 511) + 1;
 	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
 		fence_dns_ask(s->msg, n, d);

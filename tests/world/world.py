@@ -225,7 +225,7 @@ class World:
 
     def rows(self, kind=None):
         """The log's rows so far, bodies parsed."""
-        time.sleep(min(SLOW, 3) * 0.35 if kind in ("deny", "session", "tamper") else 1.6)  # a denial is committed at once, the rest every second
+        time.sleep(min(SLOW, 2) * 0.35 if kind in ("deny", "session", "tamper") else 1.6)  # a denial is committed at once, the rest every second
         db = sqlite3.connect("file:%s?mode=ro" % self.db, uri=True)
         rows = [dict(json.loads(b), id=s, kind=k) for s, k, b in db.execute("SELECT seq, kind, body FROM log ORDER BY seq")
                 if not kind or k == kind]
