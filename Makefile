@@ -147,6 +147,11 @@ vm: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns
 	$(Q)tests/vm/run
 
+#: make vm-e2e   the end-to-end suite there: KERNELS, MACHINES="A1 A2 lockdown", NAMES (tests/vm/e2e.txt) (root)
+vm-e2e: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns $(B)/tests/redecide $(B)/bench/floor $(B)/bench/floor.bpf.o
+	$(Q)MACHINES="$(MACHINES)" NAMES="$(NAMES)" tests/vm/e2e $(KERNELS)
+
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/sight build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
@@ -179,4 +184,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench evasion fuzz trials vm debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench evasion fuzz trials vm vm-e2e debug clang format install clean deps deps-test

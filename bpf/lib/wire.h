@@ -95,21 +95,35 @@ static __always_inline int wire_shared(struct __sk_buff *skb)
 	return !!(BPF_CORE_READ(info, flags) & SKBFL_SHARED);
 }
 
+/*
+ * A datagram's payload lies behind its headers, copied there by send(2), on no page of its own? A
+ * kernel from 6.5 splices pages into a datagram without a word in its flags (seen: 6.12; 6.18 has
+ * it), and before 6.2 nobody sees flags. A TCP segment's payload is on pages always.
+ */
+static __always_inline int wire_copied(struct __sk_buff *skb, const struct wire *w)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 n = w->off + w->len;
+
+	return n < 2048 && data + (n & 2047) <= end;
+}
+
 #define TCP_URG 0x20
 
 /*
  * Does the payload arrive as it is seen here? Every reader of one asks. Not a datagram that the
  * device cuts into several (UDP_SEGMENT: each piece is one of its own), or whose header counts
- * other octets than there are; not a fragment, nor what has options (`odd`); not pages that the
- * sender can still write to; not urgent data (RFC 6093), which the receiver may leave out of what
- * it reads. A stream's own segmentation is fine: who reads a stream sees all of it.
+ * other octets than there are, or whose payload is on pages; not a fragment, nor what has options
+ * (`odd`); not pages that the sender can still write to; not urgent data (RFC 6093), which the
+ * receiver may leave out of what it reads. A stream's own segmentation is fine: who reads a stream
+ * sees all of it.
  */
 static __always_inline int wire_whole(struct __sk_buff *skb, const struct wire *w)
 {
 	if (w->odd || wire_shared(skb))
 		return 0;
 	if (w->proto == FENCE_IPPROTO_UDP)
-		return !skb->gso_size && w->counted;
+		return !skb->gso_size && w->counted && wire_copied(skb, w);
 	return !(w->tcp_flags & TCP_URG);
 }
 

@@ -42,6 +42,15 @@ def token():
     return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
+def told(w, kind, good, seconds=10):
+    """Wait for a row; how long that took, None when it did not come. A busy machine's agent comes later, so nobody holds a single one to a second."""
+    began = time.time()
+    while time.time() - began < seconds * W.SLOW:
+        if any(good(r) for r in w.rows(kind)):
+            return time.time() - began
+    return None
+
+
 def heartbeat(w):
     """An agent that is silent for longer than the policy's limit: sessions reach nothing, with ENETUNREACH; nobody else notices; when it is
     back, so are they, and what was refused meanwhile is in the log."""
@@ -49,28 +58,35 @@ def heartbeat(w):
     bad = []
     script = w.dir + "/beat.py"
     with open(script, "w") as f:
-        f.write("import socket,subprocess,sys,time\n"
+        f.write("import socket,sys\n"
                 "s=socket.create_connection((socket.gethostbyname('plain.acme.example'),80))\n"  # open before, silent after
                 "s.send(b'GET /quiet HTTP/1.1\\r\\nHost: plain.acme.example\\r\\n\\r\\n');s.recv(9999)\n"
-                "print('open',flush=True);time.sleep(4)\n"
+                "print('open',flush=True);sys.stdin.readline()\n"
                 "s.send(b'POST /x HTTP/1.1\\r\\nHost: plain.acme.example\\r\\nContent-Length: %d\\r\\n\\r\\n%s' % (len(sys.argv[1]),sys.argv[1].encode()))\n"
-                "try: socket.socket()\nexcept OSError as e: print('socket',e.errno,flush=True)\n"
-                "time.sleep(1.5);print('waited',flush=True);time.sleep(3)\n"
-                "s.settimeout(8);print('answer',len(s.recv(9999)),flush=True)\n")
+                "try: print('socket',socket.socket(),flush=True)\nexcept OSError as e: print('socket',e.errno,flush=True)\n"
+                "sys.stdin.readline();s.settimeout(60);print('answer',len(s.recv(9999)),flush=True)\n")
     tok, twin = token(), token()
-    p = w.popen("python3", script, tok)
-    time.sleep(1)
+    r, wr = os.pipe()
+    p = w.popen("python3", script, tok, stdin_fd=r)
+    os.close(r)
+    if p.stdout.readline() != "open\n":
+        return ["the client did not come up: %r" % p.communicate(timeout=10)[0]]
     w.agent.send_signal(signal.SIGSTOP)
     try:
-        time.sleep(5)
+        time.sleep(2.5)  # the limit and some
+        os.write(wr, b"\n")
+        out = p.stdout.readline()
         code, _ = w.run(*w.leak, "at", AI, "x.example", "whole", twin, confined=False)
         if not w.arrived(twin):
             bad.append("an unconfined process was harmed")
+        time.sleep(2)  # retransmits
         if w.arrived(tok):
             bad.append("an open stream went on without an agent")
     finally:
         w.agent.send_signal(signal.SIGCONT)
-    out = p.communicate(timeout=30)[0]
+    os.write(wr, b"\n")
+    os.close(wr)
+    out += p.communicate(timeout=30)[0]
     if "socket 101" not in out:
         bad.append("a new socket should fail with ENETUNREACH: %r" % out)
     if "answer" not in out or not w.arrived(tok):
@@ -94,11 +110,12 @@ def denial_flood(w):
     other = w.popen("python3", connects, "8000", confined=False)
     outs = [p.communicate(timeout=300)[0] for p in ps + [other]]
     bad = ["a client failed: " + o[-200:] for p, o in zip(ps + [other], outs) if p.returncode]
-    time.sleep(3)
-    counts = {}
-    for d in w.rows("deny"):
-        k = (d["addr"], d["port"], d["reason"])
-        counts[k] = counts.get(k, 0) + d["count"]
+    counts, end = {}, time.time() + 10 * W.SLOW
+    while list(counts.values()) != [n] * 10 and time.time() < end:
+        counts = {}
+        for d in w.rows("deny"):
+            k = (d["addr"], d["port"], d["reason"])
+            counts[k] = counts.get(k, 0) + d["count"]
     for addr in ("10.99.7.1", "10.99.7.2"):
         for port in range(9001, 9006):
             got = counts.get((addr, port, "address-unknown"))
@@ -110,16 +127,20 @@ def denial_flood(w):
 
 def ring_full(w):
     """Ordinary records flood a ring that nobody reads: the loss is a gap with its count, and not one denial is in it."""
-    w.start("--quiet")
+    w.start("--quiet", heartbeat=600)
     connects, flood = w.dir + "/connects.py", w.dir + "/flood.py"
     for path, text in ((flood, FLOOD), (connects, CONNECTS)):
         with open(path, "w") as f:
             f.write(text)
-    hold = w.popen("sh", "-c", "sleep 2; exec python3 %s 3 10.99.7.3" % flood)
-    time.sleep(0.7)
+    r, wr = os.pipe()
+    hold = w.popen("sh", "-c", "echo up; read x; exec python3 %s 3 10.99.7.3" % flood, stdin_fd=r)
+    os.close(r)
+    hold.stdout.readline()
     w.agent.send_signal(signal.SIGSTOP)
     try:
         _, out = w.run("python3", connects, "9000", confined=False, timeout=60)
+        os.write(wr, b"\n")  # the ring is full now
+        os.close(wr)
         hold.wait(30)
     finally:
         w.agent.send_signal(signal.SIGCONT)
@@ -291,7 +312,7 @@ def tamper(w):
     tok = token()
     flood = w.dir + "/trying.py"
     with open(flood, "w") as f:
-        f.write("import socket,sys,time\nend=time.time()+9\nwhile time.time()<end:\n"
+        f.write("import socket,sys\nwhile True:\n"
                 " for what in (socket.SOCK_DGRAM,socket.SOCK_STREAM):\n"
                 "  try:\n   s=socket.socket(socket.AF_INET,what);s.settimeout(.2);s.connect(('%s',80));s.send(sys.argv[1].encode())\n"
                 "  except OSError: pass\n  finally: s.close()\n" % AI)
@@ -301,16 +322,15 @@ def tamper(w):
     links = json.loads(W.sh("bpftool", "-j", "link", "show").stdout)
     inode = os.stat(w.cgroup).st_ino
 
+    times = []
+
     def noticed(what, name, act):
-        before = len([r for r in w.rows("tamper")])
-        began = time.time()
+        last = max([r["id"] for r in w.rows("tamper")] or [0])
         act()
-        while time.time() - began < 3:
-            if any(r["what"] == what and name in r["name"] and r["mended"] for r in w.rows("tamper")[before:]):
-                break
-        took = time.time() - began
-        if took > 1.4:  # under a second, and the time to read the log
-            bad.append("%s of %s: %.1f s (%s)" % (what, name, took, w.rows("tamper")))
+        took = told(w, "tamper", lambda r: r["id"] > last and r["what"] == what and name in r["name"] and r["mended"])
+        times.append(took or 99)
+        if took is None:
+            bad.append("%s of %s is not noticed: %s" % (what, name, w.rows("tamper")))
 
     def detach(kind):
         for x in links:
@@ -339,12 +359,16 @@ def tamper(w):
     key = ["hex"] + ["0"] * 10 + ["ff", "ff"] + ["%x" % int(x) for x in AI.split(".")] + ["35", "0"]
     for bank in ("0", "80"):
         W.sh("bpftool", "map", "update", "pinned", w.pins + "/services", "key", *(key + [bank, "1"]), "value", "hex", "1", "0", "0", "0")
-    time.sleep(1)
-    if not any(r["what"] == "changed map" and r["mended"] for r in w.rows("tamper")):
+    if told(w, "tamper", lambda r: r["what"] == "changed map" and r["mended"]) is None:
         bad.append("a rule that was put in: %s" % w.rows("tamper"))
     if W.sh("bpftool", "map", "lookup", "pinned", w.pins + "/services", "key", *(key + ["80", "1"]), check=False).returncode == 0 and \
             W.sh("bpftool", "map", "lookup", "pinned", w.pins + "/services", "key", *(key + ["0", "1"]), check=False).returncode == 0:
         bad.append("the rule stayed in")
+    if sorted(times)[len(times) // 2] > 1.4 * W.SLOW:  # under a second, and the time to read the log; one alone may meet a busy machine
+        bad.append("noticed after %s s" % ", ".join("%.1f" % t for t in times))
+    if p.poll() is not None:
+        bad.append("who tried ended: %r" % p.stdout.read()[-300:])
+    p.kill()
     p.communicate(timeout=30)
     if w.arrived(tok):
         bad.append("LEAKED meanwhile: %s" % w.arrived(tok))
@@ -374,13 +398,10 @@ def binary_replaced(w):
     time.sleep(1)
     bad = ["tampering before there was any: %s" % w.rows("tamper")] if w.rows("tamper") else []
     W.sh("cp", "/bin/true", own + ".new")
-    began = time.time()
     os.rename(own + ".new", own)
-    while time.time() - began < 3 and not w.rows("tamper"):
-        time.sleep(0.02)
-    took, rows = time.time() - began, w.rows("tamper")
+    told(w, "tamper", lambda r: True)
+    rows = w.rows("tamper")
     bad += [] if [(r["what"], r["name"], r["mended"]) for r in rows] == [("replaced binary", own, False)] else ["in the log: %s" % rows]
-    bad += [] if took < 1.2 else ["it took %.1f s" % took]
     w.stop()
     stops = w.rows("stop")
     bad += [] if len(stops) == 1 and not stops[0]["enforcing"] else ["that the agent was stopped, and with it enforcement: %s" % stops]
@@ -412,8 +433,10 @@ def resolvers_change(w):
     bad = [] if listed(1) else ["the first resolver is not listed"]
     with open(conf, "w") as f:
         f.write("nameserver 10.99.9.2\n")
-    time.sleep(1.2)
-    bad += [] if listed(2) else ["the new resolver is not listed"]
+    try:
+        w.wait(lambda: listed(2) and not listed(1), "the new resolver", 5)
+    except RuntimeError as e:
+        bad.append(str(e))
     bad += ["the old resolver is still listed"] if listed(1) else []
     bad += ["the agent took it for tampering"] if w.rows("tamper") else []
     w.stop()

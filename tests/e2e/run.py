@@ -129,7 +129,7 @@ def ways(w):
         if error and not out.startswith(error):
             problems[name].append("the program should see %s, saw %r" % (error, out))
         took = re.search(r" (\d+)ms$", out)
-        if took and error == "ECONNABORTED" and int(took[1]) > (700 if name == "urgent-data" else 400):  # a dial, then the refusal within 100 ms; room for a busy machine
+        if took and error == "ECONNABORTED" and int(took[1]) > (700 if name == "urgent-data" else 400) * W.SLOW:  # a dial, then the refusal within 100 ms; room for a busy machine
             problems[name].append("the error came late: %r" % out)
     time.sleep(2)  # retransmits
     denials = w.rows("deny")
@@ -294,6 +294,8 @@ def swapped_pages(w):
     their sender writes to again. Without crmfence it works; a session is refused, however it was begun."""
     bad = []
     shutil.copy("/usr/bin/python3", w.dir + "/assistantd")
+    ways = W.sh(W.BUILD + "/crmfence", "doctor", "--json", "--control", w.control, check=False).stdout
+    said = '"way":"shared pages"' in ways  # a kernel before 6.2: of a recognised session's hello nobody sees whose pages it has
     for args, reason in ((["dns-swap", DNS, "acme--ccccccc.vf.force.com", "TOKEN.exfil.example"], "dns-form"),
                          (["hello-swap", "models.acme.example", "dropit.evil.example"], "hello")):
         tok, own, launched = token(), token(), token()
@@ -302,7 +304,10 @@ def swapped_pages(w):
             bad.append("%s does not leak without crmfence: the case proves nothing" % args[0])
         before = len(w.rows("deny"))
         code, out = w.run(w.dir + "/assistantd", LEAK[1], *args, own, confined=False)
-        if w.arrived(own) or not any(d["reason"] == reason for d in w.rows("deny")[before:]):
+        if said and args[0] == "hello-swap":
+            if not w.arrived(own):
+                bad.append("doctor says that shared pages stay open, and they are held")
+        elif w.arrived(own) or not any(d["reason"] == reason for d in w.rows("deny")[before:]):
             bad.append("%s, recognised: %s arrived, %r, %s" % (args[0], w.arrived(own), out[-200:], w.rows("deny")[before:]))
         code, out = w.run(*LEAK, *args, launched)
         if w.arrived(launched):
@@ -335,7 +340,7 @@ def rotation(w):
             os.kill(int(pid), 1)
     out = p.communicate(timeout=30)[0]
     w.hosts()
-    return [] if p.returncode == 0 and int(out.split()[-2]) > 50 else ["calls failed: " + out[-300:]]
+    return [] if p.returncode == 0 and int(out.split()[-2]) > 50 / W.SLOW else ["calls failed: " + out[-300:]]
 
 
 @case
@@ -782,6 +787,10 @@ def run_case(w, f, alone=False):
 
 
 def main():
+    names = [c[0] for c in WAYS] + [f.__name__.replace("_", "-") for f in CASES + ALONE]
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            result(pattern, ["there is no such case"])
     w = World()
     try:
         LEAK[1] = shutil.copy(HERE + "/leak.py", w.dir)

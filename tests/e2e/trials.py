@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent killed, stopped, restarted, replaced by another build, given its policy again, killed for memory, under eight processes of a session that try
-forbidden and allowed hosts without pause. Not one token at the sniffer, not one allowed call refused.
+forbidden and allowed hosts without pause; and met by 4,000 connections at once that are refused where their packets leave, whether it runs or is
+stopped among them. Not one token at the sniffer, not one allowed call refused.
 
 usage: trials.py [N]; ends with "N passed, N failed, N skipped".
 """
@@ -64,6 +65,72 @@ while True:
     time.sleep(0.02)
 """
 
+# An allowed name leads to this laptop's own address: connect(2) may begin, the packet is refused. Half of the connections are begun by
+# a child that is gone when the answer would come. What connects all the same sends.
+REFUSED = """
+import os, resource, select, socket, sys, time
+token, n = sys.argv[1].encode(), int(sys.argv[2])
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+to = socket.getaddrinfo("rotate.acme.example", 443, socket.AF_INET)[0][4]
+socks = [socket.socket() for _ in range(n)]
+for s in socks:
+    s.setblocking(False)
+def begin(some):
+    for s in some:
+        s.connect_ex(to)
+if not os.fork():
+    begin(socks[::2])
+    os._exit(0)
+begin(socks[1::2])
+os.wait()
+poll, left, sent, end = select.epoll(), {s.fileno(): s for s in socks}, 0, time.time() + 3
+for s in socks:
+    poll.register(s, select.EPOLLOUT)
+while left and time.time() < end:
+    for fd, _ in poll.poll(0.2):
+        s = left.pop(fd)
+        poll.unregister(fd)
+        try:
+            s.send(token)
+            sent += 1
+        except OSError:
+            pass
+print(to[0], n, sent, flush=True)
+"""
+
+# Unconfined, at the laptop's own address: hands what it is sent on to the vendor.
+RELAY = """
+import resource, select, socket
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("10.99.0.2", 443))
+s.listen(4096)
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+poll, held = select.epoll(), {}
+poll.register(s, select.EPOLLIN)
+print("up", flush=True)
+while True:
+    for fd, _ in poll.poll():
+        if fd == s.fileno():
+            c, _ = s.accept()
+            held[c.fileno()] = c
+            poll.register(c, select.EPOLLIN)
+            continue
+        try:
+            said = held[fd].recv(4096)
+        except OSError:
+            said = b""
+        if said:
+            out.sendto(said, ("%s", 9999))
+        else:
+            poll.unregister(fd)
+            held.pop(fd).close()
+""" % W.AI
+MANY = int(os.environ.get("REFUSED", "4000"))
+
 
 def memory_controller():
     """Where memory cgroups are made, and their limit's file; v1 or v2. None: this machine has neither."""
@@ -84,6 +151,7 @@ class Trials:
         w.start("--quiet", "--keep")
         self.db = w.db
         self.memory, self.limit = memory_controller()
+        self.token, self.met = None, [0, 0]
 
     def begin(self, build=None):
         w = self.w
@@ -133,6 +201,21 @@ class Trials:
         time.sleep(random.random())
         self.w.agent.send_signal(signal.SIGCONT)
 
+    def refused(self):
+        """4,000 connections at once that are refused at egress; every other time the agent stands still meanwhile."""
+        p = refused_program(self.w, self.token, True)
+        stands = random.random() < 0.5
+        if stands:
+            time.sleep(0.3)
+            self.w.agent.send_signal(signal.SIGSTOP)
+        try:
+            said = p.communicate(timeout=60)[0].split()
+        finally:
+            if stands:
+                self.w.agent.send_signal(signal.SIGCONT)
+        if len(said) == 3 and said[0] == "10.99.0.2":
+            self.met = [self.met[0] + int(said[1]), self.met[1] + int(said[2])]
+
     def restart(self):
         self.end(signal.SIGTERM)
         self.begin()
@@ -150,22 +233,43 @@ class Trials:
         time.sleep(0.1)
 
 
+def refused_program(w, token, confined):
+    return w.popen("python3", w.dir + "/refused.py", token, str(MANY), confined=confined)
+
+
+def own_address(w):
+    """An allowed name leads to the laptop itself, where somebody hands on what he gets. Back with what a session is to be refused."""
+    w.hosts(dict({n: a for n, a in W.NAMES.items() if n != "rotate.acme.example"}, **{"rotate.acme.example": "10.99.0.2"}))
+    for pid in W.sh("pgrep", "-P", str(w.dns.pid), check=False).stdout.split() or [str(w.dns.pid)]:
+        os.kill(int(pid), signal.SIGHUP)
+    for name, text in (("refused", REFUSED), ("relay", RELAY)):
+        with open(w.dir + "/" + name + ".py", "w") as f:
+            f.write(text)
+    relay = w.popen("python3", w.dir + "/relay.py", confined=False)
+    w.procs.append(relay)
+    relay.stdout.readline()
+    bare = W.PREFIX + "%08x" % random.getrandbits(31)
+    said = refused_program(w, bare, False).communicate(timeout=60)[0]
+    return [] if w.arrived(bare) else ["nothing arrives without crmfence: %r" % said]
+
+
 def main():
     w = W.World()
     count = {"passed": 0, "failed": 0, "skipped": 0}
     try:
+        bare = own_address(w)
         t = Trials(w)
         for name, text in (("forbidden", FORBIDDEN), ("allowed", ALLOWED)):
             with open(w.dir + "/" + name + ".py", "w") as f:
                 f.write(text)
-        token = W.PREFIX + "%08x" % random.getrandbits(31)
+        token, t.token = [W.PREFIX + "%08x" % random.getrandbits(31) for _ in range(2)]
         logs = [open(w.dir + "/client-%d.log" % i, "w+") for i in range(8)]
         clients = [w.popen("python3", w.dir + ("/forbidden.py" if i % 2 else "/allowed.py"), token, uid=0) for i in range(8)]
         import threading
         for p, log in zip(clients, logs):
             threading.Thread(target=lambda p=p, log=log: [log.write(x) for x in p.stdout], daemon=True).start()
         time.sleep(1.5)
-        kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload] + ([t.oom] if t.memory else [])
+        kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload, t.refused] + ([t.oom] if t.memory else [])
         done = {}
         for i in range(TRIALS):
             act = random.choice(kinds)
@@ -185,14 +289,16 @@ def main():
             said.append(log.read().split("\n"))
         failed = [x for s in said for x in s if x.startswith(("FAILED", "SENT"))]
         calls = sum(max([int(x.split()[1]) for x in s if x.startswith("calls")] or [0]) for s in said)
-        arrived = w.arrived(token)
+        arrived, slipped = w.arrived(token), w.arrived(t.token)
         whole = W.sh(W.BUILD + "/crmfence", "verify", "--db", t.db, check=False)
-        for name, bad in (("the clients live", not all(alive)), ("no forbidden packet", arrived), ("no allowed call refused", failed[:5]),
+        for name, bad in (("the clients live", not all(alive)), ("no forbidden packet", arrived),
+                          ("refused connections leak bare", bare), ("no refused connection", (slipped or t.met[1]) and (slipped[:3], t.met)),
+                          ("connections were refused", not t.met[0] and "refused" in done), ("no allowed call refused", failed[:5]),
                           ("allowed calls were made", calls < TRIALS and "%d calls" % calls), ("the log is whole", whole.returncode and whole.stdout)):
             count["failed" if bad else "passed"] += 1
             print("%s %s%s" % ("FAIL" if bad else "ok  ", name, ": %s" % (bad,) if bad else ""))
-        print("%d trials (%s), %d allowed calls, %d refused, %d forbidden packets" % (
-            TRIALS, ", ".join("%s %d" % x for x in sorted(done.items())), calls, len(failed), len(arrived)))
+        print("%d trials (%s), %d allowed calls, %d refused, %d forbidden packets; of %d connections refused at egress %d sent" % (
+            TRIALS, ", ".join("%s %d" % x for x in sorted(done.items())), calls, len(failed), len(arrived) + len(slipped), *t.met))
         w.stop()
     finally:
         w.close()

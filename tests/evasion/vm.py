@@ -2,6 +2,7 @@
 """The evasion suite as a virtual machine's console tells it: "TRY flavour case kind who token said" lines, then "SEEN token" and "GOT text".
 
 usage: vm.py KERNEL CONSOLE OUT; appends objects to OUT; ends with "N passed, N failed, N skipped".
+       vm.py OUT; when every machine has run: lines of open.txt that are held on all of them
 """
 import json
 import os
@@ -11,9 +12,14 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import run as R  # noqa: E402
 
+if len(sys.argv) == 2:
+    with open(sys.argv[1]) as f:
+        print("\n".join("FAIL " + x for x in R.stale([json.loads(x) for x in f])))
+    sys.exit(0)
 kernel, console, out = sys.argv[1:4]
 text = open(console, errors="replace").read().replace("\r", "")
 tier = (re.findall(r"^TIER (\S+)", text, re.M) or ["?"])[0]
+ways = {x.replace(" ", "-") for x in re.findall(r"^DOCTOR open +(.+?): ", text, re.M)}
 seen = set(re.findall(r"^SEEN (\S+)", text, re.M))
 got = "\n".join(re.findall(r"^GOT (.*)", text, re.M))
 tried = {f: {} for f in ("bare", "exec", "match", "twin")}
@@ -28,7 +34,7 @@ with open(out, "a") as f:
                 print("FAIL %s (%s): was not run" % (name, flavour))
                 count["failed"] += 1
                 continue
-            outcome, wrong = R.judge(name, flavour, tried["bare"][name], tried[flavour][name], tried["twin"][name], kernel, tier)
+            outcome, wrong = R.judge(name, flavour, tried["bare"][name], tried[flavour][name], tried["twin"][name], kernel, tier, ways)
             f.write(json.dumps({"name": name, "flavour": flavour, "kernel": kernel, "tier": tier, "uid": R.NOBODY if tried["bare"][name][2] == "u" else 0,
                                 "leaked_without": tried["bare"][name][0], "leaked_with": tried[flavour][name][0],
                                 "error": tried[flavour][name][1], "outcome": outcome, "control_ok": tried["twin"][name][0]}) + "\n")

@@ -16,6 +16,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("FENCE_BUILD", ROOT + "/build")
+# How many times slower than a laptop this machine is (emulated: 8): what waits for something may wait so much longer. No test of speed uses it.
+SLOW = float(os.environ.get("FENCE_SLOW", "1"))
 PREFIX = "tkn0"  # every token begins with it; the sniffer looks for it
 
 OWN, OWN2, FOREIGN, AI, SHARED, PROXY, DNS = ("10.99.1.10", "10.99.1.11", "10.99.1.20", "10.99.1.30", "10.99.1.40", "10.99.1.50",
@@ -42,6 +44,16 @@ def sh(*args, check=True, **kw):
     return subprocess.run(args, check=check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
 
 
+class Program(subprocess.Popen):
+    """Its time-outs are of a laptop."""
+
+    def communicate(self, input=None, timeout=None):
+        return super().communicate(input, timeout and timeout * SLOW)
+
+    def wait(self, timeout=None):
+        return super().wait(timeout and timeout * SLOW)
+
+
 class World:
     def __init__(self, sniffer=True):
         """`sniffer`: a bench goes without; it looks at each packet, on a CPU that is measured."""
@@ -50,7 +62,7 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="crmfence-")
         self.cgroup = "%s/%s" % (cgroup2(), self.id)
         self.control = self.dir + "/control.sock"
-        self.procs, self.agent, self.twice = [], None, 0
+        self.procs, self.agent, self.twice, self.tier = [], None, 0, None
         self.pins = "/sys/fs/bpf/" + self.id
         try:
             self.build(sniffer)
@@ -93,7 +105,7 @@ class World:
         return p
 
     def wait(self, what, name, seconds=20):
-        end = time.time() + seconds
+        end = time.time() + seconds * SLOW
         while not what():
             if time.time() > end:
                 raise RuntimeError("%s does not come up" % name)
@@ -194,12 +206,13 @@ class World:
         self.wait(lambda: os.path.exists(self.control) or self.agent.poll() is not None, "crmfenced")
         if self.agent.poll() is not None:
             raise RuntimeError("crmfenced ended: " + open(self.dir + "/agent.log").read()[-2000:])
+        self.tier = self.tier or json.loads(sh(BUILD + "/crmfence", "status", "--json", "--control", self.control).stdout)["tier"]
 
     def stop(self, sig=signal.SIGTERM):
         if self.agent and self.agent.poll() is None:
             self.agent.send_signal(sig)
             try:
-                self.agent.wait(10)
+                self.agent.wait(10 * SLOW)
             except subprocess.TimeoutExpired:
                 self.agent.kill()
                 self.agent.wait()
@@ -212,7 +225,7 @@ class World:
 
     def rows(self, kind=None):
         """The log's rows so far, bodies parsed."""
-        time.sleep(0.35 if kind in ("deny", "session", "tamper") else 1.6)  # a denial is committed at once, the rest every second
+        time.sleep(min(SLOW, 2) * 0.35 if kind in ("deny", "session", "tamper") else 1.6)  # a denial is committed at once, the rest every second
         db = sqlite3.connect("file:%s?mode=ro" % self.db, uri=True)
         rows = [dict(json.loads(b), id=s, kind=k) for s, k, b in db.execute("SELECT seq, kind, body FROM log ORDER BY seq")
                 if not kind or k == kind]
@@ -239,8 +252,8 @@ class World:
         for k in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             e.pop(k, None)
         e.update(env or {})
-        return subprocess.Popen(["ip", "netns", "exec", self.lap] + cmd, preexec_fn=enter if inside else None, env=e, stdin=stdin_fd,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+        return Program(["ip", "netns", "exec", self.lap] + cmd, preexec_fn=enter if inside else None, env=e, stdin=stdin_fd,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
 
     def run(self, *args, timeout=20, **kw):
         p = self.popen(*args, **kw)
