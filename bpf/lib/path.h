@@ -123,18 +123,8 @@ __weak __noinline __u64 path_trusted(__u64 mnt, __u64 hash)
 
 #define CGROUP_STEPS 12
 
-static __always_inline int is_system_slice(const char *name, long n)
-{
-	const char want[] = "system.slice";
-	__u32 i;
-
-	if (n != sizeof(want))
-		return 0;
-	for (i = 0; i < sizeof(want) - 1; i++)
-		if (name[i] != want[i])
-			return 0;
-	return 1;
-}
+#define SYSTEM_SLICE 0x732e6d6574737973ULL /* "system.s", */
+#define SYSTEM_SLICE_END 0x6563696cULL /* and "lice" with its NUL */
 
 /*
  * Of the name of the system's unit that a cgroup is of: what stands below system.slice, where none
@@ -158,7 +148,8 @@ __weak __noinline __u64 unit_hash(__u64 cgroup, struct fence_scratch *s)
 			continue;
 		unit = upper;
 		upper = text_hash(s, TEXT_ROOM, 0, (__u32)n - 1);
-		system = is_system_slice((const char *)s->room, n);
+		system = s->room[0] == SYSTEM_SLICE &&
+			 (s->room[1] & 0xffffffffff) == SYSTEM_SLICE_END;
 	}
 	return !cg && system ? unit : 0;
 }

@@ -485,6 +485,32 @@ def changed_rules(w):
     return bad
 
 
+def hash_key(w):
+    """The key of the maps' hashes: random, the pins' as long as they are there, put back when root changes it; a tool is recognised under it."""
+    matched, keys, bad = shutil.copy("/usr/bin/env", w.dir + "/assistantd"), [], []
+    call = "import socket; socket.create_connection(('%s', 80), 3)" % AI
+    refused = lambda: "PermissionError" in w.run(matched, "python3", "-c", call, confined=False)[1]  # noqa: E731
+    for how in ("first", "adopted", "anew"):
+        w.start("--quiet")
+        m = BpfMap(w.pins + "/config")
+        was = m.get(m.first())
+        keys.append(was[-16:])
+        bad += [] if refused() else [how + ": the tool was not recognised"]
+        if how == "adopted":
+            m.put(m.first(), was[:-16] + b"k" * 16)
+            w.wait(lambda: w.rows("tamper"), "a row of the changed key")
+            bad += [] if m.get(m.first())[-16:] == keys[0] and refused() else ["the key was not put back"]
+        m.close()
+        if how == "first":
+            agent, w.agent = w.agent, None
+            agent.kill()
+            agent.wait()
+            os.unlink(w.control)
+        else:
+            w.stop()
+    return bad + ([] if keys[0] == keys[1] != keys[2] and not any(k[:8] in (b"\0" * 8, k[8:]) for k in keys) else ["keys: %s" % keys])
+
+
 # Names that a policy lists and names that only look like it: what comes of a connection to each.
 CALLS = """
 import os, socket, sys
@@ -617,6 +643,6 @@ def unix_names(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, unix_names, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, many_denials, name_flood, storms, moved_away]
+ALONE = [changed_rules, hash_key, unix_peers, unix_names, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

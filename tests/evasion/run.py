@@ -43,7 +43,7 @@ ERRORS = {
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
     "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"},
     "udp-multicast": {"EPERM"}, "tun": {"EPERM", "EACCES", "ENOENT"}, "tcp-old-netns-socket": {"EPERM"},
-    "unix-collision": {"EACCES"}, "unix-mounted": {"EACCES", "EPERM"}, "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"}, "fifo-made": {"EACCES", "EPERM"},
+    "unix-collision": {"EACCES", "EPERM"}, "unix-mounted": {"EACCES", "EPERM"}, "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"}, "fifo-made": {"EACCES", "EPERM"},
 }
 
 
