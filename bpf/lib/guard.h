@@ -95,10 +95,21 @@ static __always_inline int guard_listed(struct fence_scratch *s, struct sock *ot
 	return unit && unix_listed(name, FENCE_SVC_OWNED, tool, unit);
 }
 
+/*
+ * The process that listens, or made a datagram socket; 0: it has ended, and who has its number now
+ * is somebody else.
+ */
+static __always_inline __u32 guard_peer(struct sock *other)
+{
+	struct pid *pid = BPF_CORE_READ(other, sk_peer_pid);
+
+	return BPF_CORE_READ(pid, tasks[1].first) ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+}
+
 /* A Unix socket's peer: listed, or of the same session. */
 static __always_inline int guard_unix(struct sock *other)
 {
-	__u32 tgid = BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr);
+	__u32 tgid = guard_peer(other);
 	struct fence_facts f = { .at = FENCE_AT_UNIX };
 	struct unix_sock *u = (void *)other;
 	struct fence_scratch *s;

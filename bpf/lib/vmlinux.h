@@ -157,7 +157,16 @@ struct upid {
 	int nr;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct pid {
+	struct hlist_head tasks[2]; /* by enum pid_type; 1: thread groups */
 	struct upid numbers[1];
 };
 

@@ -53,6 +53,7 @@ char *at(const char *leaf); /* below dir */
 void accomplices(const char *self, const char *owner);
 /* The unconfined one. */
 void helper(const char *self, const char *owner) __attribute__((noreturn));
+void take_all(const int *listeners, int n) __attribute__((noreturn)); /* into DIR/got */
 void listen_at(int n, char **paths) __attribute__((noreturn)); /* for whom somebody else began */
 void machine(int argc, char **argv); /* returns when it is not asked for */
 

@@ -388,10 +388,24 @@ char *at(const char *leaf)
 	return path;
 }
 
-void listen_at(int n, char **paths)
+void take_all(const int *listeners, int n)
 {
 	struct pollfd p[8];
 	int i;
+
+	for (i = 0; i < n; i++)
+		p[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
+	for (;;) {
+		poll(p, (nfds_t)n, -1);
+		for (i = 0; i < n; i++)
+			if (p[i].revents & POLLIN)
+				take(p[i].fd, 1);
+	}
+}
+
+void listen_at(int n, char **paths)
+{
+	int fd[8], i;
 
 	umask(0);
 	got = must(open(at("got"), O_WRONLY | O_CREAT | O_APPEND, 0666));
@@ -400,15 +414,9 @@ void listen_at(int n, char **paths)
 
 		snprintf(a.sun_path, sizeof(a.sun_path), "%s", paths[i]);
 		unlink(a.sun_path);
-		p[i].fd = listener(AF_UNIX, SOCK_STREAM, &a, sizeof(a));
-		p[i].events = POLLIN;
+		fd[i] = listener(AF_UNIX, SOCK_STREAM, &a, sizeof(a));
 	}
-	for (;;) {
-		poll(p, (nfds_t)i, -1);
-		for (n = 0; n < i; n++)
-			if (p[n].revents & POLLIN)
-				take(p[n].fd, 1);
-	}
+	take_all(fd, i);
 }
 
 void helper(const char *self, const char *owner)

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 socklen_t unix_name(struct sockaddr_un *a, const char *leaf, int abstract)
@@ -121,6 +122,35 @@ static void user_namespace(int also, int mapped)
 	map_one("/proc/self/gid_map", "0 %u 1", gid);
 }
 
+/*
+ * Who made the socket has ended, and his number is free: a process of the session's takes it. Where
+ * numbers do not come round in time it is as any other socket.
+ */
+static void unix_reused(void)
+{
+	int pid, near, left = 4000, child;
+	char path[160];
+	FILE *f;
+
+	f = fopen(at("reused-by"), "r");
+	if (!f || fscanf(f, "%d", &pid) != 1)
+		lost(ESRCH);
+	snprintf(path, sizeof(path), "%s/reused", dir);
+	for (near = 0; left--; near = child < pid && child > pid - 8) {
+		child = must(near ? fork() : vfork()); /* which is sooner done */
+		if (!child && getpid() != pid)
+			_exit(0);
+		if (!child) {
+			post_to(path);
+			return; /* and it says so */
+		}
+		waitpid(child, NULL, 0);
+		if (near && child == pid)
+			_exit(0);
+	}
+	post_to(path);
+}
+
 /* A directory of its own becomes the root: there the name leads to a link of the helper's socket.
  */
 static void unix_chroot(void)
@@ -205,9 +235,39 @@ static void accomplice(const char *from, const char *to, const char *program, co
 	lost(errno);
 }
 
+/* He who listened ends, and another one goes on. */
+static void orphan(const char *path)
+{
+	struct sockaddr_un a;
+	socklen_t len = unix_name(&a, path, 0);
+	int fd, pid;
+	FILE *f;
+
+	/* numbers below 300 are not given out again */
+	for (pid = must(fork()); pid && pid < 320; pid = must(fork()))
+		waitpid(pid, NULL, 0);
+	if (!pid && getpid() < 320)
+		_exit(0);
+	if (pid) {
+		waitpid(pid, NULL, 0);
+		f = fopen(at("reused-by"), "w");
+		fprintf(f, "%d\n", pid);
+		fclose(f);
+		return;
+	}
+	fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
+	unlink(a.sun_path);
+	must(bind(fd, (void *)&a, len));
+	must(listen(fd, 16));
+	if (fork())
+		_exit(0);
+	take_all(&fd, 1);
+}
+
 /* One of them has the owner's path, one the path where none but root can listen. */
 void accomplices(const char *self, const char *owner)
 {
+	orphan("reused");
 	mkdir(at("forged"), 0777);
 	accomplice(self, owner, owner, at("disguised"));
 	accomplice(at("forged"), ROOTS, self, ROOTS "/proved");
@@ -223,6 +283,7 @@ const struct way unix_ways[] = {
 	{ "unix-disguised", unix_stream, 10, 'l', 'u' },
 	{ "unix-forged", unix_stream, 12, 'l', 'u' },
 	{ "unix-forged-unit", unix_stream, 14, 'l', 'u' },
+	{ "unix-reused", unix_reused, 0, 'l', 'u' },
 	{ "unix-proved", unix_roots, 0, 'l', 'u' },
 	{ "unix-listed", unix_roots, 1, 'l', 'u' },
 	{ "unix-alias", unix_alias, 0, 'l', 'u' },
