@@ -189,23 +189,30 @@ static void check_sight(struct doctor *d, const struct fence_policy *p)
 	    "refused at its trial");
 }
 
+/* A name that will do unproved, but not what is there now. */
+static int unix_amiss(void *ctx, const char *path, uint32_t user)
+{
+	const char *amiss = fence_unix_amiss(path, user);
+
+	(void)ctx;
+	if (amiss)
+		printf("          %s: closed now: %s\n", path, amiss);
+	return 0;
+}
+
 /* One entry of "unix" in tier B: by its name alone, or not at all. */
 static int unix_entry(void *ctx, const char *path, const char *owner, int flags)
 {
 	struct doctor *d = ctx;
-	const char *amiss;
 
 	(void)owner;
 	if (d->last == path) /* once, whoever has to listen there */
 		return 0;
 	d->last = path;
-	if (!(flags & FENCE_UNIX_UNPROVED)) {
+	if (!(flags & FENCE_UNIX_UNPROVED))
 		printf("          %s: closed, for nobody sees who listens there\n", path);
-		return 0;
-	}
-	amiss = strncmp(path, "%t/", 3) ? fence_unix_amiss(path, FENCE_UNIX_ANYBODY) : NULL;
-	if (amiss && path[0] == '/')
-		printf("          %s: closed now: %s\n", path, amiss);
+	else
+		fence_unix_expand(path, unix_amiss, NULL);
 	return 0;
 }
 

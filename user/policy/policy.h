@@ -227,6 +227,10 @@ int fence_policy_unproved(const struct fence_policy_tool *t, int abstract);
 
 #define FENCE_UNIX_ANYBODY (~0u)
 
+/* "%t/" of each user who has a runtime directory, with whose it is; any other path as it is. */
+typedef int fence_unix_path(void *ctx, const char *path, uint32_t user);
+int fence_unix_expand(const char *path, fence_unix_path *each, void *ctx);
+
 /*
  * Why what is at a path now is not to be reached by its name alone; NULL: a socket of root's or of
  * `user`'s is there, at a place where nobody but its own user can put another one.
