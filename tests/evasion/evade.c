@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 		dir = argv[2];
 		helper(argv[0], argv[3]);
 	}
-	if (argc > 3 && !strcmp(argv[1], "listen")) { /* listen DIR PATH... */
+	if (argc > 3 && !strcmp(argv[1], "listener")) { /* listener DIR PATH... */
 		dir = argv[2];
 		listen_at(argc - 3, argv + 3);
 	}

@@ -64,8 +64,8 @@ class Suite:
         self.cases = [x.split() for x in lines if x and (not only or any(fnmatch.fnmatch(x.split()[0], p) for p in only))]
         unit = w.cgroup + "/system.slice/other.service"  # by its name: it is below a cgroup of ours
         os.makedirs(unit)
-        self.others = [w.popen(self.evade, "listen", self.dir, ROOTS + "/proved", ROOTS + "/listed", confined=False),
-                       w.popen("sh", "-c", "echo $$ > %s/cgroup.procs; exec %s listen %s %s/forged-unit" % (unit, self.evade, self.dir, self.dir), confined=False)]
+        self.others = [w.popen(self.evade, "listener", self.dir, ROOTS + "/proved", ROOTS + "/listed", confined=False),
+                       w.popen("sh", "-c", "echo $$ > %s/cgroup.procs; exec %s listener %s %s/forged-unit" % (unit, self.evade, self.dir, self.dir), confined=False)]
         w.wait(lambda: os.path.exists(ROOTS + "/listed") and os.path.exists(self.dir + "/forged-unit"), "those who listen")
         self.helper = w.popen(self.evade, "helper", self.dir, self.owner, confined=False, uid=NOBODY)
         w.wait(lambda: all(os.path.exists(self.dir + n) for n in ("/about", "/forged/proved", "/disguised")) or self.helper.poll() is not None, "the helper")

@@ -224,7 +224,7 @@ static void unix_rights(void)
 /* An accomplice in namespaces of his own: `from` is mounted over `to` there, and he begins anew. */
 static void accomplice(const char *from, const char *to, const char *program, const char *path)
 {
-	char *args[] = { (char *)program, (char *)"listen", (char *)dir, (char *)path, NULL };
+	char *args[] = { (char *)program, (char *)"listener", (char *)dir, (char *)path, NULL };
 
 	if (must(fork()))
 		return;
