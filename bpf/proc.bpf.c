@@ -40,7 +40,7 @@ static __always_inline struct fence_match_rule *match_cgroup(struct task_struct 
 		long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
 
 		if (n > 1) {
-			r = match_find(FENCE_MATCH_CGROUP, text_hash(s, 1, 0, (__u32)n - 1));
+			r = match_find(FENCE_MATCH_CGROUP, text_hash(s, TEXT_ARG, 0, (__u32)n - 1));
 			if (r)
 				return r;
 		}
@@ -86,7 +86,7 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 		at += n;
 		if (!i || !is_origin(s->arg))
 			continue;
-		r = match_find(FENCE_MATCH_NATIVE, text_hash(s, 1, id, id + 32));
+		r = match_find(FENCE_MATCH_NATIVE, text_hash(s, TEXT_ARG, id, id + 32));
 		if (r)
 			return r;
 	}
@@ -328,7 +328,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	struct fence_match_rule *m = 0;
 	struct fence_proc fresh = {}, *p;
 	__u8 how = FENCE_MATCH_NONE;
-	__u64 before, old;
+	__u64 before, old, named;
 
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
@@ -345,11 +345,13 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	}
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
-	fresh.program = text_hash(s, 0, off, 2 * FENCE_PATH_MAX);
+	named = text_hash(s, TEXT_PATH, off, 2 * FENCE_PATH_MAX);
+	/* a tool is matched by its path in any namespace: that only confines more */
+	fresh.program = path_trusted((__u64)BPF_CORE_READ(bprm, file, f_path.mnt), named);
 	/* out of a session that is not confined a tool begins one of its own */
 	old = fresh.session;
 	if (!session_confined(old))
-		m = match_task(task, s, fresh.program, uid, &how);
+		m = match_task(task, s, named, uid, &how);
 	if (m && old && m->tool == fresh.tool && session_again(old, m))
 		m = 0;
 	if (m) {

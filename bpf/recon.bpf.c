@@ -44,6 +44,7 @@ int recon_task(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct fence_proc p = {};
 	struct fence_recon_task r = {};
+	struct fence_proc *there;
 	__u32 tgid;
 
 	if (!task || task->pid != task->tgid)
@@ -54,6 +55,9 @@ int recon_task(struct bpf_iter__task *ctx)
 	p.parent = BPF_CORE_READ(task, real_parent, tgid);
 	p.program = program_hash(BPF_CORE_READ(task, mm, exe_file));
 	bpf_map_update_elem(&procs, &tgid, &p, BPF_NOEXIST);
+	there = bpf_map_lookup_elem(&procs, &tgid);
+	if (there && there->exec == p.exec && !there->program) /* the agent met its child first */
+		there->program = p.program;
 	r.exec = p.exec;
 	r.parent_exec = BPF_CORE_READ(task, real_parent, group_leader, start_boottime) + p.parent;
 	r.start = p.start;

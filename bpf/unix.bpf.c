@@ -2,8 +2,9 @@
 /*
  * Unix sockets, since 6.7: a helper on the same machine could pass the data on.
  *
- * cgroup/connect_unix, sendmsg_unix -> a session reaches the names that its tool lists, as it says
- * them itself. Who listens there only a security hook sees (lib/guard.h).
+ * cgroup/connect_unix, sendmsg_unix -> a session reaches the names that its tool lists as good
+ * enough unproved, as it says them itself: where they lead it can arrange. The object behind a name
+ * only a security hook sees (lib/guard.h).
  */
 #include "lib/unix.h"
 
@@ -37,8 +38,7 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 		f.flags |= FENCE_F_OVERFLOW;
 	if (s) {
 		unix_read(&s->dns.name, BPF_CORE_READ(k, uaddr), BPF_CORE_READ(k, uaddrlen));
-		if (unix_listed(&s->dns.name, FENCE_SVC_UNIX, none.tool, 0) ||
-		    unix_listed(&s->dns.name, FENCE_SVC_CLAIM, none.tool, 0))
+		if (unix_listed(&s->dns.name, FENCE_SVC_CLAIM, none.tool, 0))
 			f.flags |= FENCE_F_PORT_OK;
 	}
 	t.v = judge(&f);

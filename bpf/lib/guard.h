@@ -17,6 +17,8 @@
 #define MQUEUE_MAGIC 0x19800202
 #define PIPEFS_MAGIC 0x50495045
 #define BPF_FS_MAGIC 0xcafe4a11
+#define FUSE_MAGIC 0x65735546
+#define OTHERS_WRITE 022 /* a sticky directory does not help: the name may be free */
 #define FMODE_WRITE 2
 #define KEY_NEED_WRITE 3 /* enum key_need_perm, include/linux/key.h */
 
@@ -59,8 +61,25 @@ static __always_inline int guard_family(int family, int type, int protocol, int 
 }
 
 /*
- * Does a session's tool list the name that the peer bound, and who listens there, by his program or
- * by the unit that made the socket?
+ * May none but root have bound this socket where it is? Its directory is root's and only his to
+ * write, reached in a mount namespace of his, and on no file system that a user answers for.
+ */
+static __always_inline int guard_bound_by_root(struct unix_sock *u)
+{
+	struct dentry *at = BPF_CORE_READ(u, path.dentry);
+	struct inode *dir = at ? BPF_CORE_READ(at, d_parent, d_inode) : 0;
+	__u32 owner = ~0u;
+
+	if (!dir || bpf_core_read(&owner, sizeof(owner), &dir->i_uid.val) || owner ||
+	    BPF_CORE_READ(dir, i_mode) & OTHERS_WRITE ||
+	    BPF_CORE_READ(dir, i_sb, s_magic) == FUSE_MAGIC)
+		return 0;
+	return path_trusted((__u64)BPF_CORE_READ(u, path.mnt), 1) != 0;
+}
+
+/*
+ * Does a session's tool list the name that the peer bound, and who listens there: root by the
+ * place, or somebody by his program or by the unit that made the socket?
  */
 static __always_inline int guard_listed(struct fence_scratch *s, struct sock *other, __u32 tgid,
 					__u8 tool)
@@ -69,17 +88,28 @@ static __always_inline int guard_listed(struct fence_scratch *s, struct sock *ot
 	const struct fence_name *name = &s->dns.name;
 	__u64 unit;
 
-	if (unix_listed(name, FENCE_SVC_UNIX, tool, 0) ||
+	if ((unix_listed(name, FENCE_SVC_UNIX, tool, 0) && guard_bound_by_root((void *)other)) ||
 	    (owner && owner->program && unix_listed(name, FENCE_SVC_OWNED, tool, owner->program)))
 		return 1;
 	unit = unit_hash((__u64)BPF_CORE_READ(other, sk_cgrp_data.cgroup), s);
 	return unit && unix_listed(name, FENCE_SVC_OWNED, tool, unit);
 }
 
+/*
+ * The process that listens, or made a datagram socket; 0: it has ended, and who has its number now
+ * is somebody else.
+ */
+static __always_inline __u32 guard_peer(struct sock *other)
+{
+	struct pid *pid = BPF_CORE_READ(other, sk_peer_pid);
+
+	return BPF_CORE_READ(pid, tasks[1].first) ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+}
+
 /* A Unix socket's peer: listed, or of the same session. */
 static __always_inline int guard_unix(struct sock *other)
 {
-	__u32 tgid = BPF_CORE_READ(other, sk_peer_pid, numbers[0].nr);
+	__u32 tgid = guard_peer(other);
 	struct fence_facts f = { .at = FENCE_AT_UNIX };
 	struct unix_sock *u = (void *)other;
 	struct fence_scratch *s;

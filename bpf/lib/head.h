@@ -16,6 +16,7 @@
 #include <crmfence/name.h>
 
 #define FENCE_HEAD_BUF 2048 /* octets of a write that are looked at */
+#define FENCE_ORIGIN_MAX 64 /* a power of two; an extension's id has 32 characters, or 36 */
 #define FENCE_ORG_LEN 15 /* characters of an org id before its case suffix */
 
 enum fence_head_state {
@@ -50,12 +51,15 @@ enum fence_head_target {
 	FENCE_H_MODE
 };
 
+/* A short text as a number: its octets, the last one lowest; longer, or with a NUL: all ones. */
+struct fence_head_word {
+	__u64 high, low;
+};
+
 struct fence_head {
-	__u64 hash; /* of a field's name */
+	struct fence_head_word word; /* a field's name */
 	__u64 window; /* the last eight octets of the request line */
-	__u64 origin; /* of the Origin field: hash of what stands behind its last '/' */
-	__u64 site,
-		mode; /* hashes of Sec-Fetch-Site and -Mode (Fetch Metadata); 0: there is none */
+	__u64 site, mode; /* Sec-Fetch-Site and -Mode (Fetch Metadata), as a word's low; 0: none */
 	__u32 skip; /* octets to jump over */
 	__u32 left; /* HTTP/2: of the frame's payload, padding not counted */
 	__u32 pad; /* ... and its padding */
@@ -78,10 +82,11 @@ struct fence_head {
 	__u8 port; /* what is behind the authority's name: FENCE_H_PORT ...; 0: nothing yet */
 	__u8 run; /* letters and digits in a row, of a credential */
 	__u8 has_org; /* org holds */
-	__u8 origin_len; /* octets that origin is of; 0: there is none */
+	__u8 origin_len; /* octets of origin, or more than it has; 0: there is none */
 	__u8 unsure; /* of what was looked at, something may be an authority or a credential */
 	__u8 tunnel; /* :protocol, RFC 8441: what follows is no body */
 	char last[16]; /* of the run */
+	char origin[FENCE_ORIGIN_MAX]; /* of the Origin field, what is behind its last '/' */
 	char org[16];
 	struct fence_name name; /* the authority, without its port */
 };
@@ -111,27 +116,56 @@ static const __u16 fence_huffman[256] = {
 	0x77a, 0x826, 0x82a, 0x82c, 0x83b, 0x858, 0x85a, 0x000, 0x000,
 };
 
-#define FENCE_H_IS_HOST 0x4077f8cc7eaf4d6fULL
-#define FENCE_H_IS_AUTHORITY 0x18b5c8ef3134763eULL
-#define FENCE_H_IS_AUTHORIZATION 0xff974ce1fd18159eULL
-#define FENCE_H_IS_COOKIE 0x46726d6ad9e9607fULL
-#define FENCE_H_IS_ACCESSTOKEN 0x367ac093d02eba08ULL /* gRPC metadata of Pub/Sub */
-#define FENCE_H_IS_SESSION 0x0ff443d79efdb7bfULL /* x-sfdc-session, of Bulk 1.0 */
-#define FENCE_H_IS_PROTOCOL 0x1b859cc70735ad5dULL /* :protocol */
+/* Fields by their names, folded: the text itself, for any hash of it could be met by another. */
+#define FENCE_H_LOW_HOST 0x00000000686f7374ULL
+#define FENCE_H_HIGH_AUTHORITY 0x3a61ULL /* :authority */
+#define FENCE_H_LOW_AUTHORITY 0x7574686f72697479ULL
+#define FENCE_H_HIGH_AUTHORIZATION 0x617574686fULL
+#define FENCE_H_LOW_AUTHORIZATION 0x72697a6174696f6eULL
+#define FENCE_H_LOW_COOKIE 0x0000636f6f6b6965ULL
+#define FENCE_H_HIGH_ACCESSTOKEN 0x616363ULL /* gRPC metadata of Pub/Sub */
+#define FENCE_H_LOW_ACCESSTOKEN 0x657373746f6b656eULL
+#define FENCE_H_HIGH_SESSION 0x782d73666463ULL /* x-sfdc-session, of Bulk 1.0 */
+#define FENCE_H_LOW_SESSION 0x2d73657373696f6eULL
+#define FENCE_H_HIGH_PROTOCOL 0x3aULL /* :protocol */
+#define FENCE_H_LOW_PROTOCOL 0x70726f746f636f6cULL
 #define FENCE_H_STATIC 61 /* entries of HPACK's static table */
-#define FENCE_H_IS_ORIGIN 0xb9eae4fe785a14cfULL
-#define FENCE_H_IS_SITE 0x4e365b50f5ad56b1ULL /* sec-fetch-site */
-#define FENCE_H_IS_MODE 0x6fc27e4ab609c099ULL
-#define FENCE_H_NONE 0x3c0d17bad169557bULL /* "none", its value */
-#define FENCE_H_CORS 0x0bf30d9119809434ULL
+#define FENCE_H_LOW_ORIGIN 0x00006f726967696eULL
+#define FENCE_H_HIGH_FETCH 0x7365632d6665ULL /* sec-fetch-site, sec-fetch-mode */
+#define FENCE_H_LOW_SITE 0x7463682d73697465ULL
+#define FENCE_H_LOW_MODE 0x7463682d6d6f6465ULL
+#define FENCE_H_NONE 0x000000006e6f6e65ULL /* "none", its value */
+#define FENCE_H_CORS 0x00000000636f7273ULL
 #define FENCE_H_BANG 0xfe /* first 8 bits of "!", and of three more that no credential has */
 #define FENCE_H_HTTP1 0x485454502f312eULL /* "HTTP/1." */
 #define FENCE_H_HTTP2 0x485454502f322e30ULL /* "HTTP/2.0" */
 
+FENCE_INLINE void head_word_clear(struct fence_head_word *w)
+{
+	w->high = 0;
+	w->low = 0;
+}
+
+FENCE_INLINE void head_word_feed(struct fence_head_word *w, __u8 c)
+{
+	if (w->high >> 56 || !c) {
+		w->high = ~0ULL;
+		w->low = ~0ULL;
+		return;
+	}
+	w->high = w->high << 8 | w->low >> 56;
+	w->low = w->low << 8 | c;
+}
+
+FENCE_INLINE int head_word_is(const struct fence_head_word *w, __u64 high, __u64 low)
+{
+	return w->high == high && w->low == low;
+}
+
 /* Another request may follow; how far the frame is stays. */
 FENCE_INLINE void fence_head_next(struct fence_head *h)
 {
-	h->hash = FENCE_FNV_BASIS;
+	head_word_clear(&h->word);
 	h->window = 0;
 	h->state = FENCE_HEAD_MORE;
 	h->step = h->two ? FENCE_H_FIELD : FENCE_H_FIRST;
@@ -141,7 +175,6 @@ FENCE_INLINE void fence_head_next(struct fence_head *h)
 	h->port = 0;
 	h->run = 0;
 	h->has_org = 0;
-	h->origin = 0;
 	h->origin_len = 0;
 	h->site = 0;
 	h->mode = 0;
@@ -228,16 +261,21 @@ FENCE_INLINE void head_credential(struct fence_head *h, __u8 c)
 	h->run = 0;
 }
 
-FENCE_INLINE __u8 head_target(__u64 hash)
+FENCE_INLINE __u8 head_target(const struct fence_head_word *w)
 {
-	if (hash == FENCE_H_IS_HOST || hash == FENCE_H_IS_AUTHORITY)
+	if (head_word_is(w, 0, FENCE_H_LOW_HOST) ||
+	    head_word_is(w, FENCE_H_HIGH_AUTHORITY, FENCE_H_LOW_AUTHORITY))
 		return FENCE_H_HOST;
-	if (hash == FENCE_H_IS_ORIGIN)
+	if (head_word_is(w, 0, FENCE_H_LOW_ORIGIN))
 		return FENCE_H_ORIGIN;
-	if (hash == FENCE_H_IS_SITE || hash == FENCE_H_IS_MODE)
-		return hash == FENCE_H_IS_SITE ? FENCE_H_SITE : FENCE_H_MODE;
-	return hash == FENCE_H_IS_AUTHORIZATION || hash == FENCE_H_IS_COOKIE ||
-			       hash == FENCE_H_IS_ACCESSTOKEN || hash == FENCE_H_IS_SESSION
+	if (head_word_is(w, FENCE_H_HIGH_FETCH, FENCE_H_LOW_SITE))
+		return FENCE_H_SITE;
+	if (head_word_is(w, FENCE_H_HIGH_FETCH, FENCE_H_LOW_MODE))
+		return FENCE_H_MODE;
+	return head_word_is(w, FENCE_H_HIGH_AUTHORIZATION, FENCE_H_LOW_AUTHORIZATION) ||
+			       head_word_is(w, 0, FENCE_H_LOW_COOKIE) ||
+			       head_word_is(w, FENCE_H_HIGH_ACCESSTOKEN, FENCE_H_LOW_ACCESSTOKEN) ||
+			       head_word_is(w, FENCE_H_HIGH_SESSION, FENCE_H_LOW_SESSION)
 		       ? FENCE_H_CREDENTIAL
 		       : FENCE_H_NOTHING;
 }
@@ -247,9 +285,11 @@ FENCE_INLINE void head_value(struct fence_head *h)
 {
 	h->run = 0;
 	if (h->target == FENCE_H_SITE)
-		h->site = FENCE_FNV_BASIS;
+		h->site = 0;
 	if (h->target == FENCE_H_MODE)
-		h->mode = FENCE_FNV_BASIS;
+		h->mode = 0;
+	if (h->target == FENCE_H_ORIGIN)
+		h->origin_len = 0;
 	if (h->target != FENCE_H_HOST)
 		return;
 	h->port = 0;
@@ -262,27 +302,33 @@ FENCE_INLINE void head_value(struct fence_head *h)
 FENCE_INLINE void head_origin(struct fence_head *h, __u8 c)
 {
 	if (c == '/') {
-		h->origin = FENCE_FNV_BASIS;
 		h->origin_len = 0;
 		return;
 	}
-	h->origin = fence_fnv(h->origin, c);
-	h->origin_len += h->origin_len < 255;
+	if (h->origin_len < FENCE_ORIGIN_MAX)
+		h->origin[h->origin_len & (FENCE_ORIGIN_MAX - 1)] = (char)c;
+	h->origin_len += h->origin_len <= FENCE_ORIGIN_MAX;
+}
+
+/* A short value as a number: what is longer than eight octets is none that is looked for. */
+FENCE_INLINE __u64 head_value_word(__u64 word, __u8 c)
+{
+	return word >> 56 || !c ? ~0ULL : word << 8 | c;
 }
 
 /* One octet of a name or value, decoded. */
 FENCE_INLINE void head_octet(struct fence_head *h, __u8 c)
 {
 	if (h->naming) {
-		h->hash = fence_fnv(h->hash, c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+		head_word_feed(&h->word, c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 	} else if (h->target == FENCE_H_CREDENTIAL) {
 		head_credential(h, c);
 	} else if (h->target == FENCE_H_ORIGIN) {
 		head_origin(h, c);
 	} else if (h->target == FENCE_H_SITE) {
-		h->site = fence_fnv(h->site, c);
+		h->site = head_value_word(h->site, c);
 	} else if (h->target == FENCE_H_MODE) {
-		h->mode = fence_fnv(h->mode, c);
+		h->mode = head_value_word(h->mode, c);
 	} else if (h->target == FENCE_H_HOST) {
 		if (h->port >= FENCE_H_SPACE)
 			h->name.bad = 1;
@@ -335,7 +381,7 @@ FENCE_INLINE void head_one(struct fence_head *h, __u8 c)
 		return;
 	case FENCE_H_NAME:
 		h->naming = 1;
-		if (c == '\n' && h->hash == FENCE_FNV_BASIS)
+		if (c == '\n' && head_word_is(&h->word, 0, 0))
 			h->state = FENCE_HEAD_DONE;
 		if (c == '\r')
 			return;
@@ -344,8 +390,8 @@ FENCE_INLINE void head_one(struct fence_head *h, __u8 c)
 			return;
 		}
 		h->naming = 0;
-		h->target = c == ':' ? head_target(h->hash) : FENCE_H_NOTHING;
-		h->hash = FENCE_FNV_BASIS;
+		h->target = c == ':' ? head_target(&h->word) : FENCE_H_NOTHING;
+		head_word_clear(&h->word);
 		h->step = c == ':' ? FENCE_H_VALUE : FENCE_H_NAME;
 		head_value(h);
 		return;
@@ -410,9 +456,9 @@ FENCE_INLINE void head_string_end(struct fence_head *h)
 		return;
 	}
 	h->naming = 0;
-	h->target = head_target(h->hash);
-	h->tunnel |= h->hash == FENCE_H_IS_PROTOCOL;
-	h->hash = FENCE_FNV_BASIS;
+	h->target = head_target(&h->word);
+	h->tunnel |= (__u8)head_word_is(&h->word, FENCE_H_HIGH_PROTOCOL, FENCE_H_LOW_PROTOCOL);
+	head_word_clear(&h->word);
 	h->step = FENCE_H_VALUELEN;
 }
 
@@ -434,7 +480,7 @@ FENCE_INLINE void head_symbol(struct fence_head *h)
 		if (h->target == FENCE_H_CREDENTIAL && !h->has_org)
 			h->unsure = 1;
 		h->target = FENCE_H_NOTHING;
-		h->hash = 0;
+		h->word.high = ~0ULL;
 		h->nbits = 0;
 		h->huffman = 0;
 		h->naming |= 2; /* not decoded any further */
@@ -483,7 +529,7 @@ FENCE_INLINE void head_length(struct fence_head *h)
 	h->nbits = 0;
 	h->step = FENCE_H_STRING;
 	if (h->naming)
-		h->hash = FENCE_FNV_BASIS;
+		head_word_clear(&h->word);
 	else
 		head_value(h);
 	if (!h->number)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
-/* Layer 4. The path of a file as the kernel has it, and hashes of texts in scratch room. */
+/*
+ * Layer 4. The path of a file as the kernel has it, hashes of texts in scratch room, and what of
+ * them an unprivileged user can make himself.
+ */
 #ifndef FENCE_BPF_PATH_H
 #define FENCE_BPF_PATH_H
 
@@ -62,8 +65,8 @@ __weak __noinline __u32 path_read(__u64 dentry, __u64 mnt, struct fence_scratch 
 }
 
 struct hash_cursor {
+	struct fence_hash hash;
 	const char *text;
-	__u64 hash;
 	__u32 off;
 	__u32 end;
 };
@@ -75,54 +78,83 @@ static long hash_step(__u32 i, void *ctx)
 
 	if (at >= c->end)
 		return 1;
-	c->hash = fence_fnv(c->hash, c->text[at & (2 * FENCE_PATH_MAX - 1)]);
+	fence_hash_feed(&c->hash, i, (__u8)c->text[at & (2 * FENCE_PATH_MAX - 1)]);
 	return 0;
 }
 
-/* Of the octets from `off` up to `end` of s->path, or s->arg. */
-__weak __noinline __u64 text_hash(const struct fence_scratch *s, int arg, __u32 off, __u32 end)
-{
-	struct hash_cursor c = { .hash = FENCE_FNV_BASIS, .off = off, .end = end };
+enum text_place {
+	TEXT_PATH, /* s->path */
+	TEXT_ARG, /* s->arg */
+	TEXT_ROOM, /* s->room */
+};
 
-	if (!s)
+/* Of the octets from `off` up to `end` of a text, of the last FENCE_PATH_MAX; 0: no key. */
+__weak __noinline __u64 text_hash(const struct fence_scratch *s, int place, __u32 off, __u32 end)
+{
+	struct hash_cursor c = { .off = off, .end = end };
+	struct fence_config *cfg = config_get();
+
+	if (!s || !cfg)
 		return 0;
-	c.text = arg ? s->arg : s->path;
+	fence_hash_init(&c.hash, cfg->key);
+	c.text = place == TEXT_ARG ? s->arg : place == TEXT_ROOM ? (const char *)s->room : s->path;
 	fence_loop(FENCE_PATH_MAX, hash_step, &c);
-	return c.hash;
+	return fence_hash_end(&c.hash);
+}
+
+/*
+ * `hash`, of a path in the mount `mnt`, where none but root can have put together what it leads to;
+ * else 0. In a user namespace of his own anybody mounts anything at any path. What cannot be read
+ * is not root's.
+ */
+__weak __noinline __u64 path_trusted(__u64 mnt, __u64 hash)
+{
+	struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	struct user_namespace *user = 0;
+	struct mnt_namespace *ns = 0;
+	int level = 1;
+
+	if (bpf_core_read(&ns, sizeof(ns), &m->mnt_ns) || !ns ||
+	    bpf_core_read(&user, sizeof(user), &ns->user_ns) || !user ||
+	    bpf_core_read(&level, sizeof(level), &user->level))
+		return 0;
+	return level ? 0 : hash;
 }
 
 #define CGROUP_STEPS 12
 
+#define SYSTEM_SLICE 0x732e6d6574737973ULL /* "system.s", */
+#define SYSTEM_SLICE_END 0x6563696cULL /* and "lice" with its NUL */
+
 /*
  * Of the name of the system's unit that a cgroup is of: what stands below system.slice, where none
- * but root makes cgroups. 0: of none.
+ * but root makes cgroups. By the one v2 hierarchy itself: a cgroup namespace, a second mount or a
+ * subtree that was handed to somebody changes none of it. 0: of none.
  */
 __weak __noinline __u64 unit_hash(__u64 cgroup, struct fence_scratch *s)
 {
 	struct cgroup *cg = (void *)cgroup;
-	struct hash_cursor c = {};
 	__u64 upper = 0, unit = 0;
+	int system = 0;
 	__u32 i;
 
 	if (!s)
 		return 0;
-	c.text = (const char *)s->room;
 	for (i = 0; i < CGROUP_STEPS && cg; i++) {
 		long n = bpf_probe_read_kernel_str(s->room, 256, BPF_CORE_READ(cg, kn, name));
 
 		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
 		if (n <= 1 || !cg) /* the root, which has no name */
 			continue;
-		c.hash = FENCE_FNV_BASIS;
-		c.end = (__u32)n - 1;
-		fence_loop(FENCE_PATH_MAX, hash_step, &c);
 		unit = upper;
-		upper = c.hash;
+		upper = text_hash(s, TEXT_ROOM, 0, (__u32)n - 1);
+		system = s->room[0] == SYSTEM_SLICE &&
+			 (s->room[1] & 0xffffffffff) == SYSTEM_SLICE_END;
 	}
-	return !cg && upper == FENCE_SYSTEM_SLICE ? unit : 0;
+	return !cg && system ? unit : 0;
 }
 
-/* Of the path of a program's file; 0: not known. */
+/* Of the path of a program's file; 0: not known, or anybody's to give. */
 static __always_inline __u64 program_hash(struct file *file)
 {
 	struct fence_scratch *s = file ? scratch_take() : 0;
@@ -130,12 +162,12 @@ static __always_inline __u64 program_hash(struct file *file)
 
 	if (!s)
 		return 0;
-	hash = text_hash(s, 0,
+	hash = text_hash(s, TEXT_PATH,
 			 path_read((__u64)BPF_CORE_READ(file, f_path.dentry),
 				   (__u64)BPF_CORE_READ(file, f_path.mnt), s),
 			 2 * FENCE_PATH_MAX);
 	scratch_give(s);
-	return hash;
+	return path_trusted((__u64)BPF_CORE_READ(file, f_path.mnt), hash);
 }
 
 #endif

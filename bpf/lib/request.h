@@ -61,13 +61,34 @@ struct head_cursor {
 	__u32 whole; /* what is answered is to be read to the end */
 };
 
+struct origin_cursor {
+	struct fence_hash hash;
+	const struct fence_head *head;
+};
+
+static long origin_step(__u32 i, void *ctx)
+{
+	struct origin_cursor *c = ctx;
+
+	if (i >= c->head->origin_len)
+		return 1;
+	fence_hash_feed(&c->hash, i, (__u8)c->head->origin[i & (FENCE_ORIGIN_MAX - 1)]);
+	return 0;
+}
+
 /* Is it a listed extension's: Chromium's by its id, Firefox's by its profile's UUID for it? */
 static __always_inline int is_listed(const struct fence_head *h)
 {
-	__u64 key[2] = { h->origin };
+	struct fence_config *cfg = config_get();
+	struct origin_cursor c = { .head = h };
+	__u64 key[2] = {};
 
-	return (h->origin_len == 32 || h->origin_len == 36) &&
-	       service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
+	if (!cfg || (h->origin_len != 32 && h->origin_len != 36))
+		return 0;
+	fence_hash_init(&c.hash, cfg->key);
+	fence_loop(FENCE_ORIGIN_MAX, origin_step, &c);
+	key[0] = fence_hash_end(&c.hash);
+	return service_has((const __u8 *)key, 0, 0, FENCE_SVC_ORIGIN);
 }
 
 /* Can it be nobody's but a listed one's, as the agent has found of this browser lately? */

@@ -9,6 +9,7 @@
 #define SUN_MAX 108
 
 struct unix_cursor {
+	struct fence_hash hash;
 	struct fence_name *name;
 	__u32 len;
 	__u32 abstract;
@@ -26,7 +27,7 @@ static long unix_step(__u32 i, void *ctx)
 		c->name->bad |= (__u8)c->abstract;
 		return 1;
 	}
-	c->name->hash = fence_fnv(c->name->hash, octet);
+	fence_hash_feed(&c->hash, i, octet);
 	c->name->len = (__u16)(i + 1);
 	return 0;
 }
@@ -38,10 +39,11 @@ static long unix_step(__u32 i, void *ctx)
 static __always_inline void unix_read(struct fence_name *name, const void *sun, __u32 len)
 {
 	struct unix_cursor c = { .name = name };
+	struct fence_config *cfg = config_get();
 
 	fence_name_init(name);
 	name->bad = 1;
-	if (len <= SUN_PATH || len > SUN_PATH + SUN_MAX)
+	if (!cfg || len <= SUN_PATH || len > SUN_PATH + SUN_MAX)
 		return;
 	c.len = len - SUN_PATH;
 	if (bpf_probe_read_kernel(name->text, ((c.len - 1) & 127) + 1, sun + SUN_PATH))
@@ -50,10 +52,12 @@ static __always_inline void unix_read(struct fence_name *name, const void *sun, 
 	name->bad = !c.abstract && name->text[0] != '/';
 	if (c.abstract)
 		name->text[0] = '@';
+	fence_hash_init(&c.hash, cfg->key);
 	fence_loop(SUN_MAX, unix_step, &c);
+	name->hash = fence_hash_end(&c.hash);
 }
 
-/* `program`: FNV-1a of the listener's executable, where the kind of line asks for it. */
+/* `program`: hash of the listener's executable, where the kind of line asks for it. */
 static __always_inline int unix_listed(const struct fence_name *name, __u8 kind, __u8 tool,
 				       __u64 program)
 {

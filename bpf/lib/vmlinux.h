@@ -33,8 +33,13 @@ struct super_block {
 	unsigned long s_magic;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
 struct inode {
 	unsigned short i_mode;
+	kuid_t i_uid;
 	__u32 i_rdev;
 	unsigned long i_ino;
 	struct super_block *i_sb;
@@ -50,10 +55,19 @@ struct vfsmount {
 	struct dentry *mnt_root;
 };
 
+struct user_namespace {
+	int level;
+};
+
+struct mnt_namespace {
+	struct user_namespace *user_ns;
+};
+
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 struct path {
@@ -143,7 +157,16 @@ struct upid {
 	int nr;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct pid {
+	struct hlist_head tasks[2]; /* by enum pid_type; 1: thread groups */
 	struct upid numbers[1];
 };
 
@@ -171,6 +194,7 @@ struct unix_address {
 struct unix_sock {
 	struct sock sk;
 	struct unix_address *addr;
+	struct path path;
 };
 
 struct socket {

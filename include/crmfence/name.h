@@ -14,6 +14,13 @@
  * a name replaces what follows the last "--" of its first label by one "*". So "acme--c" and
  * "acme--ns" have the shape "acme--*", and "acme--uat--c" has "acme--uat--*", which is another one:
  * a star never spans a "--".
+ *
+ * `hash` has no key, so a session can make two names of one number. No decision rests on it alone:
+ * a name is allowed by its text (rule_find), and the number only says which of the allowed ones it
+ * was. `answers`, fence_sock.name: a name that is allowed at an address that DNS gave for another
+ * one that is allowed as well. `questions`: who can forge an answer can write the right name into
+ * it. `soles`: more is held to the policy, never less. `denied`: a denial is counted under another
+ * one's name. What is decided by a number is decided by a keyed one (hash.h).
  */
 #ifndef CRMFENCE_NAME_H
 #define CRMFENCE_NAME_H
@@ -24,7 +31,7 @@
 #define FENCE_FNV_PRIME 0x100000001b3ULL
 
 struct fence_name {
-	__u64 hash; /* FNV-1a of the octets */
+	__u64 hash; /* FNV-1a of the octets, and never 0; of a Unix name: hash.h */
 	__u16 len; /* octets in text */
 	__u16 dot; /* octets of the first label: place of the first dot, or len while there is none
 		    */
@@ -85,6 +92,8 @@ FENCE_INLINE void fence_name_feed(struct fence_name *n, __u8 c)
 	}
 	n->text[len & 255] = (char)c;
 	n->hash = fence_fnv(n->hash, c);
+	if (!n->hash) /* means "none", and "any", elsewhere */
+		n->hash = FENCE_FNV_BASIS;
 	n->len = len + 1;
 }
 

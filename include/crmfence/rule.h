@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "decide.h"
+#include "hash.h"
 #include "name.h"
 
 /*
@@ -60,19 +61,22 @@ enum fence_service {
 	FENCE_SVC_RESOLVER = 1,
 	FENCE_SVC_PROXY,
 	FENCE_SVC_LOCAL, /* addr is zero: the port on any address of this machine */
-	FENCE_SVC_UNIX, /* addr begins with the FNV-1a of a path where none but root can listen */
-	FENCE_SVC_OWNED, /* of any path or, after '@', abstract name; then that of the listener's
-			    program's path, or of its unit's name */
+	/*
+	 * Unix sockets by name: addr begins with the name's hash (hash.h, as all hashes here).
+	 * UNIX: a path where none but root can listen. OWNED: any path or, after '@', abstract
+	 * name; then the hash of the listener's program's path, or of its unit's name. Both are
+	 * for hooks that see the peer.
+	 */
+	FENCE_SVC_UNIX,
+	FENCE_SVC_OWNED,
 	FENCE_SVC_DIRS, /* the tool has "write" */
 	FENCE_SVC_DIR, /* addr is device (20 bits minor) and inode, 8 octets each, of a directory of
 			* it
 			*/
 	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
-	FENCE_SVC_ORIGIN, /* addr begins with the FNV-1a of a listed extension's id, or UUID */
-	FENCE_SVC_CLAIM, /* such a path alone, for a hook that cannot see who listens */
+	FENCE_SVC_ORIGIN, /* addr begins with the hash of a listed extension's id, or UUID */
+	FENCE_SVC_CLAIM, /* a Unix name that will do unproved, for the hook that sees no peer */
 };
-
-#define FENCE_SYSTEM_SLICE 0x79645ebaa5ee7094ULL /* FNV-1a of "system.slice" */
 
 struct fence_service_key {
 	__u8 addr[16];
@@ -123,11 +127,11 @@ struct fence_question {
 /* `matches`, hash: how a process is recognised at exec. */
 enum fence_match {
 	FENCE_MATCH_NONE,
-	FENCE_MATCH_EXE, /* key: FNV-1a of the resolved path */
-	FENCE_MATCH_CGROUP, /* key: FNV-1a of the name of a cgroup on the way to the root (a unit is
+	FENCE_MATCH_EXE, /* key: hash of the resolved path */
+	FENCE_MATCH_CGROUP, /* key: hash of the name of a cgroup on the way to the root (a unit is
 			       one) */
 	FENCE_MATCH_UID, /* key: uid */
-	FENCE_MATCH_NATIVE, /* key: FNV-1a of the 32 letters of the extension id */
+	FENCE_MATCH_NATIVE, /* key: hash of the 32 letters of the extension id */
 	FENCE_MATCH_EXEC, /* crmfence exec */
 	FENCE_MATCH_JOIN, /* crmfence join: it ran already */
 	FENCE_MATCH_MAX,
@@ -171,6 +175,7 @@ struct fence_config {
 	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
 	__u8 policy[32]; /* SHA-256 of the policy file */
+	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps; stays while the pins do */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */
@@ -178,7 +183,8 @@ struct fence_proc {
 	__u64 exec; /* id of its last exec, inherited at fork; see fence_rec_exec */
 	__u64 session; /* 0: not confined */
 	__u64 start; /* task start, boot time */
-	__u64 program; /* FNV-1a of its executable's path; 0: not known */
+	__u64 program; /* hash of its executable's path; 0: not known, or a name in a mount
+			  namespace that is not root's */
 	__u32 parent; /* tgid of the parent at fork */
 	__u8 tool;
 	__u8 check; /* 1: waits for user space to confirm the match */
@@ -191,7 +197,7 @@ struct fence_proc {
  * the time it was written, a stamp.
  */
 enum fence_own {
-	FENCE_OWN_PROGRAM = 1, /* id: FNV-1a of the agent's executable's path */
+	FENCE_OWN_PROGRAM = 1, /* id: hash of the agent's executable's path */
 	FENCE_OWN_MAP, /* id: the kernel's */
 	FENCE_OWN_LINK, /* id: the kernel's */
 	FENCE_OWN_DIR, /* id: device (20 bits minor) << 32 | inode */

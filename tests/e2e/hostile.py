@@ -14,6 +14,8 @@ from bpfmap import BpfMap
 from closed import told
 from world import AI
 
+NOBODY = 65534
+
 
 def token():
     return W.PREFIX + "%08x" % random.getrandbits(32)
@@ -569,6 +571,32 @@ def changed_rules(w):
     return bad
 
 
+def hash_key(w):
+    """The key of the maps' hashes: random, the pins' as long as they are there, put back when root changes it; a tool is recognised under it."""
+    matched, keys, bad = shutil.copy("/usr/bin/env", w.dir + "/assistantd"), [], []
+    call = "import socket; socket.create_connection(('%s', 80), 3)" % AI
+    refused = lambda: "PermissionError" in w.run(matched, "python3", "-c", call, confined=False)[1]  # noqa: E731
+    for how in ("first", "adopted", "anew"):
+        w.start("--quiet")
+        m = BpfMap(w.pins + "/config")
+        was = m.get(m.first())
+        keys.append(was[-16:])
+        bad += [] if refused() else [how + ": the tool was not recognised"]
+        if how == "adopted":
+            m.put(m.first(), was[:-16] + b"k" * 16)
+            w.wait(lambda: w.rows("tamper"), "a row of the changed key")
+            bad += [] if m.get(m.first())[-16:] == keys[0] and refused() else ["the key was not put back"]
+        m.close()
+        if how == "first":
+            agent, w.agent = w.agent, None
+            agent.kill()
+            agent.wait()
+            os.unlink(w.control)
+        else:
+            w.stop()
+    return bad + ([] if keys[0] == keys[1] != keys[2] and not any(k[:8] in (b"\0" * 8, k[8:]) for k in keys) else ["keys: %s" % keys])
+
+
 # Names that a policy lists and names that only look like it: what comes of a connection to each.
 CALLS = """
 import os, socket, sys
@@ -610,7 +638,7 @@ def unix_peers(w):
     calls = script(w, "calls", CALLS)
     _, bare = w.run(sys.executable, calls, there, confined=False)
     w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"], "unix": [
-        {"path": there + "/listed", "owner": who}, {"path": "@" + there + "/abstract", "owner": who}, "audio"]}])
+        {"path": there + "/listed", "owner": who, "unproved": True}, {"path": "@" + there + "/abstract", "owner": who, "unproved": True}, "audio"]}])
     _, out = w.run(sys.executable, calls, there)
     _, twin = w.run(sys.executable, calls, there, confined=False)
     no = "Operation not permitted"
@@ -629,6 +657,78 @@ def unix_peers(w):
     return bad
 
 
-ALONE = [changed_rules, unix_peers, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, another_pid, many_denials, name_flood, storms, moved_away]
+LIST_NAMES = ["dbus-send", "--session", "--print-reply", "--reply-timeout=1500", "--dest=org.freedesktop.DBus", "/", "org.freedesktop.DBus.ListNames"]
+
+
+class Desktop:
+    """A user's runtime directory with a real bus in it, and the directory of X11's sockets; what is made goes again."""
+
+    def __init__(self, w):
+        self.w, self.made = w, []
+        self.runtime, self.services = "/run/user/%d" % NOBODY, w.dir + "/xdg/dbus-1/services"
+        os.makedirs(self.services)
+        for d, mode, uid in (("/run/user", 0o755, 0), (self.runtime, 0o700, NOBODY), ("/tmp/.X11-unix", 0o1777, 0)):
+            if not os.path.isdir(d):
+                os.mkdir(d)
+                os.chmod(d, mode)
+                os.chown(d, uid, uid)
+                self.made.append(d)
+        os.chown(self.services, NOBODY, NOBODY)
+        self.bus = self.runtime + "/bus"
+        self.x11 = "/tmp/.X11-unix/X1"
+        self.daemon = w.popen("dbus-daemon", "--session", "--nofork", "--address=unix:path=" + self.bus, confined=False, uid=NOBODY, env={"XDG_DATA_HOME": w.dir + "/xdg"})
+        w.wait(lambda: os.path.exists(self.bus), "the bus")
+
+    def close(self):
+        self.daemon.kill()
+        self.daemon.wait()
+        if os.path.lexists(self.x11) and os.path.islink(self.x11):
+            os.unlink(self.x11)
+        for d in reversed(self.made):
+            shutil.rmtree(d, ignore_errors=True)
+
+
+def unix_names(w):
+    """A name that a policy lists, and that leads elsewhere: a real bus is asked to start a program. Beside it the client that the list is for."""
+    bad = []
+    attack, matched = shutil.copy(os.path.dirname(os.path.abspath(__file__)) + "/by_the_bus.sh", w.dir), shutil.copy("/usr/bin/env", w.dir + "/assistantd")
+
+    desktop = Desktop(w)
+
+    def tries(confined, *prefix):
+        token = W.PREFIX + "%08x" % random.getrandbits(31)
+        _, out = w.run(*prefix, "sh", attack, token, desktop.bus, desktop.services, desktop.x11, confined=confined, uid=NOBODY)
+        time.sleep(0.3)
+        return w.arrived(token), out.strip()
+
+    def listed(confined, *prefix):
+        return w.run(*prefix, *LIST_NAMES, confined=confined, uid=NOBODY, env={"DBUS_SESSION_BUS_ADDRESS": "unix:path=" + desktop.bus})[1]
+
+    try:
+        bad += [] if tries(False)[0] else ["bare, the bus starts nothing: the test shows nothing"]
+        for unix in (["display"], [{"group": "display", "unproved": True}]):
+            w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": matched}], "allow": ["crm.own"], "unix": unix}])
+            for how in ((True,), (False, matched)):
+                got, said = tries(*how)
+                bad += ["%s, %s: %s arrived (%s)" % (unix, "exec" if how[0] else "match", got, said)] if got else []
+            w.stop()
+        for unix, works in (["session-bus"], False), ([{"group": "session-bus", "unproved": True}], True):
+            w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": matched}], "allow": ["crm.own"], "unix": unix}])
+            for how in ((True,), (False, matched)):
+                out = listed(*how)
+                bad += [] if ("org.freedesktop.DBus" in out and "Error" not in out and "Failed" not in out) == works else ["%s, %s: %s" % (unix, how[0], out)]
+            _, told = w.run(W.BUILD + "/crmfence", "doctor", "--control", w.control, confined=False)
+            want = "voice-assistant lists a name as \"unproved\"" if works else "%t/bus: closed, for nobody sees who listens there"
+            bad += [] if want in told else ["doctor says nothing of %s: %s" % (unix, told)]
+            _, told = w.run(W.BUILD + "/crmfence", "status", "--json", "--control", w.control, confined=False)
+            bad += [] if '"unix_closed":%d,"unix_unproved":%d' % (not works, works) in told else ["status: " + told]
+            bad += [] if "org.freedesktop.DBus" in listed(False) else ["the twin beside the agent was harmed"]
+            w.stop()
+    finally:
+        desktop.close()
+    return bad
+
+
+ALONE = [changed_rules, hash_key, unix_peers, unix_names, join, ring_in_hands, thawed, maps_full, full_and_handed, mute_callers, another_pid, many_denials, name_flood, storms, moved_away]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

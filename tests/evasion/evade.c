@@ -51,10 +51,10 @@ void post(int fd)
 
 static const struct way *find(const char *name)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways }, *w;
 	size_t i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		for (w = tables[i]; w->name; w++)
 			if (!strcmp(w->name, name))
 				return w;
@@ -63,10 +63,10 @@ static const struct way *find(const char *name)
 
 static int list(void)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways }, *w;
 	size_t i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		for (w = tables[i]; w->name; w++)
 			printf("%s %c %c\n", w->name, w->kind, w->who);
 	return 0;
@@ -74,7 +74,6 @@ static int list(void)
 
 static int arg;
 
-int way_arg(void);
 int way_arg(void)
 {
 	return arg;
@@ -108,9 +107,13 @@ int main(int argc, char **argv)
 		return own(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "pair"))
 		return pair(argv[2]);
-	if (argc == 3 && !strcmp(argv[1], "helper")) {
+	if (argc == 4 && !strcmp(argv[1], "helper")) { /* helper DIR OWNER */
 		dir = argv[2];
-		helper();
+		helper(argv[0], argv[3]);
+	}
+	if (argc > 3 && !strcmp(argv[1], "listener")) { /* listener DIR PATH... */
+		dir = argv[2];
+		listen_at(argc - 3, argv + 3);
 	}
 	if (argc >= 4 && !strcmp(argv[1], "with")) { /* with CASE PROGRAM ... */
 		with(argv[2]);

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define AI4 "10.99.1.30" /* nobody that the policy knows */
 #define AI6 "fd99::30"
@@ -26,8 +28,10 @@ struct way {
 	char who; /* u: an unprivileged user; r: root */
 };
 
-extern const struct way net_ways[], raw_ways[], local_ways[];
+extern const struct way net_ways[], raw_ways[], unix_ways[], local_ways[];
 extern const char *token, *dir; /* dir: where the helper lives */
+
+int way_arg(void); /* of the case that is tried */
 
 /* Give up with an errno. */
 void lost(int err) __attribute__((noreturn));
@@ -43,7 +47,14 @@ int packet_socket(void);
 void post(int fd); /* one HTTP request with the token */
 int own(const char *where); /* what root does to the fence's pins, maps and links */
 int pair(const char *path);
-void helper(void) __attribute__((noreturn));
+socklen_t unix_name(struct sockaddr_un *a, const char *leaf, int abstract);
+char *at(const char *leaf); /* below dir */
+/* unix.c: `self` is the helper's program, `owner` one that the policy names */
+void accomplices(const char *self, const char *owner);
+/* The unconfined one. */
+void helper(const char *self, const char *owner) __attribute__((noreturn));
+void take_all(const int *listeners, int n) __attribute__((noreturn)); /* into DIR/got */
+void listen_at(int n, char **paths) __attribute__((noreturn)); /* for whom somebody else began */
 void machine(int argc, char **argv); /* returns when it is not asked for */
 
 #endif

@@ -32,22 +32,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int way_arg(void);
-
 #define KEY 0x63726d66
 #define PORTID 424242
 #define STOLEN 40 /* the helper's connected socket; the next is a pipe */
 #define HEX 8 /* what of the token fits everywhere: its last eight characters */
 
 static char mailbox[3][64]; /* of the helper, for those who write into its memory */
-
-static socklen_t unix_name(struct sockaddr_un *a, const char *leaf, int abstract)
-{
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	snprintf(a->sun_path + abstract, sizeof(a->sun_path) - 1, "%s/%s", dir, leaf);
-	return (socklen_t)(2 + abstract + strlen(a->sun_path + abstract) + !abstract);
-}
 
 /* What the helper wrote down about itself: pid, address of its mailbox, a descriptor of its own. */
 static void helper_is(int *pid, unsigned long *addr, int *fd)
@@ -63,55 +53,6 @@ static void helper_is(int *pid, unsigned long *addr, int *fd)
 }
 
 /* ---- what the session tries ---- */
-
-static void unix_stream(void)
-{
-	struct sockaddr_un a;
-	static const char *const leaf[] = { "stream", "stream", "owned", "",	     "impostor",
-					    "",	      "unit",	"",	 "pretender" };
-	socklen_t len = unix_name(&a, leaf[way_arg()], way_arg() & 1);
-	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0));
-
-	must(connect(fd, (void *)&a, len));
-	must(send(fd, token, strlen(token), MSG_NOSIGNAL));
-}
-
-static void unix_seqpacket(void)
-{
-	struct sockaddr_un a;
-	socklen_t len = unix_name(&a, "seq", 0);
-	int fd = must(socket(AF_UNIX, SOCK_SEQPACKET, 0));
-
-	must(connect(fd, (void *)&a, len));
-	must(send(fd, token, strlen(token), MSG_NOSIGNAL));
-}
-
-static void unix_dgram(void)
-{
-	struct sockaddr_un a;
-	socklen_t len = unix_name(&a, "dgram", way_arg() & 1);
-	int fd = must(socket(AF_UNIX, SOCK_DGRAM, 0));
-
-	if (way_arg() & 2) {
-		must(connect(fd, (void *)&a, len));
-		must(send(fd, token, strlen(token), 0));
-	} else {
-		must(sendto(fd, token, strlen(token), 0, (void *)&a, len));
-	}
-}
-
-/* A descriptor in the mail: the read end of a pipe that holds the token. */
-static void unix_rights(void)
-{
-	struct sockaddr_un a;
-	socklen_t len = unix_name(&a, "stream", 0);
-	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0)), p[2];
-
-	must(connect(fd, (void *)&a, len));
-	must(pipe(p));
-	must(write(p[1], token, strlen(token)));
-	must(hand_over(fd, p[0]));
-}
 
 static void loopback(void)
 {
@@ -286,17 +227,6 @@ static void netlink(void)
 }
 
 const struct way local_ways[] = {
-	{ "unix-stream", unix_stream, 0, 'l', 'u' },
-	{ "unix-abstract", unix_stream, 1, 'l', 'u' },
-	{ "unix-owned", unix_stream, 2, 'l', 'u' },
-	{ "unix-impostor", unix_stream, 4, 'l', 'u' },
-	{ "unix-unit", unix_stream, 6, 'l', 'u' },
-	{ "unix-pretender", unix_stream, 8, 'l', 'u' },
-	{ "unix-seqpacket", unix_seqpacket, 0, 'l', 'u' },
-	{ "unix-dgram", unix_dgram, 0, 'l', 'u' },
-	{ "unix-dgram-abstract", unix_dgram, 1, 'l', 'u' },
-	{ "unix-dgram-connected", unix_dgram, 2, 'l', 'u' },
-	{ "unix-rights-out", unix_rights, 0, 'l', 'u' },
 	{ "loopback-127.0.0.1", loopback, 0, 'l', 'u' },
 	{ "loopback-127.8.8.8", loopback, 1, 'l', 'u' },
 	{ "loopback-0.0.0.0", loopback, 2, 'l', 'u' },
@@ -450,7 +380,7 @@ static int signals(void)
 	return signalfd(-1, &s, 0);
 }
 
-static char *at(const char *leaf)
+char *at(const char *leaf)
 {
 	char *path = malloc(200);
 
@@ -458,7 +388,38 @@ static char *at(const char *leaf)
 	return path;
 }
 
-void helper(void)
+void take_all(const int *listeners, int n)
+{
+	struct pollfd p[8];
+	int i;
+
+	for (i = 0; i < n; i++)
+		p[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
+	for (;;) {
+		poll(p, (nfds_t)n, -1);
+		for (i = 0; i < n; i++)
+			if (p[i].revents & POLLIN)
+				take(p[i].fd, 1);
+	}
+}
+
+void listen_at(int n, char **paths)
+{
+	int fd[8], i;
+
+	umask(0);
+	got = must(open(at("got"), O_WRONLY | O_CREAT | O_APPEND, 0666));
+	for (i = 0; i < n && i < 8; i++) {
+		struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+		snprintf(a.sun_path, sizeof(a.sun_path), "%s", paths[i]);
+		unlink(a.sun_path);
+		fd[i] = listener(AF_UNIX, SOCK_STREAM, &a, sizeof(a));
+	}
+	take_all(fd, i);
+}
+
+void helper(const char *self, const char *owner)
 {
 	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(HELPER_PORT) };
 	struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(HELPER_PORT) };
@@ -466,7 +427,7 @@ void helper(void)
 	struct mq_attr attr = { .mq_maxmsg = 8, .mq_msgsize = 256 };
 	char shm_path[200], text[256], *about = at("about.new");
 	struct signalfd_siginfo info;
-	struct pollfd p[15];
+	struct pollfd p[16];
 	const int n = sizeof(p) / sizeof(p[0]);
 	int i, msg, stolen, pipes[2], nlfd, sig;
 	const char *paths[3];
@@ -509,6 +470,8 @@ void helper(void)
 	p[12].fd = unix_listener("impostor", SOCK_STREAM, 0); /* and this, of somebody else */
 	p[13].fd = unix_listener("unit", SOCK_STREAM, 0); /* and this, of our unit */
 	p[14].fd = unix_listener("pretender", SOCK_STREAM, 0); /* and this, of another one */
+	p[15].fd = unix_listener("ok/inner", SOCK_STREAM, 0);
+	accomplices(self, owner);
 	f = fopen(about, "w");
 	fprintf(f, "%d %lx %d\n", getpid(), (unsigned long)mailbox, STOLEN);
 	fclose(f);

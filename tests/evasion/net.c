@@ -25,8 +25,6 @@
 #define IPPROTO_MPTCP_ 262
 #define IPPROTO_UDPLITE_ 136
 
-int way_arg(void);
-
 static struct sockaddr_in at4(const char *addr, uint16_t port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };

@@ -20,8 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int way_arg(void);
-
 static struct sockaddr_in to4(const char *addr)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };

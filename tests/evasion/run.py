@@ -22,6 +22,8 @@ sys.path.insert(0, HERE + "/../world")
 import world as W  # noqa: E402
 
 NOBODY = 65534
+ROOTS = "/run/crmfence-evade"  # tests/evasion/local.c
+NAME = {"unproved": True}
 only = sys.argv[1:]
 
 # errors other than EPERM: the call succeeds and the packet goes nowhere, or another part of the kernel is asked first
@@ -31,7 +33,7 @@ ERRORS = {
     "icmp6-ping-socket": {"EPERM"}, "tcp-fork": {"EPERM", "sent"}, "tcp-double-fork-setsid": {"EPERM", "sent"},
     "unix-rights-out": {"EPERM"}, "proc-mem": {"EACCES", "EPERM"}, "proc-fd-pipe": {"EACCES", "EPERM"},
     "udp-multicast": {"EPERM"}, "tun": {"EPERM", "EACCES", "ENOENT"}, "tcp-old-netns-socket": {"EPERM"},
-    "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"}, "fifo-made": {"EACCES", "EPERM"},
+    "unix-collision": {"EACCES", "EPERM"}, "unix-mounted": {"EACCES", "EPERM"}, "sysv-message": {"EPERM", "ENOENT"}, "sysv-shared-memory": {"EPERM", "ENOENT"}, "posix-message-queue": {"EPERM", "ENOENT"}, "fifo-made": {"EACCES", "EPERM"},
 }
 
 
@@ -41,22 +43,33 @@ class Suite:
         self.evade = shutil.copy(W.BUILD + "/evasion/evade", w.dir + "/evade")
         self.matched = shutil.copy(self.evade, w.dir + "/evade-matched")
         self.dir = w.dir + "/helper"
-        os.mkdir(self.dir)
-        os.chmod(self.dir, 0o777)
+        self.owner = shutil.copy(self.evade, w.dir + "/evade-owner")
+        for d in (self.dir, self.dir + "/ok"):
+            os.mkdir(d)
+            os.chmod(d, 0o1777)
+        os.mkdir(ROOTS)
         for s in ("net.ipv4.ping_group_range=0 2147483647", "net.ipv4.tcp_fastopen=3", "net.mptcp.enabled=1"):
             W.sh("ip", "netns", "exec", w.lap, "sysctl", "-qw", s, check=False)
         lines = W.sh(self.evade, "list").stdout.split("\n")
         self.cases = [x.split() for x in lines if x and (not only or any(fnmatch.fnmatch(x.split()[0], p) for p in only))]
-        self.helper = w.popen(self.evade, "helper", self.dir, confined=False, uid=NOBODY)
-        w.wait(lambda: os.path.exists(self.dir + "/about") or self.helper.poll() is not None, "the helper")
+        unit = w.cgroup + "/system.slice/other.service"  # by its name: it is below a cgroup of ours
+        os.makedirs(unit)
+        self.others = [w.popen(self.evade, "listener", self.dir, ROOTS + "/proved", ROOTS + "/listed", confined=False),
+                       w.popen("sh", "-c", "echo $$ > %s/cgroup.procs; exec %s listener %s %s/forged-unit" % (unit, self.evade, self.dir, self.dir), confined=False)]
+        w.wait(lambda: os.path.exists(ROOTS + "/listed") and os.path.exists(self.dir + "/forged-unit"), "those who listen")
+        self.helper = w.popen(self.evade, "helper", self.dir, self.owner, confined=False, uid=NOBODY)
+        w.wait(lambda: all(os.path.exists(self.dir + n) for n in ("/about", "/forged/proved", "/disguised")) or self.helper.poll() is not None, "the helper")
         if self.helper.poll() is not None:
             raise RuntimeError("the helper ended: " + self.helper.stdout.read())
 
     def policy(self):
         return {"tools": [{"name": "voice-assistant", "match": [{"exe": self.matched}], "write": [self.dir + "/ok"], "allow": [
             "crm.own", {"cidr": "10.99.1.10/32", "ports": [80], "why": "evasion"}, {"cidr": "fd99::10/128", "ports": [80], "why": "evasion"}],
-            "unix": [{"path": self.dir + "/owned", "owner": self.evade}, {"path": self.dir + "/impostor", "owner": "/usr/bin/somebody-else"},
-            {"path": self.dir + "/unit", "unit": "helper.service"}, {"path": self.dir + "/pretender", "unit": "other.service"}]}]}
+            "unix": [{"path": self.dir + n, "owner" if "/" in o else "unit": o, **more} for n, o, more in (
+                ("/owned", self.evade, NAME), ("/impostor", "/usr/bin/somebody-else", {}), ("/unit", "helper.service", NAME),
+                ("/pretender", "other.service", {}), ("/ok/absent", self.evade, {}), ("/ok/claimed", self.evade, NAME),
+                ("/ok/exchanged", self.evade, NAME), ("/disguised", self.owner, {}), ("/forged-unit", "other.service", {}))] + [
+                ROOTS + "/proved", {"path": ROOTS + "/listed", "unproved": True}]}]}
 
     def one(self, name, who, flavour):
         """Try it; back with the token and what the program said."""
@@ -153,7 +166,8 @@ def main():
         tried = {f: s.phase(f, 2) for f in ("exec", "match")}
         twin = s.phase("bare", 0.5)
         w.stop()
-        s.helper.kill()
+        for p in [s.helper] + s.others:
+            p.kill()
         for name, _, who in s.cases:
             for flavour in ("exec", "match"):
                 outcome, wrong = judge(name, flavour, bare[name], tried[flavour][name], twin[name], tier=w.tier, ways=ways)
@@ -173,6 +187,7 @@ def main():
             count["failed"] += 1
             print("FAIL " + wrong, flush=True)
     finally:
+        shutil.rmtree(ROOTS, ignore_errors=True)
         for path in ("/dev/shm/helper",):
             if os.path.exists(path):
                 os.unlink(path)

@@ -240,6 +240,39 @@ static int fail(const char *what, const struct fence_head *h, const struct made 
 	return 1;
 }
 
+/* Fields whose names are not what they were taken for: the origin stays the one that was said. */
+static int names(void)
+{
+	static const char id[] = "abcdefghijklmnopabcdefghijklmnop";
+	static const char *const beside[] = {
+		/* of one number with "origin" where names are known by FNV-1a */
+		"x-"
+		"64a4\013\262\020\002\054\177\047\157\032\061\005\004\070\017\014\043\037\023\372"
+		"\342",
+		"x-origin",
+		"0123456789origin",
+		"0123456789012345678origin",
+	};
+	struct fence_head h;
+	char text[300];
+	size_t i;
+	int n;
+
+	for (i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		n = snprintf(text, sizeof(text),
+			     "GET / HTTP/1.1\r\nHost: a.example\r\nOrigin: "
+			     "chrome-extension://%s\r\n%s: nobody\r\n\r\n",
+			     id, beside[i]);
+		read_head(&h, (const uint8_t *)text, (size_t)n);
+		if (h.state != FENCE_HEAD_DONE || h.origin_len != strlen(id) ||
+		    memcmp(h.origin, id, strlen(id))) {
+			printf("the origin is another's beside %s\n", beside[i]);
+			return 1;
+		}
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, told = 0, i;
@@ -248,6 +281,8 @@ int main(int argc, char **argv)
 	struct said all;
 	uint32_t k;
 
+	if (names())
+		return 1;
 	random_seed((argc > 2 ? strtoull(argv[2], NULL, 10) : 1));
 	for (i = 0; i < rounds; i++) {
 		m.len = 0;

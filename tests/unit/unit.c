@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -169,6 +172,22 @@ static const struct {
 	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/var/run/nscd/"
 	  "socket\",\"owner\":\"/usr/sbin/nscd\"}]}]}",
 	  "$.tools[0].unix[0].path", "resolves any name" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"group\":\"desktop\","
+	  "\"unproved\":true}]}]}",
+	  "$.tools[0].unix[0].group", "display, audio" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"group\":\"audio\","
+	  "\"unproved\":1}]}]}",
+	  "$.tools[0].unix[0].unproved", "true or false" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
+	  "x\",\"unproved\":true}]}]}",
+	  "$.tools[0].unix[0].path", "say who" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
+	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/run/"
+	  "x\",\"owner\":\"/bin/x\",\"unit\":\"x.service\"}]}]}",
+	  "$.tools[0].unix[0]", "exactly one" },
 	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"heartbeat\":0}", "$.heartbeat",
 	  "whole number" },
 	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },
@@ -288,15 +307,126 @@ static void test_cases_can_fail(void **state)
 /* ---- decide ---- */
 
 /* Everything that is not allowed by name is a denial, also for values that no enumeration has. */
-static void test_constants(void **state)
+static int count_peer(void *ctx, const char *path, const char *owner, int flags)
 {
-	const char *s = "system.slice";
-	uint64_t hash = FENCE_FNV_BASIS;
+	unsigned int *n = ctx;
+
+	(void)owner;
+	n[flags] += flags & FENCE_UNIX_CURATED ? 1 : strlen(path);
+	return 0;
+}
+
+/* Which names will do unproved: of a path, of a group, and of neither. */
+static void test_unix_unproved(void **state)
+{
+	static const char text[] =
+		"{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"resolvers\":\"system\","
+		"\"tools\":[{\"name\":\"a\",\"match\":[{\"exe\":\"/bin/a\"}],\"allow\":["
+		"{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/1\",\"display\","
+		"{\"path\":\"/run/22\",\"unproved\":true},{\"path\":\"@x\",\"owner\":\"/bin/x\","
+		"\"unproved\":false},{\"group\":\"session-bus\",\"unproved\":true}]}]}";
+	struct fence_policy *p = NULL;
+	struct fence_diag d = { 0 };
+	unsigned int n[4] = { 0 };
 
 	(void)state;
+	assert_int_equal(fence_policy_parse(text, strlen(text), "t", &p, &d), 0);
+	fence_policy_unix_each(&p->tools[0], count_peer, n);
+	assert_int_equal(n[0], strlen("/run/1@x"));
+	assert_int_equal(n[FENCE_UNIX_UNPROVED], strlen("/run/22"));
+	assert_true(n[FENCE_UNIX_CURATED] > 6);
+	assert_int_equal(n[FENCE_UNIX_CURATED | FENCE_UNIX_UNPROVED], 3);
+	assert_true(fence_policy_unproved(&p->tools[0], 0));
+	assert_false(fence_policy_unproved(&p->tools[0], 1));
+	fence_policy_free(p);
+}
+
+static const char *amiss(const char *dir, const char *leaf, uint32_t user)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, leaf);
+	return fence_unix_amiss(path, user);
+}
+
+/* What may be at a name that will do unproved. */
+static void test_unix_amiss(void **state)
+{
+	char dir[] = "/tmp/crmfence-unit-XXXXXX", path[80], link[80];
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	uint32_t me = getuid();
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(link, sizeof(link), "%s/l", dir);
+	assert_string_equal(amiss(dir, "s", me), "nothing is there");
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (void *)&a, sizeof(a)), 0);
+	assert_int_equal(symlink(path, link), 0);
+	assert_null(amiss(dir, "s", me));
+	assert_null(amiss(dir, "s", FENCE_UNIX_ANYBODY));
+	assert_non_null(strstr(amiss(dir, "l", me), "link"));
+	assert_non_null(strstr(amiss(dir, ".", me), "no socket"));
+	if (me)
+		assert_non_null(strstr(amiss(dir, "s", me + 1), "another user's"));
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_non_null(strstr(amiss(dir, "s", me), "directory"));
+	assert_int_equal(chmod(dir, 01777), 0);
+	assert_null(amiss(dir, "s", me));
+	assert_int_equal(chmod(dir, 0770), 0);
+	assert_non_null(strstr(amiss(dir, "s", me), "directory"));
+	assert_null(fence_unix_amiss("@anything", me));
+	unlink(path);
+	unlink(link);
+	rmdir(dir);
+	close(fd);
+}
+
+/* SipHash-2-4, the paper's own vectors: key 00..0f, of 00 01 02 ... */
+static void test_hash_vectors(void **state)
+{
+	static const struct {
+		unsigned int len;
+		__u64 hash;
+	} known[] = {
+		{ 0, 0x726fdb47dd0e0e31 }, { 1, 0x74f839c593dc67fd },  { 7, 0xab0200f58b01d137 },
+		{ 8, 0x93f5f5799a932462 }, { 15, 0xa129ca6149be45e5 }, { 63, 0x958a324ceb064572 },
+	};
+	const __u64 key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
+	uint8_t text[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)i;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		assert_true(fence_hash_octets(key, text, known[i].len) == known[i].hash);
+}
+
+static uint64_t fnv(const char *s)
+{
+	uint64_t hash = FENCE_FNV_BASIS;
+
 	while (*s)
 		hash = fence_fnv(hash, (uint8_t)*s++);
-	assert_true(hash == FENCE_SYSTEM_SLICE);
+	return hash;
+}
+
+/* Two texts of one number without a key, and what a key makes of them. */
+static void test_hash_collision(void **state)
+{
+	/* found by reducing a lattice of twenty octets, which takes seconds */
+	static const char one[] = "/run/crmfence-evade/listed",
+			  two[] = "/tmp/cf80a4\076\227\044\074\065\073\044\346\167\026\001"
+				  "\033\055\342\015\062\022\024\042\111";
+	const __u64 key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
+
+	(void)state;
+	assert_true(fnv(one) == fnv(two) && strcmp(one, two));
+	assert_true(fence_hash_octets(key, one, strlen(one)) !=
+		    fence_hash_octets(key, two, strlen(two)));
 }
 
 static void test_decide_default_is_no(void **state)
@@ -494,7 +624,10 @@ int main(void)
 		cmocka_unit_test(test_policy_refusals),
 		cmocka_unit_test(test_shipped_policy),
 		cmocka_unit_test(test_cases_can_fail),
-		cmocka_unit_test(test_constants),
+		cmocka_unit_test(test_unix_unproved),
+		cmocka_unit_test(test_unix_amiss),
+		cmocka_unit_test(test_hash_vectors),
+		cmocka_unit_test(test_hash_collision),
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),
 		cmocka_unit_test(test_log_chain),

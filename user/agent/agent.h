@@ -111,7 +111,7 @@ struct agent {
 	uint64_t generation;
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
-	struct timespec users; /* /run/user likewise */
+	uint64_t peers, peers_looked; /* Unix sockets: over what was at their names, and when */
 	uint64_t dirs, dirs_looked; /* those to write: over all that were there, and when */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
@@ -153,7 +153,12 @@ uint64_t
 agent_policy_digest(struct agent *a); /* over the policy's keys in force; 0: they cannot be read */
 int agent_policy_restore(struct agent *a, struct fence_diag *d); /* a->policy again */
 void agent_services_turn(struct agent *a); /* another network, another user: other services */
-uint64_t agent_hash(const char *text); /* FNV-1a, as the programs do */
+uint64_t agent_hash(const struct agent *a, const char *text); /* as the programs do: hash.h */
+
+/* sockets.c: the Unix sockets of every tool into `put` (addr, tool, enum fence_service) */
+typedef int agent_put_peer(struct agent *a, const uint8_t addr[16], uint8_t tool, uint8_t kind);
+int agent_sockets_put(struct agent *a, agent_put_peer *put);
+int agent_sockets_changed(struct agent *a); /* at most once a second */
 
 /* dirs.c: what "write" lists, into `put`; all zero: the tool has a list */
 int agent_dirs_put(struct agent *a,
@@ -208,6 +213,7 @@ struct names *agent_names_new(void);
 void agent_names_free(struct names *n);
 void agent_names_learn(struct names *n, uint64_t exec, const uint8_t addr[16], const char *host);
 void agent_names_keep(struct names *n, const char *host); /* findable by its hash */
+uint64_t agent_names_hash(const char *host); /* as the programs do: name.h */
 const char *agent_names_hashed(const struct names *n, uint64_t hash);
 const char *agent_names_find(const struct names *n, uint64_t exec, const uint8_t addr[16]);
 

@@ -59,7 +59,8 @@ static void label(struct sight_conn *c, const struct fence_exchange *x, const ch
 	if (!c->extension[0] && is_anonymous(x)) {
 		c->listed = (uint8_t)sight_sole(c, host, &sole);
 		if (c->listed)
-			fence_sight_sole(a->sight->kernel, c->session, agent_hash(host), a->now);
+			fence_sight_sole(a->sight->kernel, c->session, agent_names_hash(host),
+					 a->now);
 		c->by_permissions = !!sole;
 		snprintf(c->extension, sizeof(c->extension), "%s", sole ? sole : "");
 		return;

@@ -5,7 +5,6 @@
  * is carried over where the new one allows it, so that nobody has to ask again.
  */
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +15,12 @@
 #include "base/addr.h"
 #include "base/cleanup.h"
 
-#define RUNTIME "/run/user"
 #define RESOLV "/etc/resolv.conf"
 #define CARRIED_NS 60000000000ULL /* what is carried over is good for at least as long */
 
-uint64_t agent_hash(const char *text)
+uint64_t agent_hash(const struct agent *a, const char *text)
 {
-	uint64_t h = FENCE_FNV_BASIS;
-
-	while (*text)
-		h = fence_fnv(h, (uint8_t)*text++);
-	return h;
+	return fence_hash_octets(fence_kernel_key(a->kernel), text, strlen(text));
 }
 
 static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, uint8_t tool,
@@ -57,57 +51,9 @@ static int system_resolvers(struct agent *a)
 	return err;
 }
 
-struct peers {
-	struct agent *a;
-	uint8_t tool;
-	glob_t users; /* their runtime directories */
-};
-
-static int put_peer(const struct peers *p, const char *path, const char *owner)
+static int put_peer(struct agent *a, const uint8_t addr[16], uint8_t tool, uint8_t kind)
 {
-	uint64_t hash[2] = { agent_hash(path), 0 };
-	int err;
-
-	err = put_service(p->a, (uint8_t *)hash, 0, p->tool,
-			  *owner ? FENCE_SVC_CLAIM : FENCE_SVC_UNIX);
-	if (err || !*owner)
-		return err;
-	hash[1] = agent_hash(owner);
-	return put_service(p->a, (uint8_t *)hash, 0, p->tool, FENCE_SVC_OWNED);
-}
-
-static int each_peer(void *ctx, const char *path, const char *owner)
-{
-	const struct peers *p = ctx;
-	char full[sizeof(RUNTIME) + FENCE_UNIX_MAX + 32];
-	size_t i;
-	int err = 0;
-
-	if (strncmp(path, "%t/", 3))
-		return put_peer(p, path, owner);
-	for (i = 0; !err && i < p->users.gl_pathc; i++) {
-		snprintf(full, sizeof(full), "%.32s/%s", p->users.gl_pathv[i], path + 3);
-		err = put_peer(p, full, owner);
-	}
-	return err;
-}
-
-/* The Unix sockets of every tool. */
-static int put_peers(struct agent *a)
-{
-	struct peers p = { .a = a };
-	struct stat st;
-	int err = 0;
-
-	if (!stat(RUNTIME, &st))
-		a->users = st.st_mtim;
-	glob(RUNTIME "/*", 0, NULL, &p.users);
-	while (!err && p.tool < a->policy->ntools) {
-		p.tool++;
-		err = fence_policy_unix_each(&a->policy->tools[p.tool - 1], each_peer, &p);
-	}
-	globfree(&p.users);
-	return err;
+	return put_service(a, addr, 0, tool, kind);
 }
 
 /* All zero: that there is a list. */
@@ -139,11 +85,11 @@ static int put_services(struct agent *a)
 			err = put_service(a, NULL, p->tools[i].local[j], (uint8_t)(i + 1),
 					  FENCE_SVC_LOCAL);
 	for (i = 0; !err && i < p->nextensions; i++) {
-		hash[0] = agent_hash(p->extensions[i]);
+		hash[0] = agent_hash(a, p->extensions[i]);
 		err = put_service(a, (const uint8_t *)hash, 0, 0, FENCE_SVC_ORIGIN);
 	}
 	for (i = 0; !err && i < a->naddons; i++) {
-		hash[0] = agent_hash(a->addons[i]);
+		hash[0] = agent_hash(a, a->addons[i]);
 		err = put_service(a, (const uint8_t *)hash, 0, 0, FENCE_SVC_ORIGIN);
 	}
 	for (i = 0; !err && i < p->org.nids; i++) {
@@ -152,7 +98,7 @@ static int put_services(struct agent *a)
 	}
 	if (!err)
 		err = agent_dirs_put(a, put_dir);
-	return err ? err : put_peers(a);
+	return err ? err : agent_sockets_put(a, put_peer);
 }
 
 static int put_match(struct agent *a, uint8_t tool, uint8_t index,
@@ -165,9 +111,9 @@ static int put_match(struct agent *a, uint8_t tool, uint8_t index,
 	if (m->kind == FENCE_MATCH_UID)
 		k.value = m->uid;
 	else if (m->kind == FENCE_MATCH_CGROUP && leaf)
-		k.value = agent_hash(leaf + 1); /* one name; user space confirms the path */
+		k.value = agent_hash(a, leaf + 1); /* one name; user space confirms the path */
 	else
-		k.value = agent_hash(m->text);
+		k.value = agent_hash(a, m->text);
 	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
 		r.flags = FENCE_MATCH_CHECK;
 	if (fence_policy_sees(a->policy, tool))
@@ -398,6 +344,7 @@ static int put_config(struct agent *a, uint32_t kept)
 	if (a->bank)
 		c.flags |= FENCE_CFG_BANK;
 	memcpy(c.policy, p->sha, 32);
+	memcpy(c.key, fence_kernel_key(a->kernel), sizeof(c.key));
 	a->config = c;
 	a->config.flags &= ~(uint32_t)FENCE_CFG_CGROUPS;
 	return fence_kernel_put(a->kernel, FENCE_MAP_CONFIG, &zero, &c);
@@ -505,11 +452,11 @@ void agent_services_turn(struct agent *a)
 
 	a->addon_new = 0;
 	if (!(a->policy->resolvers_system && is_newer(RESOLV, &a->resolv)) &&
-	    !is_newer(RUNTIME, &a->users) && !agent_dirs_changed(a) && !addon)
+	    !agent_sockets_changed(a) && !agent_dirs_changed(a) && !addon)
 		return;
 	if (put_services(a)) {
-		agent_show_note(a, "the resolvers of " RESOLV ", the sockets below " RUNTIME
-				   " and the directories to write do not fit the kernel's map");
+		agent_show_note(a, "the resolvers of " RESOLV ", the Unix sockets and the "
+				   "directories to write do not fit the kernel's map");
 	} else {
 		sweep_services(a);
 	}

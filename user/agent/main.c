@@ -207,11 +207,20 @@ static int reload(struct agent *a, struct fence_diag *d)
 	return err;
 }
 
-static int is_abstract(void *ctx, const char *path, const char *owner)
+static int is_abstract(void *ctx, const char *path, const char *owner, int flags)
 {
 	(void)ctx;
 	(void)owner;
+	(void)flags;
 	return path[0] == '@';
+}
+
+/* Does the tool list an abstract name that the programs will let it reach? */
+static int lists_abstract(const struct agent *a, const struct fence_policy_tool *t)
+{
+	return fence_kernel_tier(a->kernel) == FENCE_TIER_B
+		       ? fence_policy_unproved(t, 1)
+		       : fence_policy_unix_each(t, is_abstract, NULL);
 }
 
 static void tell_session(struct agent *a, const char *tool, uint64_t session, struct fence_buf *out)
@@ -224,7 +233,7 @@ static void tell_session(struct agent *a, const char *tool, uint64_t session, st
 			 a->policy->monitor ? FENCE_CONTROL_MONITOR : "");
 	if (!fence_kernel_checks_unix(a->kernel))
 		fence_buf_str(out, FENCE_CONTROL_UNCHECKED);
-	else if (fence_policy_unix_each(t, is_abstract, NULL))
+	else if (lists_abstract(a, t))
 		fence_buf_str(out, FENCE_CONTROL_ABSTRACT);
 	if (!a->sees_shared)
 		fence_buf_str(out, FENCE_CONTROL_SHARING);

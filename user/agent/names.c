@@ -44,7 +44,7 @@ void agent_names_free(struct names *n)
 	free(n);
 }
 
-static uint64_t hash_of(const char *host)
+uint64_t agent_names_hash(const char *host)
 {
 	struct fence_name name;
 
@@ -56,7 +56,7 @@ static uint64_t hash_of(const char *host)
 
 void agent_names_keep(struct names *n, const char *host)
 {
-	char **at = &n->kept[hash_of(host) % KEPT];
+	char **at = &n->kept[agent_names_hash(host) % KEPT];
 
 	if (*at && !strcmp(*at, host))
 		return;
@@ -68,7 +68,7 @@ const char *agent_names_hashed(const struct names *n, uint64_t hash)
 {
 	const char *host = n->kept[hash % KEPT];
 
-	return host && hash_of(host) == hash ? host : NULL;
+	return host && agent_names_hash(host) == hash ? host : NULL;
 }
 
 static size_t set_of(uint64_t exec, const uint8_t addr[16])

@@ -149,8 +149,9 @@ static void on_parent(struct recon *r, const struct fence_recon_task *child)
 	if (!child->parent || child->parent == child->tgid ||
 	    agent_exec_find(r->a, child->parent_exec))
 		return;
-	if (!read_link(t.tgid, exe, sizeof(exe)))
-		p.program = agent_hash(exe);
+	/* whose path that is the iterator sees; of process 1 it may not tell, and it is root's */
+	if (t.tgid == 1 && !read_link(t.tgid, exe, sizeof(exe)))
+		p.program = agent_hash(r->a, exe);
 	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
 		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
 	if (child->parent == 1)

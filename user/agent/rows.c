@@ -157,8 +157,26 @@ void agent_log_stop(struct agent *a, const char *why)
 	agent_row_end(a, &j, "stop");
 }
 
+/* Entries of "unix" that this tier leaves closed, or open by their name alone. */
+static void unix_entries(const struct agent *a, int64_t *closed, int64_t *unproved)
+{
+	const struct fence_policy_tool *t = a->policy->tools;
+	size_t i, j;
+
+	*closed = *unproved = 0;
+	if (fence_kernel_tier(a->kernel) != FENCE_TIER_B || !fence_kernel_checks_unix(a->kernel))
+		return;
+	for (i = 0; i < a->policy->ntools; i++, t++) {
+		for (j = 0; j < t->nunix; j++)
+			*(t->unix_peers[j].unproved ? unproved : closed) += 1;
+		*closed += __builtin_popcount(t->unix_groups & ~t->unix_unproved);
+		*unproved += __builtin_popcount(t->unix_unproved);
+	}
+}
+
 void agent_status(struct agent *a, struct fence_buf *out)
 {
+	int64_t closed, unproved;
 	struct agent_session *s;
 	struct fence_json j;
 	uint64_t live = 0, counters[FENCE_C_MAX];
@@ -193,6 +211,9 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_int(&j, "sessions_live", (int64_t)live);
 	agent_sight_status(a, &j);
 	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
+	unix_entries(a, &closed, &unproved);
+	fence_json_int(&j, "unix_closed", closed);
+	fence_json_int(&j, "unix_unproved", unproved);
 	fence_json_int(&j, "uptime", (int64_t)((a->now - a->started) / 1000000000));
 	fence_json_int(&j, "would_deny", (int64_t)a->totals.would);
 	fence_json_close(&j);

@@ -34,6 +34,7 @@ struct doctor {
 	long long streams, unseen; /* TLS connections of tools with sight; nothing seen of */
 	int shares; /* the agent's programs do not see payload on shared pages */
 	int open; /* ways out that stay open */
+	const char *last; /* Unix name that was told */
 };
 
 /* What a session could use in tier B and a laptop does without. */
@@ -188,21 +189,68 @@ static void check_sight(struct doctor *d, const struct fence_policy *p)
 	    "refused at its trial");
 }
 
-static void check_kernel(struct doctor *d)
+/* A name that will do unproved, but not what is there now. */
+static int unix_amiss(void *ctx, const char *path, uint32_t user)
+{
+	const char *amiss = fence_unix_amiss(path, user);
+
+	(void)ctx;
+	if (amiss)
+		printf("          %s: closed now: %s\n", path, amiss);
+	return 0;
+}
+
+/* One entry of "unix" in tier B: by its name alone, or not at all. */
+static int unix_entry(void *ctx, const char *path, const char *owner, int flags)
+{
+	struct doctor *d = ctx;
+
+	(void)owner;
+	if (d->last == path) /* once, whoever has to listen there */
+		return 0;
+	d->last = path;
+	if (!(flags & FENCE_UNIX_UNPROVED))
+		printf("          %s: closed, for nobody sees who listens there\n", path);
+	else
+		fence_unix_expand(path, unix_amiss, NULL);
+	return 0;
+}
+
+/* Tier B: what "unix" leaves open, and what closed. */
+static void check_unix(struct doctor *d, const struct fence_policy *p)
 {
 	int major = 0, minor = 0;
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	char why[160];
+	size_t i;
 
 	sscanf(d->kernel.release, "%d.%d", &major, &minor);
-	if (!tier_a(d) && (major < 6 || (major == 6 && minor < 7)))
+	if (tier_a(d))
+		return;
+	if (major < 6 || (major == 6 && minor < 7))
 		say(d, "unix sockets",
 		    "this kernel has no hook for their peers, and no BPF LSM is at work",
 		    "a kernel from 6.7, or lsm=...,bpf");
-	else if (!tier_a(d))
-		say(d, "unix sockets",
-		    "a session reaches the Unix sockets that its tool lists by their names; which "
-		    "program listens there is seen in tier A only",
-		    "boot with bpf in lsm=");
+	for (i = 0; p && i < p->ntools; i++) {
+		const struct fence_policy_tool *t = &p->tools[i];
+
+		snprintf(why, sizeof(why),
+			 "%s lists a name as \"unproved\": any Unix socket of this machine can be "
+			 "reached through it",
+			 t->name);
+		if (fence_policy_unproved(t, 0))
+			say(d, "unix sockets", why,
+			    "boot with bpf in lsm=, or take \"unproved\" away");
+		if (d->json || !(t->nunix || t->unix_groups))
+			continue;
+		printf("          the Unix sockets that %s lists, here:\n", t->name);
+		fence_policy_unix_each(t, unix_entry, d);
+	}
+}
+
+static void check_kernel(struct doctor *d)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
 	if (abi < 1)
 		say(d, "launch",
 		    "no Landlock: `crmfence exec` cannot keep the session from making "
@@ -457,6 +505,7 @@ int cmd_doctor(int argc, char **argv)
 	check_sysctls(&d);
 	check_modules(&d);
 	p = policy_of(&d);
+	check_unix(&d, p);
 	check_files(&d, p);
 	check_sight(&d, p);
 	if (p)

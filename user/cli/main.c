@@ -105,6 +105,12 @@ int cmd_status(int argc, char **argv)
 	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"))
 		       ? ""
 		       : ", CANNOT BE WRITTEN: make room");
+	if (cli_int(s, "unix_closed") + cli_int(s, "unix_unproved"))
+		printf("unix      %lld entries closed in tier B, %lld by their names alone "
+		       "(crmfence "
+		       "doctor)\n",
+		       (long long)cli_int(s, "unix_closed"),
+		       (long long)cli_int(s, "unix_unproved"));
 	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on")))
 		printf("TLS SIGHT IS ON: %lld probes, %lld connections, %lld requests read, %lld "

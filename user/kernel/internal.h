@@ -35,6 +35,7 @@ struct fence_kernel {
 	uint32_t budget; /* records of this drain still to be taken */
 	uint64_t drained; /* boot time up to which ring 0 has been read */
 	int adopted;
+	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps */
 	enum fence_tier tier;
 	void (*each)(void *ctx, const struct fence_rec *r);
 	void *ctx;
@@ -45,7 +46,10 @@ extern const char *const fence_map_names[FENCE_MAP_COUNT_];
 
 /* own.c: write down what is ours; are the pins in `pin_dir` those of an agent at another path? */
 int fence_kernel_own(struct fence_kernel *k);
-int fence_kernel_owned_by_other(const char *pin_dir);
+int fence_kernel_owned_by_other(const char *pin_dir, const __u64 key[FENCE_HASH_KEY]);
+
+/* key.c: into the map, before any program that hashes is attached; a new one without pins. */
+int fence_kernel_key_put(struct fence_kernel *k, struct fence_diag *d);
 
 /* A sensor's map, owned by its object; NULL: there is none of that name. */
 struct bpf_map *fence_kernel_map(const struct fence_kernel *k, const char *name);

@@ -221,7 +221,8 @@ static int check_pins(struct fence_kernel *k, struct fence_diag *d)
 				      "end its agent, then "
 				      "`crmfence run --unpin`",
 				      k->pin_dir, c.abi, FENCE_ABI);
-	if (fence_kernel_owned_by_other(k->pin_dir))
+	memcpy(k->key, c.key, sizeof(k->key));
+	if (fence_kernel_owned_by_other(k->pin_dir, k->key))
 		return fence_diag_set(d, -EEXIST, NULL,
 				      "what is pinned in %s may be changed by the agent at another "
 				      "path only; start that one, or end enforcement with its "
@@ -367,6 +368,8 @@ int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **r
 			err = load_sensor(k, i, d);
 	if (err >= 0)
 		err = find_maps(k);
+	if (err >= 0)
+		err = fence_kernel_key_put(k, d);
 	if (err >= 0) {
 		k->ring = ring_buffer__new(k->maps[FENCE_MAP_RING], on_record, k, NULL);
 		if (!k->ring || ring_buffer__add(k->ring, k->maps[FENCE_MAP_DENIALS], on_denial, k))
@@ -546,8 +549,7 @@ int fence_kernel_attach(struct fence_kernel *k, struct fence_diag *d)
 	size_t i;
 	int err = 0;
 
-	for (i = 0; err >= 0 && i < SENSORS;
-	     i++) /* mandatory ones come first: now it is enforced */
+	for (i = 0; err >= 0 && i < SENSORS; i++) /* mandatory ones come first */
 		err = sensors[i].optional ? attach_optional(k, i, d) : attach_sensor(k, i, d);
 	memory_back();
 	if (err >= 0 && fence_kernel_own(k))

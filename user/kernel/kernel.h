@@ -56,8 +56,8 @@ enum fence_map {
 int fence_kernel_check(const struct fence_kernel_opts *o, struct fence_diag *d);
 
 /*
- * Load every sensor. Nothing is attached yet: fill the policy maps first. 0: *ret is owned by the
- * caller.
+ * Load every sensor. Nothing is attached yet: fill the policy maps first. The key of their hashes
+ * is there: that of the pins, or a new one. 0: *ret is owned by the caller.
  */
 int fence_kernel_open(const struct fence_kernel_opts *o, struct fence_kernel **ret,
 		      struct fence_diag *d);
@@ -73,6 +73,9 @@ void fence_kernel_close(struct fence_kernel *k, int keep);
 
 /* Remove the pins of an agent that is gone. 0, or a negative errno. */
 int fence_kernel_unpin(const char *pin_dir);
+
+/* The key: two words, for fence_config and hash.h. */
+const __u64 *fence_kernel_key(const struct fence_kernel *k);
 
 /* Inode of the directory that the programs are attached at, for fence_config. */
 uint64_t fence_kernel_cgroup(const struct fence_kernel *k);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <crmfence/name.h>
+#include <crmfence/hash.h>
 #include <crmfence/rule.h>
 
 #include "base/cleanup.h"
@@ -27,20 +27,18 @@ static int put(struct fence_kernel *k, enum fence_own kind, uint64_t id, uint32_
 	return fence_kernel_put(k, FENCE_MAP_OWN, &key, &stamp);
 }
 
-static uint64_t own_program(void)
+static uint64_t own_program(const __u64 key[FENCE_HASH_KEY])
 {
 	char path[PATH_MAX];
-	ssize_t i, n = readlink("/proc/self/exe", path, sizeof(path));
-	uint64_t hash = FENCE_FNV_BASIS;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
 
-	for (i = 0; i < n; i++)
-		hash = fence_fnv(hash, (uint8_t)path[i]);
-	return hash;
+	return fence_hash_octets(key, path, n > 0 ? (__u64)n : 0);
 }
 
-int fence_kernel_owned_by_other(const char *pin_dir)
+int fence_kernel_owned_by_other(const char *pin_dir, const __u64 key[FENCE_HASH_KEY])
 {
-	struct fence_own_key key, next;
+	struct fence_own_key at, next;
+	uint64_t own = own_program(key);
 	int other = 0, more;
 	AUTO_FD int fd = -1;
 	char path[256];
@@ -50,11 +48,11 @@ int fence_kernel_owned_by_other(const char *pin_dir)
 	if (fd < 0)
 		return 0;
 	for (more = !bpf_map_get_next_key(fd, NULL, &next); more;
-	     more = !bpf_map_get_next_key(fd, &key, &next)) {
-		key = next;
-		if (key.kind == FENCE_OWN_PROGRAM && key.id == own_program())
+	     more = !bpf_map_get_next_key(fd, &at, &next)) {
+		at = next;
+		if (at.kind == FENCE_OWN_PROGRAM && at.id == own)
 			return 0;
-		other |= key.kind == FENCE_OWN_PROGRAM;
+		other |= at.kind == FENCE_OWN_PROGRAM;
 	}
 	return other;
 }
@@ -124,7 +122,7 @@ int fence_kernel_own(struct fence_kernel *k)
 		return 0;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	stamp = (uint32_t)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
-	err = put(k, FENCE_OWN_PROGRAM, own_program(),
+	err = put(k, FENCE_OWN_PROGRAM, own_program(k->key),
 		  stamp); /* first: what follows shuts out who is not listed */
 	if (!err)
 		err = put_maps(k, stamp);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <crmfence/name.h>
+#include <crmfence/hash.h>
 #include <crmfence/rule.h>
 
 #include "kernel/internal.h"
@@ -166,17 +166,18 @@ void fence_kernel_watch(struct fence_kernel *k, fence_tampered *each, void *ctx)
 		fence_kernel_own(k);
 }
 
-static uint64_t digest_entry(const uint8_t *key, uint32_t key_size, const uint8_t *value,
-			     uint32_t value_size)
+static uint64_t digest_entry(const struct fence_kernel *k, const uint8_t *key, uint32_t key_size,
+			     const uint8_t *value, uint32_t value_size)
 {
-	uint64_t h = FENCE_FNV_BASIS;
+	struct fence_hash h;
 	uint32_t i;
 
+	fence_hash_init(&h, k->key);
 	for (i = 0; i < key_size; i++)
-		h = fence_fnv(h, key[i]);
+		fence_hash_feed(&h, i, key[i]);
 	for (i = 0; i < value_size; i++)
-		h = fence_fnv(h, value[i]);
-	return h;
+		fence_hash_feed(&h, key_size + i, value[i]);
+	return fence_hash_end(&h);
 }
 
 /* A batch a system call: this runs every second on a laptop that does nothing else. */
@@ -185,7 +186,7 @@ uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_
 {
 	static uint8_t keys[BATCH * KEY_MAX], values[BATCH * VALUE_MAX], at[KEY_MAX];
 	uint32_t key_size = k->key_size[map], i, n;
-	uint64_t sum = FENCE_FNV_BASIS;
+	uint64_t sum = 1; /* of nothing: not 0 */
 	void *from = NULL;
 	int err;
 
@@ -198,7 +199,7 @@ uint64_t fence_kernel_digest(struct fence_kernel *k, enum fence_map map, uint32_
 			return 0;
 		for (i = 0; i < n; i++)
 			if (bank_of(map, keys + i * key_size) == bank)
-				sum += digest_entry(keys + i * key_size, key_size,
+				sum += digest_entry(k, keys + i * key_size, key_size,
 						    values + i * value_size, value_size);
 		from = at; /* the order of a hash map is nobody's: a sum */
 	} while (!err);

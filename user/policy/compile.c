@@ -293,6 +293,10 @@ static void warn_unix(struct fence_policy *p, size_t tool)
 	for (i = 0; (g = fence_unix_group(i)); i++)
 		if (p->tools[tool].unix_groups >> i & 1)
 			warn(p, path, g->warning);
+	if (fence_policy_unproved(&p->tools[tool], 0))
+		warn(p, path,
+		     "with \"unproved\", in tier B, any Unix socket of this machine can be reached "
+		     "through that name: a session makes it lead elsewhere");
 }
 
 static void warn_write(struct fence_policy *p, size_t tool)

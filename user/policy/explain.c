@@ -49,6 +49,14 @@ static void words(const char *const *w, struct fence_buf *out)
 		fence_buf_printf(out, " %s", *w);
 }
 
+/* Where nobody sees who listens. */
+static const char *in_tier_b(int unproved)
+{
+	return unproved ? "\n      in tier B by this name alone, and through it any Unix socket of "
+			  "this machine"
+			: "; in tier B closed";
+}
+
 static void explain_tool(const struct fence_policy *p, size_t index, struct fence_buf *out)
 {
 	const struct fence_policy_tool *t = &p->tools[index];
@@ -101,9 +109,10 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		fence_buf_str(out, "\n");
 	}
 	for (i = 0; i < t->nunix; i++)
-		fence_buf_printf(out, "    the Unix socket %s%s%s\n", t->unix_peers[i].path,
-				 t->unix_peers[i].owner[0] ? ", if it is listened on by " : "",
-				 t->unix_peers[i].owner);
+		fence_buf_printf(out, "    the Unix socket %s, if it is listened on by %s%s\n",
+				 t->unix_peers[i].path,
+				 t->unix_peers[i].owner[0] ? t->unix_peers[i].owner : "root",
+				 in_tier_b(t->unix_peers[i].unproved));
 	for (i = 0; i < t->nwrite; i++)
 		fence_buf_printf(out, "%s%s%s",
 				 i ? " " : "    files: it writes (recognised: in tier A) below ",
@@ -115,7 +124,7 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 		words(g->paths, out);
 		fence_buf_str(out, "\n      if they are listened on by");
 		words(g->owners, out);
-		fence_buf_str(out, "\n");
+		fence_buf_printf(out, "%s\n", in_tier_b(t->unix_unproved >> i & 1));
 	}
 }
 
@@ -188,7 +197,8 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 		if (host && (host[0] == '/' || host[0] == '@') && !fence_unix_resolves(host))
 			fence_buf_printf(out,
 					 "$.tools[%zu].unix: add { \"path\": \"%s\", \"owner\": "
-					 "the program that listens there }",
+					 "the program that listens there } (tier B: closed all the "
+					 "same, see \"unproved\")",
 					 t, host);
 		else
 			fence_buf_str(out, "none: a policy lists neither who resolves names nor "

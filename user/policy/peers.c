@@ -36,18 +36,33 @@ const struct fence_unix_group *fence_unix_group(size_t i)
 	return i < ARRAY_SIZE(groups) ? &groups[i] : NULL;
 }
 
-int fence_policy_unix_each(const struct fence_policy_tool *t,
-			   int (*each)(void *ctx, const char *path, const char *owner), void *ctx)
+int fence_policy_unix_each(const struct fence_policy_tool *t, fence_unix_one *each, void *ctx)
 {
 	const char *const *path, *const *owner;
 	size_t i;
-	int err = 0;
+	int flags, err = 0;
 
 	for (i = 0; !err && i < t->nunix; i++)
-		err = each(ctx, t->unix_peers[i].path, t->unix_peers[i].owner);
-	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		err = each(ctx, t->unix_peers[i].path, t->unix_peers[i].owner,
+			   t->unix_peers[i].unproved ? FENCE_UNIX_UNPROVED : 0);
+	for (i = 0; i < ARRAY_SIZE(groups); i++) {
+		flags = FENCE_UNIX_CURATED | (t->unix_unproved >> i & 1 ? FENCE_UNIX_UNPROVED : 0);
 		for (path = groups[i].paths; t->unix_groups >> i & 1 && *path; path++)
 			for (owner = groups[i].owners; !err && *owner; owner++)
-				err = each(ctx, *path, *owner);
+				err = each(ctx, *path, *owner, flags);
+	}
 	return err;
+}
+
+static int is_unproved(void *ctx, const char *path, const char *owner, int flags)
+{
+	const int *abstract = ctx;
+
+	(void)owner;
+	return flags & FENCE_UNIX_UNPROVED && (!*abstract || path[0] == '@');
+}
+
+int fence_policy_unproved(const struct fence_policy_tool *t, int abstract)
+{
+	return fence_policy_unix_each(t, is_unproved, &abstract);
 }

@@ -23,7 +23,7 @@
 #define FENCE_POLICY_BYTES (1u << 20)
 #define FENCE_POLICY_MATCHES 16 /* ways to recognise one tool */
 #define FENCE_POLICY_ALLOWS 256 /* allow entries of one tool */
-#define FENCE_POLICY_UNIX 8
+#define FENCE_POLICY_UNIX 16
 #define FENCE_UNIX_MAX 108 /* sun_path of unix(7), with its NUL */
 #define FENCE_UNIX_OWNER 128
 #define FENCE_POLICY_LOCAL 16 /* loopback ports of one tool */
@@ -64,6 +64,7 @@ struct fence_policy_unix {
 	char path[FENCE_UNIX_MAX]; /* absolute; "%t/" is a user's runtime directory; "@" abstract */
 	char owner[FENCE_UNIX_OWNER]; /* executable, or unit, which has no '/'; "": at this path
 					none but root can listen */
+	int unproved; /* "unproved": its name will do where nobody sees who listens (tier B) */
 };
 
 /* What a desktop offers, by name: curated, see peers.c. */
@@ -91,6 +92,7 @@ struct fence_policy_tool {
 	struct fence_policy_unix unix_peers[FENCE_POLICY_UNIX];
 	size_t nunix;
 	uint32_t unix_groups; /* bits: indexes of fence_unix_group() */
+	uint32_t unix_unproved; /* of them, those that are "unproved" */
 	char write[FENCE_POLICY_WRITE][FENCE_WRITE_MAX]; /* directories that it may write below;
 							    "~/" is its user's home */
 	size_t nwrite; /* 0: wherever its user may */
@@ -210,9 +212,30 @@ int fence_unix_resolves(const char *path);
 /* NULL behind the last. */
 const struct fence_unix_group *fence_unix_group(size_t i);
 
-/* Every (path, owner) that a tool lists, groups unfolded; until `each` returns other than 0. */
-int fence_policy_unix_each(const struct fence_policy_tool *t,
-			   int (*each)(void *ctx, const char *path, const char *owner), void *ctx);
+#define FENCE_UNIX_UNPROVED 0x1
+#define FENCE_UNIX_CURATED 0x2 /* of a group */
+
+/*
+ * Every (path, owner) that a tool lists, with FENCE_UNIX_* flags, groups unfolded; until `each`
+ * returns other than 0.
+ */
+typedef int fence_unix_one(void *ctx, const char *path, const char *owner, int flags);
+int fence_policy_unix_each(const struct fence_policy_tool *t, fence_unix_one *each, void *ctx);
+
+/* Does a tool list a name that will do unproved? An abstract one, when `abstract`. */
+int fence_policy_unproved(const struct fence_policy_tool *t, int abstract);
+
+#define FENCE_UNIX_ANYBODY (~0u)
+
+/* "%t/" of each user who has a runtime directory, with whose it is; any other path as it is. */
+typedef int fence_unix_path(void *ctx, const char *path, uint32_t user);
+int fence_unix_expand(const char *path, fence_unix_path *each, void *ctx);
+
+/*
+ * Why what is at a path now is not to be reached by its name alone; NULL: a socket of root's or of
+ * `user`'s is there, at a place where nobody but its own user can put another one.
+ */
+const char *fence_unix_amiss(const char *path, uint32_t user);
 
 /* Names and sentences for verdicts; "?" when out of range. */
 const char *fence_reason_name(uint8_t reason);

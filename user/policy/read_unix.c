@@ -39,6 +39,16 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 	return 0;
 }
 
+static int read_unproved(struct reader *r, const cJSON *v, const char *path, int *unproved)
+{
+	const cJSON *k = cJSON_GetObjectItemCaseSensitive(v, "unproved");
+	char sub[128];
+
+	snprintf(sub, sizeof(sub), "%s.unproved", path);
+	*unproved = 0;
+	return k ? fence_read_bool(r, k, sub, unproved) : 0;
+}
+
 /* A service of the system: a user's own units are his to name. */
 static int read_unit(struct reader *r, const cJSON *v, const char *path,
 		     struct fence_policy_unix *u)
@@ -53,24 +63,61 @@ static int read_unit(struct reader *r, const cJSON *v, const char *path,
 	return err;
 }
 
+/* The group of that name: 1, and the tool has it. 0: there is none. */
+static int take_group(struct fence_policy_tool *t, const char *name, int unproved)
+{
+	const struct fence_unix_group *g;
+	size_t i;
+
+	for (i = 0; (g = fence_unix_group(i)); i++)
+		if (!strcmp(g->name, name)) {
+			t->unix_groups |= 1u << i;
+			t->unix_unproved |= (unsigned int)unproved << i;
+			return 1;
+		}
+	return 0;
+}
+
+/* { "group": ..., "unproved": true } */
+static int read_group(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_tool *t)
+{
+	char sub[128], name[32];
+	int unproved = 0, err = fence_read_keys(r, v, path, ",group,unproved,");
+
+	snprintf(sub, sizeof(sub), "%s.group", path);
+	if (err >= 0)
+		err = fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "group"), sub, name,
+				     sizeof(name));
+	if (err >= 0)
+		err = read_unproved(r, v, path, &unproved);
+	if (err >= 0 && !take_group(t, name, unproved))
+		return REFUSE(r, sub, "must be one of display, audio, session-bus");
+	return err;
+}
+
 static int read_owned(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_unix *u)
 {
 	char sub[128];
 	const cJSON *unit = cJSON_GetObjectItemCaseSensitive(v, "unit");
 	const cJSON *owner = cJSON_GetObjectItemCaseSensitive(v, "owner");
-	int err = fence_read_keys(r, v, path, ",path,owner,unit,");
+	int err = fence_read_keys(r, v, path, ",path,owner,unit,unproved,");
 
 	snprintf(sub, sizeof(sub), "%s.path", path);
 	if (err >= 0)
 		err = fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "path"), sub, u->path,
 				     sizeof(u->path));
-	if (err >= 0 && !owner == !unit)
-		return REFUSE(r, path, "needs \"path\" and exactly one of owner, unit");
+	if (err >= 0)
+		err = read_unproved(r, v, path, &u->unproved);
+	if (err >= 0 && (owner ? unit != NULL : !unit && !u->unproved))
+		return REFUSE(r, path,
+			      "needs \"path\" and exactly one of owner, unit; or, below /run, "
+			      "\"unproved\": true");
 	snprintf(sub, sizeof(sub), "%s.%s", path, unit ? "unit" : "owner");
 	if (err >= 0 && unit)
 		err = read_unit(r, unit, sub, u);
-	else if (err >= 0)
+	else if (err >= 0 && owner)
 		err = fence_read_exe(r, owner, sub, u->owner, sizeof(u->owner));
 	snprintf(sub, sizeof(sub), "%s.path", path);
 	return err < 0 ? err : check_path(r, sub, u);
@@ -81,17 +128,12 @@ static int read_text(struct reader *r, const cJSON *v, const char *path,
 		     struct fence_policy_tool *t)
 {
 	struct fence_policy_unix *u = &t->unix_peers[t->nunix];
-	const struct fence_unix_group *g;
 	int err = fence_read_str(r, v, path, u->path, sizeof(u->path));
-	size_t i;
 
 	if (err < 0)
 		return err;
-	for (i = 0; (g = fence_unix_group(i)); i++)
-		if (!strcmp(g->name, u->path)) {
-			t->unix_groups |= 1u << i;
-			return 0;
-		}
+	if (take_group(t, u->path, 0))
+		return 0;
 	if (!strchr("/%@", u->path[0]))
 		return REFUSE(r, path,
 			      "\"%s\" is neither a path nor one of display, audio, session-bus",
@@ -114,6 +156,10 @@ int fence_read_unix(struct reader *r, const cJSON *v, const char *path, struct f
 		snprintf(sub, sizeof(sub), "%s[%zu]", path, i++);
 		if (!cJSON_IsObject(e)) {
 			err = read_text(r, e, sub, t);
+			continue;
+		}
+		if (cJSON_GetObjectItemCaseSensitive(e, "group")) {
+			err = read_group(r, e, sub, t);
 			continue;
 		}
 		err = read_owned(r, e, sub, &t->unix_peers[t->nunix]);

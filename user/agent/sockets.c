@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The Unix sockets that a tool's sessions may reach ("unix"), as the programs know them: by the
+ * hash of their names. A hook that sees the peer (tier A) is told who has to listen, and judges
+ * that. One that sees the name alone (tier B) is told only what is "unproved", and while a socket
+ * is there that nobody but its own user could have put there. Of the curated lists nothing else is
+ * told to anybody. Names come and go, as users do: they are looked at again each second.
+ */
+#include "agent/agent.h"
+
+struct peers {
+	struct agent *a;
+	agent_put_peer *put; /* NULL: only looked at */
+	uint64_t sum; /* over what is as it should be */
+	const char *last; /* path of the policy's own, as looked at last; its owner, FENCE_UNIX_* */
+	const char *owner;
+	int flags;
+	uint8_t tool;
+};
+
+/* Is what is there now to be reached? An abstract name of X11's has a path for its twin. */
+static int is_there(struct peers *p, const char *path, uint32_t user)
+{
+	int curated = p->flags & FENCE_UNIX_CURATED;
+	int there = !fence_unix_amiss(curated && path[0] == '@' ? path + 1 : path, user);
+
+	p->sum = p->sum * 31 + agent_hash(p->a, path) + (uint64_t)there;
+	return there;
+}
+
+/* What the hooks that see the peer are told of it. */
+static int put_seen(const struct peers *p, uint64_t name[2])
+{
+	if (*p->owner)
+		name[1] = agent_hash(p->a, p->owner);
+	return p->put(p->a, (const uint8_t *)name, p->tool,
+		      *p->owner ? FENCE_SVC_OWNED : FENCE_SVC_UNIX);
+}
+
+static int put_name(void *ctx, const char *path, uint32_t user)
+{
+	struct peers *p = ctx;
+	uint64_t name[2] = { 0 };
+	int err = 0, there = is_there(p, path, user);
+
+	if (!p->put)
+		return 0;
+	name[0] = agent_hash(p->a, path);
+	if (p->flags & FENCE_UNIX_UNPROVED && there)
+		err = p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_CLAIM);
+	if (!err && (there || !(p->flags & FENCE_UNIX_CURATED)))
+		err = put_seen(p, name);
+	return err;
+}
+
+static int each_peer(void *ctx, const char *path, const char *owner, int flags)
+{
+	struct peers *p = ctx;
+
+	if (!p->put && path == p->last) /* again, with another owner */
+		return 0;
+	p->last = path;
+	p->owner = owner;
+	p->flags = flags;
+	return fence_unix_expand(path, put_name, p);
+}
+
+static int peers_each(struct peers *p)
+{
+	const struct fence_policy *policy = p->a->policy;
+	int err = 0;
+
+	while (!err && p->tool < policy->ntools) {
+		p->tool++;
+		err = fence_policy_unix_each(&policy->tools[p->tool - 1], each_peer, p);
+	}
+	return err;
+}
+
+int agent_sockets_put(struct agent *a, agent_put_peer *put)
+{
+	struct peers p = { .a = a, .put = put };
+	struct peers seen = { .a = a };
+
+	peers_each(&seen); /* first: what changes meanwhile is looked at again */
+	a->peers = seen.sum;
+	return peers_each(&p);
+}
+
+int agent_sockets_changed(struct agent *a)
+{
+	struct peers p = { .a = a };
+
+	if (a->now - a->peers_looked < AGENT_LATE_NS)
+		return 0;
+	a->peers_looked = a->now;
+	peers_each(&p);
+	return p.sum != a->peers;
+}
