@@ -44,7 +44,7 @@ __weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
 	d->bad = 1;
 	d->qtype = 0;
 	n = w->len;
-	if (!n || n > FENCE_DNS_ASK_MAX || wire_shared(skb))
+	if (!n || n > FENCE_DNS_ASK_MAX || w->ttl < FENCE_DNS_HOPS_MIN || wire_shared(skb))
 		return 0;
 	n = ((n - 1) & 511) + 1;
 	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))

@@ -28,11 +28,13 @@
 #define FENCE_STAR_MAX 40 /* octets that the "*" of "acme--*" may stand for */
 #define FENCE_PATH_MAX 512 /* bytes of an executable's path kept in a record */
 #define FENCE_DNS_MAX 1232 /* bytes of a DNS message that are read (the usual EDNS size) */
-#define FENCE_DNS_ASK_MAX \
-	320 /* bytes of a confined DNS question: header, name, type, class, OPT \
-	     */
-#define FENCE_DNS_OPT_MAX \
-	24 /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
+/* octets of a confined DNS question: header, name, type, class, OPT */
+#define FENCE_DNS_ASK_MAX 326
+/* RDATA octets of the OPT record that a confined question may carry: the longest cookie */
+#define FENCE_DNS_OPT_MAX 44
+#define FENCE_DNS_SIZE_MIN 512 /* the least UDP size that OPT can give, RFC 6891 6.2.3 */
+/* a confined question that may cross fewer routers dies on its way: somebody else would answer it */
+#define FENCE_DNS_HOPS_MIN 32
 #define FENCE_DNS_BATCH 4 /* messages of one segment that are read, DNS over TCP */
 #define FENCE_HELLO_MAX 16384 /* bytes a ClientHello may have before its server name is known */
 #define FENCE_CONNECT_MAX 4096 /* bytes of a CONNECT request with its headers */
