@@ -178,6 +178,37 @@ FENCE_INLINE void fence_dns_ask(const __u8 *msg, __u32 len, struct fence_dns *d)
 		 (extra ? extra > 1 || !dns_opt_ok(msg, c.off, len) : c.off != len);
 }
 
+struct dns_marker {
+	const __u8 *msg;
+	__u64 hash;
+	__u32 len;
+};
+
+/* Eight octets behind the id. */
+static long dns_mark_step(__u32 i, void *ctx)
+{
+	struct dns_marker *m = ctx;
+	__u32 off = 2 + 8 * i, k;
+	__u64 word = 0;
+
+	if (off >= m->len)
+		return 1;
+	for (k = 0; k < 8; k++)
+		word = word << 8 | (off + k < m->len ? dns_at(m->msg, off + k) : 0);
+	m->hash = (m->hash ^ word) * 0x9e3779b97f4a7c15ULL;
+	m->hash ^= m->hash >> 32;
+	return 0;
+}
+
+/* What tells a question from others: all of it but its id, under a key that its sender lacks. */
+FENCE_INLINE __u64 fence_dns_mark(__u64 seed, const __u8 *msg, __u32 len)
+{
+	struct dns_marker m = { .msg = msg, .hash = seed ^ len, .len = len };
+
+	fence_loop(FENCE_DNS_ASK_MAX / 8 + 1, dns_mark_step, &m);
+	return m.hash;
+}
+
 FENCE_INLINE void dns_keep(struct fence_dns_cursor *c, __u16 type, __u16 rdlen)
 {
 	struct fence_dns *d = c->out;

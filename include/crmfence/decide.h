@@ -108,6 +108,9 @@ enum fence_stream {
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
 #define FENCE_FORM_TENANT 3 /* AT_REQUEST: the credential is of another org than the policy's */
 #define FENCE_FORM_TOKEN 4 /* AT_REQUEST: an org's credential, for a host that is not the org's */
+#define FENCE_FORM_RATE 5 /* AT_DNS: more questions than a session may ask */
+#define FENCE_FORM_PRIVATE 6 /* AT_DNS: an answer's address is not a public one */
+#define FENCE_FORM_RANGE 7 /* AT_DNS: an answer's address is none of those that Salesforce has */
 
 /* fence_facts.state */
 #define FENCE_S_SILENT \
@@ -170,6 +173,9 @@ enum fence_reason {
 	FENCE_R_TENANT, /* another org's credential */
 	FENCE_R_TOKEN, /* the org's credential, for somebody else */
 	FENCE_R_SILENT, /* no agent: nothing leaves a session until one is back */
+	FENCE_R_DNS_RATE, /* more questions than a session may ask */
+	FENCE_R_DNS_ADDR, /* an answer with an address that is not public */
+	FENCE_R_DNS_RANGE, /* an answer for the org with an address that is not Salesforce's */
 	FENCE_R_MAX,
 };
 
@@ -194,8 +200,8 @@ FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 	int udp = f->proto == FENCE_IPPROTO_UDP;
 
 	switch (f->addr) {
-	case FENCE_ADDR_RESOLVER:
-		return FENCE_R_PENDING;
+	case FENCE_ADDR_RESOLVER: /* bad: it would not get there */
+		return f->form == FENCE_FORM_OK ? FENCE_R_PENDING : FENCE_R_DNS_FORM;
 	case FENCE_ADDR_LOOPBACK:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_LOCAL;
 	case FENCE_ADDR_PROXY:
@@ -264,9 +270,24 @@ FENCE_INLINE __u8 fence_decide_dns(const struct fence_facts *f)
 		return FENCE_R_DNS_FORM;
 	if (f->name != FENCE_NAME_ALLOWED)
 		return FENCE_R_DNS_NAME;
-	if (f->form != FENCE_FORM_OK)
+	switch (f->form) {
+	case FENCE_FORM_OK:
+		return FENCE_R_DNS_OK;
+	case FENCE_FORM_RATE:
+		return FENCE_R_DNS_RATE;
+	case FENCE_FORM_PRIVATE:
+		return FENCE_R_DNS_ADDR;
+	case FENCE_FORM_RANGE:
+		return FENCE_R_DNS_RANGE;
+	default:
 		return FENCE_R_DNS_TYPE;
-	return FENCE_R_DNS_OK;
+	}
+}
+
+/* AT_DNS: it is about an answer's address, not about the question that the socket sent. */
+FENCE_INLINE int fence_form_is_answer(__u8 form)
+{
+	return form == FENCE_FORM_PRIVATE || form == FENCE_FORM_RANGE;
 }
 
 /* What a session says inside a stream that was let through. */

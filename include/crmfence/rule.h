@@ -33,6 +33,7 @@ struct fence_name_key {
 	0x2 /* the host of a proxy: may be asked of DNS, and spoken to with CONNECT */
 
 #define FENCE_RULE_OWN 0x4 /* a host of the customer's own org, or its login */
+#define FENCE_RULE_PRIVATE 0x8 /* its address may be other than a public one, addr.h */
 
 struct fence_rule {
 	__u32 id; /* index into the policy's list of rules, for people */
@@ -54,6 +55,19 @@ struct fence_net_key {
 };
 
 #define FENCE_NET_KEY_BITS(bits) (32u + (bits))
+
+/*
+ * `ranges`, LPM trie: the networks of "ip_ranges". data = FENCE_BANK or 0, three zero octets,
+ * address.
+ */
+struct fence_range_key {
+	__u32 prefixlen;
+	__u8 bank;
+	__u8 spare[3];
+	__u8 addr[16];
+};
+
+#define FENCE_RANGE_KEY_BITS(bits) (32u + (bits))
 
 /* `services`, hash: resolvers, proxies, loopback ports, by exact address. tool 0 = every tool. */
 enum fence_service {
@@ -120,6 +134,15 @@ struct fence_question {
 	__u32 pad;
 };
 
+/*
+ * `asked`, LRU hash: the questions of a session that differ in more than their id, each by a keyed
+ * hash of it. Value: when it was asked last, good for FENCE_ASKED_NS.
+ */
+struct fence_asked_key {
+	__u64 session;
+	__u64 mark; /* fence_dns_mark() */
+};
+
 /* `matches`, hash: how a process is recognised at exec. */
 enum fence_match {
 	FENCE_MATCH_NONE,
@@ -160,6 +183,8 @@ struct fence_match_rule {
 #define FENCE_CFG_SIGHT 0x80 /* some tool's TLS is seen: a request may be held */
 #define FENCE_CFG_ORGS 0x100 /* the policy says which orgs are the customer's */
 #define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
+#define FENCE_CFG_RANGES 0x200 /* `ranges` has Salesforce's addresses */
+#define FENCE_CFG_RANGES_TELL 0x400 /* the org's name elsewhere is learned, and told */
 
 struct fence_config {
 	__u64 magic; /* FENCE_MAGIC */
@@ -169,7 +194,9 @@ struct fence_config {
 	__u64 cgroup; /* inode of the directory that the programs are attached at */
 	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
-	__u8 policy[32]; /* SHA-256 of the policy file */
+	__u8 policy[32]; /* SHA-256 of the policy's file, and of what it reads */
+	__u64 distinct_ns; /* what one more question costs of FENCE_ASK_WINDOW_NS */
+	__u64 seed; /* of fence_dns_mark(); random, the same while the pins are there */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */
@@ -218,6 +245,8 @@ struct fence_session {
 	__u8 cleared; /* enum fence_cleared */
 	__u8 rule;
 	__u32 tgid; /* first process */
+	__u64 asks; /* time up to which its questions are paid for, FENCE_ASK_NS each ... */
+	__u64 distinct; /* ... and those that differ from those before; of the programs alone */
 };
 
 /*

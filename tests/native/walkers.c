@@ -346,6 +346,24 @@ static int other_ask(const uint8_t *data, size_t len, char *text, unsigned int *
 
 static unsigned long asked;
 
+/* Questions that differ in their id alone have one mark; any other octet makes another. */
+static int check_mark(uint8_t *buf, size_t len)
+{
+	uint64_t seed = (uint64_t)rnd(1u << 31) << 31,
+		 mark = fence_dns_mark(seed, buf, (uint32_t)len);
+	size_t at = 2 + rnd((uint32_t)len - 2);
+
+	buf[rnd(2)] ^= (uint8_t)(1 + rnd(255));
+	buf[len] ^= (uint8_t)(1 + rnd(255));
+	if (fence_dns_mark(seed, buf, (uint32_t)len) != mark)
+		return fail("the mark of another id", buf, len);
+	if (fence_dns_mark(seed ^ 1, buf, (uint32_t)len) == mark ||
+	    fence_dns_mark(seed, buf, (uint32_t)len - 1) == mark)
+		return fail("the mark of another key, or of less", buf, len);
+	buf[at] ^= (uint8_t)(1 + rnd(255));
+	return fence_dns_mark(seed, buf, (uint32_t)len) == mark ? fail("one mark", buf, len) : 0;
+}
+
 /* `data` has INPUT octets: behind `len` there may stand what makes sense of it. */
 static int check_ask(const uint8_t *data, size_t len)
 {
@@ -365,7 +383,7 @@ static int check_ask(const uint8_t *data, size_t len)
 	if (good && (d.qtype != qtype || strlen(text) != d.name.len ||
 		     memcmp(text, d.name.text, d.name.len)))
 		return fail("what a question asks", data, len);
-	return 0;
+	return good ? check_mark(buf, len) : 0;
 }
 
 static uint8_t *put16(uint8_t *p, unsigned int n)

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include <crmfence/addr.h>
+
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -67,6 +69,50 @@ static void test_addresses(void **state)
 	assert_int_equal(bits, 104);
 	for (i = 0; i < sizeof(bad_nets) / sizeof(bad_nets[0]); i++)
 		assert_int_not_equal(fence_addr_parse_net(bad_nets[i], a, &bits), 0);
+}
+
+/* The registries' networks, as text; and what a v6 address may hide. */
+static const char *const private_nets[] = {
+	"0.0.0.0/8",	  "10.0.0.0/8",		 "100.64.0.0/10",      "127.0.0.0/8",
+	"169.254.0.0/16", "172.16.0.0/12",	 "192.0.0.0/24",       "192.168.0.0/16",
+	"198.18.0.0/15",  "224.0.0.0/4",	 "240.0.0.0/4",	       "::/96",
+	"::/128",	  "64:ff9b:1::/48",	 "2001::/32",	       "fc00::/7",
+	"fe80::/10",	  "fec0::/10",		 "ff00::/8",	       "64:ff9b::a00:0/104",
+	"2002:a00::/24",  "2002:a9fe::/32",	 "::ffff:0:a00:0/104", "64:ff9b::a9fe:0/112",
+	"2002:c0a8::/32", "::ffff:0:7f00:0/104",
+};
+static const char *const public_addrs[] = {
+	"1.1.1.1",	    "9.255.255.255",   "11.0.0.0",	   "100.63.255.255",
+	"100.128.0.0",	    "126.255.255.255", "128.0.0.0",	   "169.253.255.255",
+	"169.255.0.0",	    "172.15.255.255",  "172.32.0.0",	   "191.255.255.255",
+	"192.0.1.0",	    "192.1.0.0",       "192.167.255.255",  "192.169.0.0",
+	"198.17.255.255",   "198.20.0.0",      "223.255.255.255",  "13.108.0.1",
+	"2600::1",	    "2a00::1",	       "64:ff9b::808:808", "2002:808:808::1",
+	"2001:4860::1",	    "2001:db8::1",     "fbff::1",	   "fe7f::1",
+	"::ffff:0:808:808", "64:ff9a::a00:1",
+};
+
+/* The first and the last of each network, and both with the network's own bits alone. */
+static void test_private_addresses(void **state)
+{
+	uint8_t a[16], net[16];
+	unsigned int bits, i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(private_nets) / sizeof(private_nets[0]); i++) {
+		assert_int_equal(fence_addr_parse_net(private_nets[i], net, &bits), 0);
+		memcpy(a, net, 16);
+		assert_true(fence_addr_is_private(a));
+		for (k = bits; k < 128; k++)
+			a[k / 8] |= (uint8_t)(0x80 >> k % 8);
+		if (!fence_addr_is_private(a))
+			fail_msg("the last of %s is public", private_nets[i]);
+	}
+	for (i = 0; i < sizeof(public_addrs) / sizeof(public_addrs[0]); i++) {
+		assert_int_equal(fence_addr_parse(public_addrs[i], a), 0);
+		if (fence_addr_is_private(a))
+			fail_msg("%s is private", public_addrs[i]);
+	}
 }
 
 /* ---- crm ---- */
@@ -173,6 +219,25 @@ static const struct {
 	  "whole number" },
 	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },
 	{ ALLOW("\"crm.other\""), "$.tools[0].allow[0]", "rule set" },
+	{ ALLOW("{\"set\":\"crm.other\"}"), "$.tools[0].allow[0].set", "rule set" },
+	{ ALLOW("{\"set\":7}"), "$.tools[0].allow[0].set", "rule set" },
+	{ ALLOW("{\"set\":\"crm.own\",\"ports\":[1]}"), "$.tools[0].allow[0]", "unknown key" },
+	{ ALLOW("{\"set\":\"crm.own\",\"private\":1}"), "$.tools[0].allow[0].private",
+	  "true or false" },
+	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\",\"private\":\"yes\"}"),
+	  "$.tools[0].allow[0].private", "true or false" },
+	{ ALLOW("{\"cidr\":\"10.0.0.0/8\",\"why\":\"x\",\"private\":true}"), "$.tools[0].allow[0]",
+	  "does not go" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"dns\":{\"distinct\":9}}",
+	  "$.dns.distinct", "from 10 to 100000" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"dns\":{\"rate\":9}}", "$.dns",
+	  "unknown key" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"org\":{\"my_domain\":\"a\","
+	  "\"ip_ranges\":7}}",
+	  "$.org.ip_ranges", "object" },
+	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"org\":{\"my_domain\":\"a\","
+	  "\"ip_ranges\":{\"file\":\"x\",\"outside\":\"allow\"}}}",
+	  "$.org.ip_ranges.outside", "deny" },
 	{ ALLOW(""), "$.tools[0].allow", "empty" },
 	{ ALLOW("{\"host\":\"a.example\"}"), "$.tools[0].allow[0]", "why" },
 	{ ALLOW("{\"host\":\"a.example\",\"cidr\":\"10.0.0.0/8\",\"why\":\"x\"}"),
@@ -240,6 +305,70 @@ static void test_policy_refusals(void **state)
 		assert_string_equal(d.file, "f.json");
 		assert_ptr_equal(p, (void *)1);
 	}
+}
+
+static const char *reason_of(const struct fence_policy *p, const char *host, const char *addr)
+{
+	struct fence_query q = { .tool = 1, .host = host, .has_addr = 1, .proto = 6 };
+	struct fence_answer_to a;
+
+	assert_int_equal(fence_addr_parse(addr, q.addr), 0);
+	fence_policy_decide(p, &q, &a);
+	return fence_reason_name(a.verdict.reason);
+}
+
+/* Where DNS may lead a name: by the entry, and by Salesforce's file beside the policy. */
+static void test_leads(void **state)
+{
+	static const char policy[] =
+		"{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\","
+		"\"org\":{\"my_domain\":\"acme\",\"ip_ranges\":{\"file\":\"r.json\",\"outside\":"
+		"\"%s\"}},\"tools\":[{\"name\":\"a\",\"allow\":[\"crm.own\","
+		"{\"host\":\"in.example\",\"why\":\"x\",\"private\":true},"
+		"{\"host\":\"out.example\",\"why\":\"x\"}]}]}";
+	static const char ranges[] =
+		"{\"prefixes\":[{\"ip_prefix\":[\"13.108.0.0/14\",\"2600::/32\"]},"
+		"{\"ip_prefix\":\"1.2.3.4/32\",\"x\":1}]}";
+	static const char own[] = "acme.my.salesforce.com";
+	char dir[] = "/tmp/crmfence-unit-XXXXXX", path[64], text[1024];
+	uint8_t digest[32];
+	struct fence_policy *p = NULL;
+	struct fence_diag d = { 0 };
+	FILE *f;
+	int tell;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/r.json", dir);
+	for (tell = 0; tell < 2; tell++) {
+		f = fopen(path, "w");
+		fputs(ranges, f);
+		fputs(tell ? "\n" : "", f);
+		fclose(f);
+		snprintf(text, sizeof(text), policy, tell ? "alert" : "deny");
+		snprintf(path, sizeof(path), "%s/p.json", dir);
+		if (fence_policy_parse(text, strlen(text), path, &p, &d) < 0)
+			fail_msg("%s %s: %s", d.file, d.path, d.text);
+		snprintf(path, sizeof(path), "%s/r.json", dir);
+		assert_int_equal(p->nranges, 3);
+		assert_string_equal(reason_of(p, own, "13.111.255.255"), "name");
+		assert_string_equal(reason_of(p, own, "2600::1"), "name");
+		assert_string_equal(reason_of(p, own, "1.2.3.4"), "name");
+		assert_string_equal(reason_of(p, own, "1.2.3.5"), "dns-range");
+		assert_string_equal(reason_of(p, own, "13.112.0.0"), "dns-range");
+		assert_string_equal(reason_of(p, own, "10.0.0.1"), "dns-address");
+		assert_string_equal(reason_of(p, "out.example", "1.2.3.5"), "name");
+		assert_string_equal(reason_of(p, "out.example", "169.254.169.254"), "dns-address");
+		assert_string_equal(reason_of(p, "in.example", "10.0.0.1"), "name");
+		if (tell) /* the file alone makes another policy */
+			assert_memory_not_equal(digest, p->digest, 32);
+		memcpy(digest, p->digest, 32);
+		fence_policy_free(p);
+	}
+	unlink(path);
+	assert_true(fence_policy_parse(text, strlen(text), path, &p, &d) < 0);
+	assert_string_equal(d.file, path);
+	rmdir(dir);
 }
 
 static void test_shipped_policy(void **state)
@@ -489,6 +618,8 @@ int main(void)
 		cmocka_unit_test(test_path_shapes),
 		cmocka_unit_test(test_json_is_canonical),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_private_addresses),
+		cmocka_unit_test(test_leads),
 		cmocka_unit_test(test_org_ids),
 		cmocka_unit_test(test_grammar_options),
 		cmocka_unit_test(test_policy_refusals),
