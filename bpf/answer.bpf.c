@@ -7,6 +7,8 @@
  * Answers to everybody else are shown to the agent, to name addresses for people. Of what a proxy
  * says to a session it is read whether a CONNECT was granted.
  */
+#include <crmfence/addr.h>
+
 #include "lib/deny.h"
 #include "lib/wire.h"
 
@@ -14,19 +16,151 @@ char _license[] SEC("license") = "GPL";
 
 #define BPF_SK_LISTEN 10
 
-struct learn_cursor {
-	struct fence_dns *dns;
-	struct fence_question *q;
-	__u64 until;
+/* What is at hand while an answer is taken, in a scratch slot's room: calls go deep here. */
+struct answer_room {
+	struct fence_question q;
+	__u64 until; /* its addresses are good up to then */
+	struct fence_sock own; /* who asked, for what is told */
+	struct fence_facts f;
+	struct told t;
+	__u32 flags; /* of the configuration */
+	__u32 count; /* addresses that stay; here, where the verifier does not count along */
 };
 
-static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, __u16 port,
+struct answer_cursor {
+	struct fence_scratch *s;
+};
+
+static __always_inline struct answer_room *answer_room(struct fence_scratch *s)
+{
+	return (void *)s->room;
+}
+
+/*
+ * An answer for a session's socket, `n` octets in s->msg: believed when it was asked for, of this
+ * resolver, with this id, just now. 0: it is, and its question is in the room.
+ */
+__weak __noinline int answer_match(struct __sk_buff *skb, const struct wire *w,
+				   struct fence_scratch *s, __u32 n)
+{
+	struct fence_question_key k = {};
+	struct fence_config *cfg = config_get();
+	struct fence_question *q;
+	__u64 now = bpf_ktime_get_boot_ns(), ttl;
+
+	if (!w || !s)
+		return -1;
+	k.cookie = bpf_get_socket_cookie(skb);
+	k.port = w->port;
+	__builtin_memcpy(k.resolver, w->addr, 16);
+	fence_dns_answer(s->msg, n, w->cut, &s->dns);
+	k.id = s->dns.id;
+	q = bpf_map_lookup_elem(&questions, &k);
+	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
+	    now - q->asked > FENCE_QUESTION_NS || q->bank != tool_key(0) ||
+	    q->local != (skb->ifindex == LOOPBACK_IFINDEX))
+		return -1;
+	ttl = (__u64)s->dns.ttl * 1000000000;
+	if (ttl < cfg->ttl_floor)
+		ttl = cfg->ttl_floor;
+	if (ttl > cfg->ttl_ceiling)
+		ttl = cfg->ttl_ceiling;
+	answer_room(s)->until = now + ttl;
+	answer_room(s)->q = *q;
+	bpf_map_delete_elem(&questions, &k);
+	return 0;
+}
+
+static __always_inline int range_has(const __u8 *addr)
+{
+	struct fence_range_key k = { .prefixlen = FENCE_RANGE_KEY_BITS(128), .bank = tool_key(0) };
+
+	__builtin_memcpy(k.addr, addr, 16);
+	return bpf_map_lookup_elem(&ranges, &k) != 0;
+}
+
+/*
+ * What is wrong with an address that an answer gives for a name of a rule with these flags;
+ * FENCE_FORM_OK: nothing.
+ */
+__weak __noinline int sift_form(const struct octets16 *addr, __u32 rule)
+{
+	struct fence_config *cfg = config_get();
+
+	if (!addr || !cfg)
+		return FENCE_FORM_BAD;
+	if (fence_addr_is_private(addr->b))
+		return rule & FENCE_RULE_PRIVATE ? FENCE_FORM_OK : FENCE_FORM_PRIVATE;
+	if (!(rule & FENCE_RULE_OWN) || !(cfg->flags & FENCE_CFG_RANGES))
+		return FENCE_FORM_OK;
+	return range_has(addr->b) ? FENCE_FORM_OK : FENCE_FORM_RANGE;
+}
+
+/* The next address. What is wrong with it is told; those that are to be learned close up. */
+static long sift_step(__u32 i, void *ctx)
+{
+	struct answer_cursor *c = ctx;
+	struct fence_dns *d = &c->s->dns;
+	struct answer_room *r = answer_room(c->s);
+	const __u8 *addr = d->addrs[i & (FENCE_DNS_ADDRS - 1)].addr;
+
+	if (i >= d->count)
+		return 1;
+	r->f.form = (__u8)sift_form((const struct octets16 *)addr, r->q.rule.flags);
+	if (r->f.form != FENCE_FORM_OK) {
+		r->f.flags = config_facts(config_get());
+		if (r->f.form == FENCE_FORM_RANGE && r->flags & FENCE_CFG_RANGES_TELL)
+			r->f.flags |= FENCE_F_MONITOR;
+		r->t.v = judge(&r->f);
+		__builtin_memcpy(r->own.addr, addr, 16);
+		deny_emit(&r->own, &r->f, &d->name, &r->t);
+		if (r->t.v.action == FENCE_DENY)
+			return 0;
+	}
+	__builtin_memcpy(d->addrs[r->count & (FENCE_DNS_ADDRS - 1)].addr, addr, 16);
+	r->count++;
+	return 0;
+}
+
+/*
+ * Whoever answers, the resolver of a hotspot or who forges one, could lead a public name anywhere:
+ * of an answer that was matched only what may be the name's own address stays in s->dns.
+ */
+__weak __noinline int answer_sift(struct __sk_buff *skb, const struct fence_sock *st,
+				  struct fence_scratch *s, __u8 proto)
+{
+	struct fence_config *cfg = config_get();
+	struct answer_cursor c = { .s = s };
+	struct answer_room *r;
+
+	if (!st || !s)
+		return -1;
+	r = answer_room(s);
+	r->flags = cfg ? cfg->flags : 0;
+	r->count = 0;
+	r->own = *st;
+	r->own.rule = r->q.rule.id;
+	r->own.port = 53;
+	__builtin_memset(&r->f, 0, sizeof(r->f));
+	r->f.at = FENCE_AT_DNS;
+	r->f.proto = proto;
+	r->f.addr = FENCE_ADDR_RESOLVER;
+	r->f.name = FENCE_NAME_ALLOWED;
+	__builtin_memset(&r->t, 0, sizeof(r->t));
+	r->t.cookie = bpf_get_socket_cookie(skb);
+	r->t.detail = r->q.qtype;
+	fence_loop(FENCE_DNS_ADDRS, sift_step, &c);
+	s->dns.count = r->count;
+	return 0;
+}
+
+static __always_inline void learn_one(const struct answer_room *r, const __u8 *addr, __u16 port,
 				      __u64 name)
 {
-	struct fence_answer_key k = { .name = name, .port = port, .tool = c->q->tool | c->q->bank };
-	struct fence_answer a = { .until = c->until,
-				  .rule = c->q->rule.id,
-				  .flags = c->q->rule.flags },
+	struct fence_answer_key k = { .name = name, .port = port, .tool = r->q.tool | r->q.bank };
+	struct fence_answer a = { .until = r->until,
+				  .rule = r->q.rule.id,
+				  .flags = r->q.rule.flags },
 			    *old;
 
 	__builtin_memcpy(k.addr, addr, 16);
@@ -42,55 +176,29 @@ static __always_inline void learn_one(struct learn_cursor *c, const __u8 *addr, 
 
 static long learn_step(__u32 i, void *ctx)
 {
-	struct learn_cursor *c = ctx;
-	const __u8 *addr = c->dns->addrs[i & (FENCE_DNS_ADDRS - 1)].addr;
+	struct answer_cursor *c = ctx;
+	const struct answer_room *r = answer_room(c->s);
+	const __u8 *addr = c->s->dns.addrs[i & (FENCE_DNS_ADDRS - 1)].addr;
 	__u32 p;
 
-	if (i >= c->dns->count)
+	if (i >= c->s->dns.count)
 		return 1;
-	learn_one(c, addr, 0, 0);
-	for (p = 0; p < FENCE_PORTS_MAX && p < c->q->rule.nports; p++) {
-		learn_one(c, addr, c->q->rule.ports[p & 7], 0);
-		learn_one(c, addr, c->q->rule.ports[p & 7], c->q->name);
+	learn_one(r, addr, 0, 0);
+	for (p = 0; p < FENCE_PORTS_MAX && p < r->q.rule.nports; p++) {
+		learn_one(r, addr, r->q.rule.ports[p & 7], 0);
+		learn_one(r, addr, r->q.rule.ports[p & 7], r->q.name);
 	}
 	return 0;
 }
 
-/*
- * An answer for a session's socket, `n` octets in s->msg: believed when it was asked for, of this
- * resolver, with this id, just now. The count of its addresses, or negative.
- */
-__weak __noinline int answer_learn(struct __sk_buff *skb, const struct wire *w,
-				   struct fence_scratch *s, __u32 n)
+/* Its addresses, with its question in the room, into the allow map: how many. */
+__weak __noinline int answer_learn(struct fence_scratch *s)
 {
-	struct fence_question_key k = {};
-	struct fence_config *cfg = config_get();
-	struct learn_cursor c = {};
-	struct fence_question *q;
-	__u64 now = bpf_ktime_get_boot_ns(), ttl;
+	struct answer_cursor c = { .s = s };
 
-	if (!w || !s)
+	if (!s)
 		return -1;
-	k.cookie = bpf_get_socket_cookie(skb);
-	k.port = w->port;
-	c.dns = &s->dns;
-	__builtin_memcpy(k.resolver, w->addr, 16);
-	fence_dns_answer(s->msg, n, w->cut, &s->dns);
-	k.id = s->dns.id;
-	q = bpf_map_lookup_elem(&questions, &k);
-	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
-	    now - q->asked > FENCE_QUESTION_NS || q->bank != tool_key(0) ||
-	    q->local != (skb->ifindex == LOOPBACK_IFINDEX))
-		return -1;
-	ttl = (__u64)s->dns.ttl * 1000000000;
-	if (ttl < cfg->ttl_floor)
-		ttl = cfg->ttl_floor;
-	if (ttl > cfg->ttl_ceiling)
-		ttl = cfg->ttl_ceiling;
-	c.q = q;
-	c.until = now + ttl;
 	fence_loop(FENCE_DNS_ADDRS, learn_step, &c);
-	bpf_map_delete_elem(&questions, &k);
 	return (int)s->dns.count;
 }
 
@@ -145,7 +253,11 @@ __weak __noinline int answer_read(struct __sk_buff *skb, const struct fence_sock
 		return -confined;
 	}
 	if (confined)
-		learned = answer_learn(skb, m, s, n);
+		learned = answer_match(skb, m, s, n);
+	if (confined && !learned) {
+		answer_sift(skb, st, s, m->proto);
+		learned = answer_learn(s);
+	}
 	if (learned >= 0)
 		answer_emit(skb, st, m, s, n < FENCE_DNS_MAX ? n : FENCE_DNS_MAX, learned);
 	scratch_give(s);

@@ -81,6 +81,9 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 	st->rule = NO_RULE;
 	if (known && !w->odd)
 		facts_packet(skb, &f, st, w->addr, w->port);
+	if (f.addr == FENCE_ADDR_RESOLVER && w->proto == FENCE_IPPROTO_TCP &&
+	    w->ttl < FENCE_DNS_HOPS_MIN)
+		f.form = FENCE_FORM_BAD;
 	t.v = judge(&f);
 	if (t.v.action != FENCE_ALLOW && !stream_watched(st)) {
 		if (known)
@@ -201,7 +204,8 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		st->tx += w.len;
 		return 1;
 	}
-	if ((st->phase == FENCE_PH_NEW || w.port != st->port || !addr_equal(w.addr, st->addr) ||
+	if ((st->phase == FENCE_PH_NEW || (w.tcp_flags & TCP_SYN && w.ttl < FENCE_DNS_HOPS_MIN) ||
+	     w.port != st->port || !addr_equal(w.addr, st->addr) ||
 	     (skb->ifindex == LOOPBACK_IFINDEX && st->kind > FENCE_ADDR_PROXY)) &&
 	    !packet_enforce(skb, st, &w, 1))
 		return 0;

@@ -13,6 +13,7 @@
 static __always_inline int deny_each(const struct fence_facts *f)
 {
 	return f->proto == FENCE_IPPROTO_TCP && !(f->state & FENCE_S_SILENT) &&
+	       !(f->at == FENCE_AT_DNS && fence_form_is_answer(f->form)) &&
 	       (f->at == FENCE_AT_STREAM || f->at == FENCE_AT_PACKET || f->at == FENCE_AT_DNS ||
 		f->at == FENCE_AT_REQUEST);
 }

@@ -4,9 +4,11 @@
  * answers. Pure; the host tests build this very file. The message lies in a buffer of FENCE_DNS_BUF
  * octets, so that a masked index is always inside it.
  *
- * A question is accepted only in the plainest form: one question, class IN, nothing else but one
- * OPT record with little data, not a byte after it. That leaves no room for a channel beside the
- * name, which has to be an allowed one.
+ * A question is accepted only in the form that resolvers of today's systems write: one question of
+ * class IN, of the flags RD, AD and CD alone, and behind it nothing, or one OPT record (RFC 6891)
+ * of version 0 with DO alone and a cookie (RFC 7873) or no option; not a byte after it. What a
+ * session can still choose (id, flags, case of the letters, UDP size, cookie, the star of an
+ * `acme--*` name) is bounded by how many questions it may ask that differ, see question.h.
  *
  * Of an answer every A and AAAA of the answer section is used: the resolver, not the order of its
  * records, is what is trusted, and it follows CNAME chains itself. The TTL of an address is the
@@ -15,6 +17,7 @@
 #ifndef FENCE_BPF_DNS_H
 #define FENCE_BPF_DNS_H
 
+#include <crmfence/hash.h>
 #include <crmfence/name.h>
 #include "loop.h"
 
@@ -27,6 +30,7 @@
 #define FENCE_DNS_CNAME 5
 #define FENCE_DNS_AAAA 28
 #define FENCE_DNS_OPT 41
+#define FENCE_DNS_COOKIE 10
 
 struct fence_dns_addr {
 	__u8 addr[16];
@@ -136,32 +140,70 @@ FENCE_INLINE void dns_question(struct fence_dns_cursor *c, __u8 flags_mask, __u8
 	d->end = c->off;
 }
 
+/*
+ * The one record that may stand behind a question, at `off`: root, OPT, a size that RFC 6891 6.2.3
+ * knows, no extended RCODE, version 0, DO or nothing, and no option but a client's cookie of 8
+ * octets, or that with a server's of 8 to 32. What is read beyond the end is in the buffer, and the
+ * length at last has to be right.
+ */
+FENCE_INLINE int dns_opt_ok(const __u8 *m, __u32 off, __u32 len)
+{
+	__u32 rdlen, cookie;
+
+	if (dns_at(m, off) || dns_u16(m, off + 1) != FENCE_DNS_OPT ||
+	    dns_u16(m, off + 3) < FENCE_DNS_SIZE_MIN || dns_u16(m, off + 5) ||
+	    dns_u16(m, off + 7) & 0x7fff)
+		return 0;
+	rdlen = dns_u16(m, off + 9);
+	if (off + 11 + rdlen != len)
+		return 0;
+	if (!rdlen)
+		return 1;
+	if (rdlen > FENCE_DNS_OPT_MAX || dns_u16(m, off + 11) != FENCE_DNS_COOKIE)
+		return 0;
+	cookie = dns_u16(m, off + 13);
+	return cookie + 4 == rdlen && (cookie == 8 || cookie >= 16);
+}
+
 /* A question that a confined process sends. d->bad, d->name.bad and d->qtype say what it is. */
 FENCE_INLINE void fence_dns_ask(const __u8 *msg, __u32 len, struct fence_dns *d)
 {
 	struct fence_dns_cursor c = { .msg = msg, .out = d, .len = len };
 	__u16 extra;
-	__u32 rdlen;
 
-	dns_question(&c, 0xf8, 0); /* QR 0, opcode QUERY */
+	dns_question(&c, 0xfe, 0); /* of the first octet of flags RD alone */
 	if (d->bad)
 		return;
 	extra = dns_u16(msg, 10);
-	if (d->answers || dns_u16(msg, 8) || extra > 1 || len > FENCE_DNS_ASK_MAX) {
-		d->bad = 1;
-		return;
-	}
-	if (!extra) {
-		d->bad = c.off != len;
-		return;
-	}
-	if (c.off + 11 > len || dns_at(msg, c.off) || dns_u16(msg, c.off + 1) != FENCE_DNS_OPT) {
-		d->bad = 1;
-		return;
-	}
-	rdlen = dns_u16(msg, c.off + 9);
-	if (rdlen > FENCE_DNS_OPT_MAX || c.off + 11 + rdlen != len)
-		d->bad = 1;
+	d->bad = msg[3] & 0xcf || d->answers || dns_u16(msg, 8) || len > FENCE_DNS_ASK_MAX ||
+		 (extra ? extra > 1 || !dns_opt_ok(msg, c.off, len) : c.off != len);
+}
+
+struct dns_marker {
+	const __u8 *msg;
+	__u32 len;
+	struct fence_hash hash;
+};
+
+/* One octet behind the id. */
+static long dns_mark_step(__u32 i, void *ctx)
+{
+	struct dns_marker *m = ctx;
+
+	if (i + 2 >= m->len)
+		return 1;
+	fence_hash_feed(&m->hash, i, dns_at(m->msg, i + 2));
+	return 0;
+}
+
+/* What tells a question from others: all of it but its id, under a key that its sender lacks. */
+FENCE_INLINE __u64 fence_dns_mark(const __u64 key[FENCE_HASH_KEY], const __u8 *msg, __u32 len)
+{
+	struct dns_marker m = { .msg = msg, .len = len };
+
+	fence_hash_init(&m.hash, key);
+	fence_loop(FENCE_DNS_ASK_MAX, dns_mark_step, &m);
+	return fence_hash_end(&m.hash);
 }
 
 FENCE_INLINE void dns_keep(struct fence_dns_cursor *c, __u16 type, __u16 rdlen)

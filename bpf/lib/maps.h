@@ -94,6 +94,14 @@ struct {
 } nets SEC(".maps") __weak;
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2 * FENCE_RANGE_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fence_range_key);
+	__type(value, __u32);
+} ranges SEC(".maps") __weak;
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct fence_service_key);
@@ -122,6 +130,14 @@ struct {
 	__type(key, struct fence_question_key);
 	__type(value, struct fence_question);
 } questions SEC(".maps") __weak;
+
+/* Full: the least recently asked goes; asked again, it counts as another. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FENCE_ASKED_MAX);
+	__type(key, struct fence_asked_key);
+	__type(value, __u64);
+} asked SEC(".maps") __weak;
 
 /* Full: the least recently used goes; its next datagram makes one more flow record. */
 struct {

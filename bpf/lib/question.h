@@ -44,7 +44,7 @@ __weak __noinline int question_read(struct __sk_buff *skb, const struct wire *w,
 	d->bad = 1;
 	d->qtype = 0;
 	n = w->len;
-	if (!n || n > FENCE_DNS_ASK_MAX || !wire_whole(skb, w))
+	if (!n || n > FENCE_DNS_ASK_MAX || w->ttl < FENCE_DNS_HOPS_MIN || !wire_whole(skb, w))
 		return 0;
 	n = ((n - 1) & 511) + 1;
 	if (!bpf_skb_load_bytes(skb, w->off, s->msg, n))
@@ -77,6 +77,72 @@ static __always_inline void facts_question(struct fence_facts *f, struct fence_s
 }
 
 /*
+ * `paid` is the time up to which somebody has paid, `price` a question; he may be `most` ahead of
+ * now. 1: paid. Side by side with other CPUs; who is overtaken again and again has his answer too.
+ */
+static __always_inline int rate_pay(__u64 *paid, __u64 price, __u64 most)
+{
+	__u64 now = bpf_ktime_get_boot_ns(), old, fresh;
+	__u32 i;
+
+	for (i = 0; i < 4; i++) {
+		old = *(volatile __u64 *)paid;
+		fresh = (old < now ? now : old) + price;
+		if (fresh - now > most)
+			return 0;
+		if (__sync_val_compare_and_swap(paid, old, fresh) == old)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * May the session ask what is in s->msg, `len` octets? The id is bounded by the rate of all of its
+ * questions; whatever else it could choose (flags, case of letters, size, cookie, the star of a
+ * shape, name after name) by that of those that it has not asked within the last hour. 1: it may,
+ * 0: it has asked too much, negative: nobody knows the session.
+ */
+__weak __noinline int question_rate(const struct fence_sock *st, const struct fence_scratch *s,
+				    __u32 len)
+{
+	struct fence_config *cfg = config_get();
+	struct fence_asked_key k = {};
+	struct fence_session *own;
+	__u64 now = bpf_ktime_get_boot_ns(), *last;
+
+	if (!st || !s || !cfg)
+		return -1;
+	k.session = st->session;
+	own = bpf_map_lookup_elem(&sessions, &k.session);
+	if (!own)
+		return -1;
+	if (!rate_pay(&own->asks, FENCE_ASK_NS, FENCE_ASK_BURST_NS))
+		return 0;
+	k.mark = fence_dns_mark(cfg->key, s->msg, len);
+	last = bpf_map_lookup_elem(&asked, &k);
+	if ((!last || now - *last > FENCE_ASKED_NS) &&
+	    !rate_pay(&own->distinct, cfg->distinct_ns, FENCE_ASK_WINDOW_NS))
+		return 0;
+	bpf_map_update_elem(&asked, &k, &now, BPF_ANY);
+	return 1;
+}
+
+/* What would pass by its name and form alone is counted. */
+static __always_inline void facts_rate(struct fence_facts *f, const struct fence_sock *st,
+				       const struct fence_scratch *s, __u32 len)
+{
+	int may;
+
+	if (f->form != FENCE_FORM_OK || f->name != FENCE_NAME_ALLOWED || f->state)
+		return;
+	may = question_rate(st, s, len);
+	if (may < 0)
+		f->flags |= FENCE_F_OVERFLOW;
+	else if (!may)
+		f->form = FENCE_FORM_RATE;
+}
+
+/*
  * The question that is the `w->len` octets at `w->off`: its facts into `f`. action | reason << 8;
  * what is not allowed is told.
  */
@@ -101,6 +167,7 @@ __weak __noinline int question_judge(struct __sk_buff *skb, struct fence_sock *s
 		q = (void *)s->room;
 		question_read(skb, w, s);
 		facts_question(f, st, &s->dns, &q->rule);
+		facts_rate(f, st, s, w->len);
 		t.detail = s->dns.qtype;
 	} else {
 		f->flags |= FENCE_F_OVERFLOW;

@@ -18,6 +18,7 @@ struct wire {
 	__u8 odd; /* options, extension headers, a fragment: nothing a session sends */
 	__u8 cut; /* DNS over TCP: the payload is a message's beginning only */
 	__u8 counted; /* UDP: its header's length is what is there */
+	__u8 ttl; /* or hop limit */
 };
 
 static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u32 l4, int egress)
@@ -49,6 +50,7 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 
 	w->odd = 0;
 	w->cut = 0;
+	w->ttl = 0;
 	w->seq = 0;
 	w->tcp_flags = 0;
 	if (bpf_skb_load_bytes(skb, 0, h, 20))
@@ -57,6 +59,7 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 		at = (h[0] & 15) * 4;
 		w->odd = at != 20 || (h[6] & 0x3f) || h[7];
 		w->proto = h[9];
+		w->ttl = h[8];
 		__builtin_memcpy(&v4, egress ? h + 16 : h + 12, 4);
 		addr_from4(w->addr, v4);
 	} else {
@@ -64,6 +67,7 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 			return -1;
 		at = 40;
 		w->proto = h[6];
+		w->ttl = h[7];
 		__builtin_memcpy(w->addr, egress ? h + 24 : h + 8, 16);
 	}
 	if (w->proto != FENCE_IPPROTO_TCP && w->proto != FENCE_IPPROTO_UDP)

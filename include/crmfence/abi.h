@@ -28,11 +28,21 @@
 #define FENCE_STAR_MAX 40 /* octets that the "*" of "acme--*" may stand for */
 #define FENCE_PATH_MAX 512 /* bytes of an executable's path kept in a record */
 #define FENCE_DNS_MAX 1232 /* bytes of a DNS message that are read (the usual EDNS size) */
-#define FENCE_DNS_ASK_MAX \
-	320 /* bytes of a confined DNS question: header, name, type, class, OPT \
-	     */
-#define FENCE_DNS_OPT_MAX \
-	24 /* RDATA bytes of the OPT record that a confined question may carry (a cookie) */
+/* octets of a confined DNS question: header, name, type, class, OPT */
+#define FENCE_DNS_ASK_MAX 326
+/* RDATA octets of the OPT record that a confined question may carry: the longest cookie */
+#define FENCE_DNS_OPT_MAX 44
+#define FENCE_DNS_SIZE_MIN 512 /* the least UDP size that OPT can give, RFC 6891 6.2.3 */
+/* a confined question that may cross fewer routers dies on its way: somebody else would answer it
+ */
+#define FENCE_DNS_HOPS_MIN 32
+#define FENCE_ASKED_MAX 16384 /* distinct questions of sessions that are remembered ... */
+#define FENCE_ASKED_NS (3600ULL * 1000000000) /* ... and for how long */
+#define FENCE_ASK_WINDOW_NS (60ULL * 1000000000) /* "distinct" is a number a minute */
+/* all questions of a session, the same again too: 200 a second, 2,000 at once */
+#define FENCE_ASK_NS (1000000000ULL / 200)
+#define FENCE_ASK_BURST_NS (2000 * FENCE_ASK_NS)
+#define FENCE_RANGE_MAX 8192 /* networks of "ip_ranges" */
 #define FENCE_DNS_BATCH 4 /* messages of one segment that are read, DNS over TCP */
 #define FENCE_HELLO_MAX 16384 /* bytes a ClientHello may have before its server name is known */
 /* bytes of a request head to a proxy: a Kerberos ticket may be in it */

@@ -108,8 +108,11 @@ enum fence_stream {
 #define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
 #define FENCE_FORM_TYPE 2 /* a question type other than A, AAAA, CNAME */
 #define FENCE_FORM_TENANT 3 /* AT_REQUEST: the credential is of another org than the policy's */
-#define FENCE_FORM_EARLY 5 /* AT_STREAM: more before the proxy has answered a CONNECT */
 #define FENCE_FORM_TOKEN 4 /* AT_REQUEST: an org's credential, for a host that is not the org's */
+#define FENCE_FORM_RATE 5 /* AT_DNS: more questions than a session may ask */
+#define FENCE_FORM_PRIVATE 6 /* AT_DNS: an answer's address is not a public one */
+#define FENCE_FORM_EARLY 8 /* AT_STREAM: more before the proxy has answered a CONNECT */
+#define FENCE_FORM_RANGE 7 /* AT_DNS: an answer's address is none of those that Salesforce has */
 
 /* fence_facts.state */
 #define FENCE_S_SILENT \
@@ -175,6 +178,9 @@ enum fence_reason {
 	FENCE_R_PROXY_FORM, /* a request to a proxy that not every proxy reads alike */
 	FENCE_R_PROXY_EARLY, /* more, before the proxy has answered the CONNECT */
 	FENCE_R_PROXY_TLS, /* TLS to the proxy itself: what it is asked for cannot be seen */
+	FENCE_R_DNS_RATE, /* more questions than a session may ask */
+	FENCE_R_DNS_ADDR, /* an answer with an address that is not public */
+	FENCE_R_DNS_RANGE, /* an answer for the org with an address that is not Salesforce's */
 	FENCE_R_MAX,
 };
 
@@ -199,8 +205,8 @@ FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 	int udp = f->proto == FENCE_IPPROTO_UDP;
 
 	switch (f->addr) {
-	case FENCE_ADDR_RESOLVER:
-		return FENCE_R_PENDING;
+	case FENCE_ADDR_RESOLVER: /* bad: it would not get there */
+		return f->form == FENCE_FORM_OK ? FENCE_R_PENDING : FENCE_R_DNS_FORM;
 	case FENCE_ADDR_LOOPBACK:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_LOCAL;
 	case FENCE_ADDR_PROXY:
@@ -284,9 +290,24 @@ FENCE_INLINE __u8 fence_decide_dns(const struct fence_facts *f)
 		return FENCE_R_DNS_FORM;
 	if (f->name != FENCE_NAME_ALLOWED)
 		return FENCE_R_DNS_NAME;
-	if (f->form != FENCE_FORM_OK)
+	switch (f->form) {
+	case FENCE_FORM_OK:
+		return FENCE_R_DNS_OK;
+	case FENCE_FORM_RATE:
+		return FENCE_R_DNS_RATE;
+	case FENCE_FORM_PRIVATE:
+		return FENCE_R_DNS_ADDR;
+	case FENCE_FORM_RANGE:
+		return FENCE_R_DNS_RANGE;
+	default:
 		return FENCE_R_DNS_TYPE;
-	return FENCE_R_DNS_OK;
+	}
+}
+
+/* AT_DNS: it is about an answer's address, not about the question that the socket sent. */
+FENCE_INLINE int fence_form_is_answer(__u8 form)
+{
+	return form == FENCE_FORM_PRIVATE || form == FENCE_FORM_RANGE;
 }
 
 /* What a session says inside a stream that was let through. */

@@ -34,6 +34,7 @@ struct fence_name_key {
 	0x2 /* the host of a proxy: may be asked of DNS, and spoken to with CONNECT */
 
 #define FENCE_RULE_OWN 0x4 /* a host of the customer's own org, or its login */
+#define FENCE_RULE_PRIVATE 0x8 /* its address may be other than a public one, addr.h */
 
 struct fence_rule {
 	__u32 id; /* index into the policy's list of rules, for people */
@@ -55,6 +56,19 @@ struct fence_net_key {
 };
 
 #define FENCE_NET_KEY_BITS(bits) (32u + (bits))
+
+/*
+ * `ranges`, LPM trie: the networks of "ip_ranges". data = FENCE_BANK or 0, three zero octets,
+ * address.
+ */
+struct fence_range_key {
+	__u32 prefixlen;
+	__u8 bank;
+	__u8 spare[3];
+	__u8 addr[16];
+};
+
+#define FENCE_RANGE_KEY_BITS(bits) (32u + (bits))
 
 /* `services`, hash: resolvers, proxies, loopback ports, by exact address. tool 0 = every tool. */
 enum fence_service {
@@ -124,6 +138,15 @@ struct fence_question {
 	__u32 pad;
 };
 
+/*
+ * `asked`, LRU hash: the questions of a session that differ in more than their id, each by a keyed
+ * hash of it. Value: when it was asked last, good for FENCE_ASKED_NS.
+ */
+struct fence_asked_key {
+	__u64 session;
+	__u64 mark; /* fence_dns_mark() */
+};
+
 /* `matches`, hash: how a process is recognised at exec. */
 enum fence_match {
 	FENCE_MATCH_NONE,
@@ -165,6 +188,8 @@ struct fence_match_rule {
 #define FENCE_CFG_ORGS 0x100 /* the policy says which orgs are the customer's */
 #define FENCE_CFG_PROXIES 0x200 /* there are proxies: what they answer is read */
 #define FENCE_CFG_BANK 0x40 /* the policy's keys have FENCE_BANK */
+#define FENCE_CFG_RANGES 0x400 /* `ranges` has Salesforce's addresses */
+#define FENCE_CFG_RANGES_TELL 0x800 /* the org's name elsewhere is learned, and told */
 
 struct fence_config {
 	__u64 magic; /* FENCE_MAGIC */
@@ -174,8 +199,9 @@ struct fence_config {
 	__u64 cgroup; /* inode of the directory that the programs are attached at */
 	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
-	__u8 policy[32]; /* SHA-256 of the policy file */
 	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps; stays while the pins do */
+	__u8 policy[32]; /* SHA-256 of the policy's file, and of what it reads */
+	__u64 distinct_ns; /* what one more question costs of FENCE_ASK_WINDOW_NS */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */
@@ -225,6 +251,8 @@ struct fence_session {
 	__u8 cleared; /* enum fence_cleared */
 	__u8 rule;
 	__u32 tgid; /* first process */
+	__u64 asks; /* time up to which its questions are paid for, FENCE_ASK_NS each ... */
+	__u64 distinct; /* ... and those that differ from those before; of the programs alone */
 };
 
 /*

@@ -219,7 +219,7 @@ def reload(w):
         f.write("{")
     refused = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     bad = [] if refused.returncode == 2 and "stays" in refused.stdout else ["a broken file: %s %r" % (refused.returncode, refused.stdout)]
-    change["tools"][0]["allow"] = [a for a in change["tools"][0]["allow"] if a == "crm.own"]
+    change["tools"][0]["allow"] = [a for a in change["tools"][0]["allow"] if a.get("set") == "crm.own"]
     with open(w.dir + "/policy.json", "w") as f:
         json.dump(change, f)
     done = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

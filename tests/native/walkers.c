@@ -367,6 +367,187 @@ static int check_cut(const uint8_t *buf, size_t len, const struct fence_dns *who
 	return 0;
 }
 
+/* ---- the other reader of questions: what it understood, written again, has to be what it read
+ * ---- */
+
+/* Of a host's name, in lower case: 1, and its text. */
+static int host_text(const uint8_t *labels, size_t n, char *text)
+{
+	size_t at, i, len = 0, count = 0;
+
+	for (at = 0; at < n; at += labels[at] + 1u, count++) {
+		if (len)
+			text[len++] = '.';
+		for (i = 1; i <= labels[at]; i++) {
+			int c = labels[at + i];
+
+			if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "-_",
+				    c ? c : ' '))
+				return 0;
+			text[len++] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+		}
+	}
+	text[len] = 0;
+	return count > 1 && len < 254;
+}
+
+static int other_ask(const uint8_t *data, size_t len, char *text, unsigned int *qtype)
+{
+	uint8_t again[FENCE_DNS_BUF] = { data[0], data[1], data[2] & 1, data[3] & 0x30, 0, 1 };
+	size_t at = 12, n, cookie;
+
+	while (at < len && data[at] && data[at] < 64 && at + data[at] < 12 + 255)
+		at += data[at] + 1u;
+	n = at - 12;
+	if (at + 5 > len || !host_text(data + 12, n, text))
+		return 0;
+	memcpy(again + 12, data + 12, n);
+	at = 12 + n + 1;
+	*qtype = data[at] * 256u + data[at + 1];
+	memcpy(again + at, data + at, 2);
+	again[at + 3] = 1;
+	at += 4;
+	if (len > at) {
+		again[11] = 1;
+		again[at + 2] = 41;
+		if (len < at + 11)
+			return 0;
+		again[at + 3] = data[at + 3];
+		again[at + 4] = data[at + 4];
+		again[at + 7] = data[at + 7] & 0x80;
+		cookie = len - at - 11;
+		if (data[at + 3] < 2)
+			return 0;
+		at += 11;
+		if (cookie) {
+			if (cookie != 12 && (cookie < 20 || cookie > 44))
+				return 0;
+			again[at - 1] = (uint8_t)cookie;
+			again[at + 1] = 10;
+			again[at + 3] = (uint8_t)(cookie - 4);
+			memcpy(again + at + 4, data + at + 4, cookie - 4);
+			at += cookie;
+		}
+	}
+	return at == len && !memcmp(again, data, len);
+}
+
+static unsigned long asked;
+
+/* Questions that differ in their id alone have one mark; any other octet makes another. */
+static int check_mark(uint8_t *buf, size_t len)
+{
+	uint64_t key[] = { rnd(1u << 31), rnd(1u << 31) }, other[] = { key[0], key[1] ^ 1 },
+		 mark = fence_dns_mark(key, buf, (uint32_t)len);
+	size_t at = 2 + rnd((uint32_t)len - 2);
+
+	buf[rnd(2)] ^= (uint8_t)(1 + rnd(255));
+	buf[len] ^= (uint8_t)(1 + rnd(255));
+	if (fence_dns_mark(key, buf, (uint32_t)len) != mark)
+		return fail("the mark of another id", buf, len);
+	if (fence_dns_mark(other, buf, (uint32_t)len) == mark ||
+	    fence_dns_mark(key, buf, (uint32_t)len - 1) == mark)
+		return fail("the mark of another key, or of less", buf, len);
+	buf[at] ^= (uint8_t)(1 + rnd(255));
+	return fence_dns_mark(key, buf, (uint32_t)len) == mark ? fail("one mark", buf, len) : 0;
+}
+
+/* `data` has INPUT octets: behind `len` there may stand what makes sense of it. */
+static int check_ask(const uint8_t *data, size_t len)
+{
+	static uint8_t buf[FENCE_DNS_BUF];
+	static struct fence_dns d;
+	unsigned int qtype = 0;
+	char text[FENCE_DNS_BUF];
+	int good, other;
+
+	memcpy(buf, data, INPUT);
+	fence_dns_ask(buf, (uint32_t)len, &d);
+	good = !d.bad && fence_name_ok(&d.name);
+	other = len >= 17 && other_ask(data, len, text, &qtype);
+	asked += other;
+	if (good != other)
+		return fail("a question is good to one only", data, len);
+	if (good && (d.qtype != qtype || strlen(text) != d.name.len ||
+		     memcmp(text, d.name.text, d.name.len)))
+		return fail("what a question asks", data, len);
+	return good ? check_mark(buf, len) : 0;
+}
+
+static uint8_t *put16(uint8_t *p, unsigned int n)
+{
+	*p++ = (uint8_t)(n >> 8);
+	*p++ = (uint8_t)n;
+	return p;
+}
+
+static uint8_t *put_label(uint8_t *p, unsigned int n)
+{
+	static const char octets[] = "abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_";
+
+	*p++ = (uint8_t)n;
+	while (n--)
+		*p++ = rnd(2000) ? (uint8_t)octets[rnd(sizeof(octets) - 1)] : (uint8_t)rnd(256);
+	return p;
+}
+
+/* Mostly `usual`, now and then anything below `most`. */
+static unsigned int odd(unsigned int usual, unsigned int most)
+{
+	return rnd(40) ? usual : rnd(most);
+}
+
+/* A question as somebody might write it who looks for room: each field is right most of the time.
+ */
+static size_t ask_make(uint8_t *out)
+{
+	unsigned int labels = 1 + rnd(5), wide = rnd(20) ? 12 : 64, opt = rnd(4) != 0;
+	unsigned int cookie = rnd(2) ? 0 : 8 + rnd(40);
+	uint8_t *p = out;
+
+	p = put16(p, rnd(65536));
+	*p++ = (uint8_t)odd(rnd(2), 256);
+	*p++ = (uint8_t)odd(rnd(4) << 4, 256);
+	p = put16(put16(put16(p, odd(1, 3)), odd(0, 2)), odd(0, 2));
+	p = put16(p, odd(opt, 4));
+	while (labels--)
+		p = put_label(p, 1 + rnd(wide));
+	*p++ = (uint8_t)odd(0, 256);
+	p = put16(put16(p, odd(1, 300)), odd(1, 4));
+	if (opt) {
+		*p++ = (uint8_t)odd(0, 2);
+		p = put16(put16(p, odd(41, 300)), rnd(2) ? 1232 : odd(512, 1024));
+		p = put16(put16(p, odd(0, 512)), odd(rnd(2) << 15, 65536));
+		p = put16(p, odd(cookie ? cookie + 4 : 0, 64));
+		if (cookie) {
+			p = put16(put16(p, odd(10, 20)), odd(cookie, 64));
+			while (cookie--)
+				*p++ = (uint8_t)rnd(256);
+		}
+	}
+	while (!rnd(20)) /* a tail */
+		*p++ = (uint8_t)rnd(256);
+	return rnd(10) ? (size_t)(p - out) : rnd((uint32_t)(p - out));
+}
+
+/* An answer that is not read to its end, for its many labels, is none. */
+static int check_long(void)
+{
+	static uint8_t buf[FENCE_DNS_BUF] = { 0, 1, 0x80, 0, 0, 1, 0, 1 };
+	static struct fence_dns d;
+	uint8_t *p = buf + 16;
+
+	*p++ = 1;
+	while (p < buf + 17 + 2 * (FENCE_DNS_STEPS + 10)) {
+		*p++ = 1;
+		*p++ = 'x';
+	}
+	memcpy(p, "\0\0\1\0\1\0\0\0\0\0\4\1\2\3\4", 15);
+	fence_dns_answer(buf, (uint32_t)(p + 15 - buf), 0, &d);
+	return d.bad && !d.count ? 0 : fail("an answer of many labels", buf, sizeof(buf));
+}
+
 static int check_dns(const uint8_t *data, size_t len)
 {
 	static uint8_t buf[FENCE_DNS_BUF];
@@ -376,14 +557,15 @@ static int check_dns(const uint8_t *data, size_t len)
 
 	if (len > FENCE_DNS_MAX)
 		len = FENCE_DNS_MAX;
-	memset(buf, 0x5a, sizeof(buf));
-	memcpy(buf, data, len);
+	memcpy(buf, data, INPUT);
 	fence_dns_answer(buf, (uint32_t)len, 0, &d);
 	other = fence_wire_dns(data, len, &m);
 	if (len >= 12 && !(data[2] & 0x80))
 		other = -1; /* the BPF side takes answers only */
 	if (len < 17)
 		other = -1;
+	if (check_ask(data, len))
+		return -1;
 	if ((other < 0) != d.bad)
 		return fail("a DNS message is good to one only", data, len);
 	if (d.bad)
@@ -395,10 +577,7 @@ static int check_dns(const uint8_t *data, size_t len)
 	if (fence_name_ok(&d.name) &&
 	    (strlen(m.name) != d.name.len || memcmp(m.name, d.name.text, d.name.len)))
 		return fail("DNS name", data, len);
-	if (check_cut(buf, len, &d))
-		return -1;
-	fence_dns_ask(buf, (uint32_t)len, &d);
-	return 0;
+	return check_cut(buf, len, &d);
 }
 
 static size_t mutate(uint8_t *out, size_t which)
@@ -470,11 +649,16 @@ int main(int argc, char **argv)
 	size_t which, len;
 
 	random_seed(seed);
+	if (check_long())
+		return 1;
 	if (argc < 3 || load(argv[1])) {
 		fprintf(stderr, "usage: walkers CORPUS_DIR ROUNDS [SEED]\n");
 		return 2;
 	}
 	for (i = 0; i < rounds; i++) {
+		len = ask_make(input);
+		if (check_ask(input, len))
+			return 1;
 		which = i < nseeds ? i : rnd((uint32_t)nseeds);
 		len = i < nseeds ? seeds[which].len : mutate(input, which);
 		if (i < nseeds)
@@ -488,8 +672,8 @@ int main(int argc, char **argv)
 		if (check_hello(input, len))
 			return 1;
 	}
-	printf("%lu inputs (%lu server names, %lu second flights, %lu DNS messages), no "
-	       "difference\n",
-	       rounds, named, later, answered);
-	return named && later && answered ? 0 : 1;
+	printf("%lu inputs (%lu server names, %lu second flights, %lu DNS messages, %lu good "
+	       "questions), no difference\n",
+	       rounds, named, later, answered, asked);
+	return named && later && answered && asked ? 0 : 1;
 }

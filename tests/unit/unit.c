@@ -16,6 +16,8 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include <crmfence/addr.h>
+
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -72,6 +74,50 @@ static void test_addresses(void **state)
 		assert_int_not_equal(fence_addr_parse_net(bad_nets[i], a, &bits), 0);
 }
 
+/* The registries' networks, as text; and what a v6 address may hide. */
+static const char *const private_nets[] = {
+	"0.0.0.0/8",	  "10.0.0.0/8",		 "100.64.0.0/10",      "127.0.0.0/8",
+	"169.254.0.0/16", "172.16.0.0/12",	 "192.0.0.0/24",       "192.168.0.0/16",
+	"198.18.0.0/15",  "224.0.0.0/4",	 "240.0.0.0/4",	       "::/96",
+	"::/128",	  "64:ff9b:1::/48",	 "2001::/32",	       "fc00::/7",
+	"fe80::/10",	  "fec0::/10",		 "ff00::/8",	       "64:ff9b::a00:0/104",
+	"2002:a00::/24",  "2002:a9fe::/32",	 "::ffff:0:a00:0/104", "64:ff9b::a9fe:0/112",
+	"2002:c0a8::/32", "::ffff:0:7f00:0/104",
+};
+static const char *const public_addrs[] = {
+	"1.1.1.1",	    "9.255.255.255",   "11.0.0.0",	   "100.63.255.255",
+	"100.128.0.0",	    "126.255.255.255", "128.0.0.0",	   "169.253.255.255",
+	"169.255.0.0",	    "172.15.255.255",  "172.32.0.0",	   "191.255.255.255",
+	"192.0.1.0",	    "192.1.0.0",       "192.167.255.255",  "192.169.0.0",
+	"198.17.255.255",   "198.20.0.0",      "223.255.255.255",  "13.108.0.1",
+	"2600::1",	    "2a00::1",	       "64:ff9b::808:808", "2002:808:808::1",
+	"2001:4860::1",	    "2001:db8::1",     "fbff::1",	   "fe7f::1",
+	"::ffff:0:808:808", "64:ff9a::a00:1",
+};
+
+/* The first and the last of each network, and both with the network's own bits alone. */
+static void test_private_addresses(void **state)
+{
+	uint8_t a[16], net[16];
+	unsigned int bits, i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(private_nets) / sizeof(private_nets[0]); i++) {
+		assert_int_equal(fence_addr_parse_net(private_nets[i], net, &bits), 0);
+		memcpy(a, net, 16);
+		assert_true(fence_addr_is_private(a));
+		for (k = bits; k < 128; k++)
+			a[k / 8] |= (uint8_t)(0x80 >> k % 8);
+		if (!fence_addr_is_private(a))
+			fail_msg("the last of %s is public", private_nets[i]);
+	}
+	for (i = 0; i < sizeof(public_addrs) / sizeof(public_addrs[0]); i++) {
+		assert_int_equal(fence_addr_parse(public_addrs[i], a), 0);
+		if (fence_addr_is_private(a))
+			fail_msg("%s is private", public_addrs[i]);
+	}
+}
+
 /* ---- crm ---- */
 
 static void test_org_ids(void **state)
@@ -82,306 +128,6 @@ static void test_org_ids(void **state)
 	assert_false(fence_crm_org_id_ok("00D5f000000J2PKEAA"));
 	assert_false(fence_crm_org_id_ok("0055f000000J2PK"));
 	assert_false(fence_crm_org_id_ok("00D5f000000J2P"));
-}
-
-static int collect(void *ctx, const char *pattern)
-{
-	fence_buf_printf(ctx, "%s\n", pattern);
-	return 0;
-}
-
-static void test_grammar_options(void **state)
-{
-	struct fence_org o = { .my_domain = "acme", .government = 1, .china = 1, .defender = 1 };
-	struct fence_buf b = { 0 };
-
-	(void)state;
-	fence_crm_own(&o, collect, &b);
-	assert_non_null(strstr(b.data, "acme.my.salesforce.mil\n"));
-	assert_non_null(strstr(b.data, "acme--*.vf.force.com.mcas.ms\n"));
-	assert_non_null(strstr(b.data, "acme.my.sfcrmproducts.cn\n"));
-	assert_null(strstr(b.data, "login."));
-	fence_buf_reset(&b);
-	o = (struct fence_org){ .my_domain = "acme-dev-ed", .partition = "develop" };
-	fence_crm_own(&o, collect, &b);
-	assert_non_null(strstr(b.data, "acme-dev-ed.develop.my.salesforce.com\n"));
-	assert_null(strstr(b.data, "acme-dev-ed.my.salesforce.com\n"));
-	fence_buf_done(&b);
-}
-
-/* ---- policy ---- */
-
-#define TOOL(x) \
-	"{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"org\":{\"my_domain\":\"acme\"}," \
-	"\"tools\":[{\"name\":\"a\"," x "}]}"
-#define ALLOW(x) TOOL("\"allow\":[" x "]")
-
-static const struct {
-	const char *text, *path, *say;
-} refused[] = {
-	{ "{\"crmfence\":1,\"name\":\"n\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"t\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"write\":[\"work\"]}]}",
-	  "$.tools[0].write[0]", "absolute directory" },
-	{ "", "", "not JSON" },
-	{ "[]", "$", "object" },
-	{ "{\"crmfence\":1,}", "", "not JSON" },
-	{ "{\"crmfence\":2}", "$.crmfence", "whole number" },
-	{ "{\"crmfence\":1,\"name\":\"t\"}", "$.mode", "enforce" },
-	{ "{\"crmfence\":1,\"crmfence\":1}", "$", "twice" },
-	{ "{\"crmfence\":1,\"colour\":1}", "$", "unknown key" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\"}", "$", "tools" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[]}", "$.tools", "empty" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/tmp/x\"]}]}",
-	  "$.tools[0].unix[0]", "below /run" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/user/1000/bus\"]}]}",
-	  "$.tools[0].unix[0]", "below /run" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/../tmp/x\"]}]}",
-	  "$.tools[0].unix[0]", "absolute path" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/nscd/socket\"]}]}",
-	  "$.tools[0].unix[0]", "resolves any name" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"deskop\"]}]}",
-	  "$.tools[0].unix[0]", "display, audio, session-bus" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"@/tmp/.X11-unix/X0\"]}]}",
-	  "$.tools[0].unix[0]", "say who" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"%t/bus\"]}]}",
-	  "$.tools[0].unix[0]", "say who" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/x\"}]}]}",
-	  "$.tools[0].unix[0]", "exactly one of owner, unit" },
-	{ "{\"crmfence\":1,\"name\":\"n\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"t\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
-	  "x\",\"unit\":\"a/"
-	  "b.service\"}]}]}",
-	  "$.tools[0].unix[0].unit", "service of system.slice" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"x\",\"owner\":"
-	  "\"/usr/bin/x\"}]}]}",
-	  "$.tools[0].unix[0].path", "absolute path" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
-	  "x\",\"owner\":\"x\"}]}]}",
-	  "$.tools[0].unix[0].owner", "absolute path" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/var/run/nscd/"
-	  "socket\",\"owner\":\"/usr/sbin/nscd\"}]}]}",
-	  "$.tools[0].unix[0].path", "resolves any name" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"group\":\"desktop\","
-	  "\"unproved\":true}]}]}",
-	  "$.tools[0].unix[0].group", "display, audio" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"group\":\"audio\","
-	  "\"unproved\":1}]}]}",
-	  "$.tools[0].unix[0].unproved", "true or false" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/tmp/"
-	  "x\",\"unproved\":true}]}]}",
-	  "$.tools[0].unix[0].path", "say who" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":[{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[{\"path\":\"/run/"
-	  "x\",\"owner\":\"/bin/x\",\"unit\":\"x.service\"}]}]}",
-	  "$.tools[0].unix[0]", "exactly one" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"heartbeat\":0}", "$.heartbeat",
-	  "whole number" },
-	{ "{\"crmfence\":1,\"name\":7,\"mode\":\"enforce\"}", "$.name", "string" },
-	{ ALLOW("\"crm.other\""), "$.tools[0].allow[0]", "rule set" },
-	{ ALLOW(""), "$.tools[0].allow", "empty" },
-	{ ALLOW("{\"host\":\"a.example\"}"), "$.tools[0].allow[0]", "why" },
-	{ ALLOW("{\"host\":\"a.example\",\"cidr\":\"10.0.0.0/8\",\"why\":\"x\"}"),
-	  "$.tools[0].allow[0]", "exactly one" },
-	{ ALLOW("{\"host\":\"*.my.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "strangers" },
-	{ ALLOW("{\"host\":\"*.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "strangers" },
-	{ ALLOW("{\"host\":\"*.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "strangers" },
-	{ ALLOW("{\"host\":\"*.run.app\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "strangers" },
-	{ ALLOW("{\"host\":\"a*.example.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "star" },
-	{ ALLOW("{\"host\":\"evil.my.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "another" },
-	{ ALLOW("{\"host\":\"api.salesforce.com\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "every" },
-	{ ALLOW("{\"host\":\"acme--x.sandbox.my.salesforce.com\",\"why\":\"x\"}"),
-	  "$.tools[0].allow[0]", "sandboxes" },
-	{ ALLOW("{\"host\":\"10.0.0.1\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "cidr" },
-	{ ALLOW("{\"host\":\"a.example.\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "no host name" },
-	{ ALLOW("{\"host\":\"a.example:443\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "no host name" },
-	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\"},{\"host\":\"a.example\",\"why\":\"y\"}"),
-	  "$.tools[0].allow[1]", "already" },
-	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\",\"ports\":[0]}"),
-	  "$.tools[0].allow[0].ports[0]", "whole number" },
-	{ ALLOW("{\"host\":\"a.example\",\"why\":\"x\",\"ports\":[1,2,3,4,5,6,7,8,9]}"),
-	  "$.tools[0].allow[0].ports", "at most 8" },
-	{ ALLOW("{\"cidr\":\"10.0.0.1/8\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "host bits" },
-	{ ALLOW("{\"cidr\":\"0.0.0.0/0\",\"why\":\"x\"}"), "$.tools[0].allow[0]", "too wide" },
-	{ ALLOW("{\"cidr\":\"127.0.0.0/8\",\"why\":\"x\"}"), "$.tools[0].allow[0]",
-	  "this machine" },
-	{ TOOL("\"match\":[{\"exe\":\"a\"}],\"allow\":[\"crm.own\"]"), "$.tools[0].match[0].exe",
-	  "absolute" },
-	{ TOOL("\"match\":[{\"exe\":\"/a\",\"uid\":5}],\"allow\":[\"crm.own\"]"),
-	  "$.tools[0].match[0]", "exactly one" },
-	{ TOOL("\"match\":[{\"exe\":\"/a\",\"sha256\":\"00\"}],\"allow\":[\"crm.own\"]"),
-	  "$.tools[0].match[0].sha256", "64" },
-	{ TOOL("\"match\":[{\"exe\":\"/a\"},{\"exe\":\"/a\"}],\"allow\":[\"crm.own\"]"),
-	  "$.tools[0].match[1]", "same match" },
-	{ TOOL("\"match\":[{\"native_host_of\":\"abcdefghijklmnopabcdefghijklmnop\"}],"
-	       "\"allow\":[\"crm.own\"]"),
-	  "$.tools[0].match[0].native_host_of", "browser.extensions" },
-	{ "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":\"a\","
-	  "\"allow\":["
-	  "{\"host\":\"a.example\",\"why\":\"x\"}]},{\"name\":\"a\",\"allow\":[{\"host\":\"a."
-	  "example\","
-	  "\"why\":\"x\"}]}]}",
-	  "$.tools[1].name", "already" },
-};
-
-static void test_policy_refusals(void **state)
-{
-	struct fence_policy *p = (void *)1;
-	struct fence_diag d;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		memset(&d, 0, sizeof(d));
-		if (fence_policy_parse(refused[i].text, strlen(refused[i].text), "f.json", &p,
-				       &d) >= 0)
-			fail_msg("accepted: %s", refused[i].text);
-		if (strcmp(d.path, refused[i].path) || !strstr(d.text, refused[i].say))
-			fail_msg("%s\n said %s: %s", refused[i].text, d.path, d.text);
-		assert_string_equal(d.file, "f.json");
-		assert_ptr_equal(p, (void *)1);
-	}
-}
-
-static void test_shipped_policy(void **state)
-{
-	struct fence_policy *p = NULL;
-	struct fence_cases_result r;
-	struct fence_buf out = { 0 };
-	struct fence_diag d = { 0 };
-
-	(void)state;
-	assert_int_equal(fence_policy_read("policies/salesforce-voice-assistant.json", &p, &d), 0);
-	assert_int_equal(
-		fence_policy_cases(p, "policies/salesforce-voice-assistant.cases", &r, &out, &d),
-		0);
-	if (r.failed)
-		fail_msg("%s", fence_buf_text(&out));
-	assert_true(r.passed >= 150);
-	fence_buf_done(&out);
-	fence_policy_free(p);
-}
-
-static void test_cases_can_fail(void **state)
-{
-	char path[] = "/tmp/crmfence-unit-XXXXXX";
-	struct fence_policy *p = NULL;
-	struct fence_cases_result r;
-	struct fence_buf out = { 0 };
-	struct fence_diag d = { 0 };
-	int fd = mkstemp(path);
-	FILE *f = fdopen(fd, "w");
-
-	(void)state;
-	assert_int_equal(fence_policy_read("policies/salesforce-voice-assistant.json", &p, &d), 0);
-	fputs("voice-assistant evil.my.salesforce.com 443 tcp allow name own\n", f);
-	fflush(f);
-	assert_int_equal(fence_policy_cases(p, path, &r, &out, &d), 0);
-	assert_int_equal(r.failed, 1);
-	fputs("voice-assistant oops\n", f);
-	fclose(f);
-	assert_true(fence_policy_cases(p, path, &r, &out, &d) < 0);
-	unlink(path);
-	fence_buf_done(&out);
-	fence_policy_free(p);
-}
-
-/* ---- decide ---- */
-
-/* Everything that is not allowed by name is a denial, also for values that no enumeration has. */
-static int count_peer(void *ctx, const char *path, const char *owner, int flags)
-{
-	unsigned int *n = ctx;
-
-	(void)owner;
-	n[flags] += flags & FENCE_UNIX_CURATED ? 1 : strlen(path);
-	return 0;
-}
-
-/* Which names will do unproved: of a path, of a group, and of neither. */
-static void test_unix_unproved(void **state)
-{
-	static const char text[] =
-		"{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"resolvers\":\"system\","
-		"\"tools\":[{\"name\":\"a\",\"match\":[{\"exe\":\"/bin/a\"}],\"allow\":["
-		"{\"host\":\"a.example\",\"why\":\"w\"}],\"unix\":[\"/run/1\",\"display\","
-		"{\"path\":\"/run/22\",\"unproved\":true},{\"path\":\"@x\",\"owner\":\"/bin/x\","
-		"\"unproved\":false},{\"group\":\"session-bus\",\"unproved\":true}]}]}";
-	struct fence_policy *p = NULL;
-	struct fence_diag d = { 0 };
-	unsigned int n[4] = { 0 };
-
-	(void)state;
-	assert_int_equal(fence_policy_parse(text, strlen(text), "t", &p, &d), 0);
-	fence_policy_unix_each(&p->tools[0], count_peer, n);
-	assert_int_equal(n[0], strlen("/run/1@x"));
-	assert_int_equal(n[FENCE_UNIX_UNPROVED], strlen("/run/22"));
-	assert_true(n[FENCE_UNIX_CURATED] > 6);
-	assert_int_equal(n[FENCE_UNIX_CURATED | FENCE_UNIX_UNPROVED], 3);
-	assert_true(fence_policy_unproved(&p->tools[0], 0));
-	assert_false(fence_policy_unproved(&p->tools[0], 1));
-	fence_policy_free(p);
-}
-
-static const char *amiss(const char *dir, const char *leaf, uint32_t user)
-{
-	char path[200];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, leaf);
-	return fence_unix_amiss(path, user);
-}
-
-/* What may be at a name that will do unproved. */
-static void test_unix_amiss(void **state)
-{
-	char dir[] = "/tmp/crmfence-unit-XXXXXX", path[80], link[80];
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	uint32_t me = getuid();
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/s", dir);
-	snprintf(link, sizeof(link), "%s/l", dir);
-	assert_string_equal(amiss(dir, "s", me), "nothing is there");
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	assert_int_equal(bind(fd, (void *)&a, sizeof(a)), 0);
-	assert_int_equal(symlink(path, link), 0);
-	assert_null(amiss(dir, "s", me));
-	assert_null(amiss(dir, "s", FENCE_UNIX_ANYBODY));
-	assert_non_null(strstr(amiss(dir, "l", me), "link"));
-	assert_non_null(strstr(amiss(dir, ".", me), "no socket"));
-	if (me)
-		assert_non_null(strstr(amiss(dir, "s", me + 1), "another user's"));
-	assert_int_equal(chmod(dir, 0777), 0);
-	assert_non_null(strstr(amiss(dir, "s", me), "directory"));
-	assert_int_equal(chmod(dir, 01777), 0);
-	assert_null(amiss(dir, "s", me));
-	assert_int_equal(chmod(dir, 0770), 0);
-	assert_non_null(strstr(amiss(dir, "s", me), "directory"));
-	assert_null(fence_unix_amiss("@anything", me));
-	unlink(path);
-	unlink(link);
-	rmdir(dir);
-	close(fd);
 }
 
 /* SipHash-2-4, the paper's own vectors: key 00..0f, of 00 01 02 ... */
@@ -619,13 +365,8 @@ int main(void)
 		cmocka_unit_test(test_path_shapes),
 		cmocka_unit_test(test_json_is_canonical),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_private_addresses),
 		cmocka_unit_test(test_org_ids),
-		cmocka_unit_test(test_grammar_options),
-		cmocka_unit_test(test_policy_refusals),
-		cmocka_unit_test(test_shipped_policy),
-		cmocka_unit_test(test_cases_can_fail),
-		cmocka_unit_test(test_unix_unproved),
-		cmocka_unit_test(test_unix_amiss),
 		cmocka_unit_test(test_hash_vectors),
 		cmocka_unit_test(test_hash_collision),
 		cmocka_unit_test(test_decide_default_is_no),

@@ -190,10 +190,20 @@ class World:
              "ttl": {"floor": 2, "ceiling": 60},
              "resolvers": [DNS, "fd99::53"], "proxies": [{"host": "proxy.acme.example", "port": 3128}], "quic": "deny"}
         p.update(change)
+        p["tools"] = [self.private(t) for t in p["tools"]]
         path = self.dir + "/policy.json"
         with open(path, "w") as f:
             json.dump(p, f)
         return path
+
+    @staticmethod
+    def private(tool):
+        """The tool with each name let be private, as all of this world's addresses are, unless its entry says."""
+        allow = [{"set": a} if isinstance(a, str) else dict(a) for a in tool["allow"]]
+        for a in allow:
+            if "cidr" not in a:
+                a.setdefault("private", True)
+        return dict(tool, allow=allow)
 
     def start(self, *extra, db=None, prefix=(BUILD + "/crmfenced",), **change):
         """Start crmfenced on the world's own cgroup; back when it enforces. `prefix`: what starts it instead."""

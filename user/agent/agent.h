@@ -237,6 +237,9 @@ void agent_put_facts(struct fence_json *j, const struct fence_facts *f);
 void agent_put_wire(struct fence_json *j, const uint8_t addr[16], uint16_t port);
 const char *agent_proto_name(uint8_t proto);
 
+/* evidence.c: DNS led the org's name to an address that is not Salesforce's, and it was let */
+void agent_range_alert(struct agent *a, const struct agent_flow *f);
+
 /* deny.c */
 void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);
 void agent_denials_turn(struct agent *a, int final);

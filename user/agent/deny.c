@@ -60,6 +60,7 @@ static void destroy(const struct fence_rec_flow *r)
 {
 	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
 	    r->reason != FENCE_R_SILENT &&
+	    !(r->facts.at == FENCE_AT_DNS && fence_form_is_answer(r->facts.form)) &&
 	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET ||
 	     r->facts.at == FENCE_AT_DNS || r->facts.at == FENCE_AT_REQUEST))
 		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
@@ -91,6 +92,8 @@ static void tell(struct agent *a, const struct fence_rec_flow *r, uint64_t many,
 	seq = deny_row(a, r, &one, many, last);
 	if (!many)
 		agent_show_flow(a, &one, seq, fence_at_name(r->facts.at), 0, 0);
+	if (!many && r->reason == FENCE_R_DNS_RANGE && a->policy->ranges_tell)
+		agent_range_alert(a, &one);
 	totals(a, r, many ? many : 1);
 	free(one.dns);
 	free(one.sni);

@@ -247,7 +247,8 @@ static void flow_alert(struct agent *a, const struct agent_flow *f, const char *
 	struct fence_json j;
 
 	agent_row(a, &j);
-	fence_json_str(&j, "authority", *host ? host : fence_addr_text(f->addr, addr));
+	fence_json_str(&j, "addr", fence_addr_text(f->addr, addr));
+	fence_json_str(&j, "authority", *host ? host : addr);
 	fence_json_int(&j, "cookie", (int64_t)f->cookie);
 	fence_json_bool(&j, "cut", 0);
 	fence_json_id(&j, "exec", f->exec);
@@ -271,6 +272,11 @@ void agent_sight_tainted(struct agent *a, struct agent_flow *f)
 		return;
 	f->tainted = 1;
 	flow_alert(a, f, "E011", "tainted-flow", 0);
+}
+
+void agent_range_alert(struct agent *a, const struct agent_flow *f)
+{
+	flow_alert(a, f, "E022", "org-range", 0);
 }
 
 int agent_sight_watches(const struct agent *a, const struct agent_flow *f)

@@ -336,6 +336,8 @@ static int forbidden(const struct agent *a, const struct agent_flow *f, uint32_t
 		q.host = fence_addr_text(f->addr, addr);
 	if (f->tool > a->policy->ntools)
 		return 1;
+	q.has_addr = f->facts.addr == FENCE_ADDR_NAMED; /* not a proxy's */
+	memcpy(q.addr, f->addr, 16);
 	fence_policy_decide(a->policy, &q, &to);
 	*rule = to.rule;
 	return to.verdict.action == FENCE_DENY;

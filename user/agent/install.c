@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -143,6 +144,8 @@ static uint32_t config_flags(const struct fence_policy *p)
 			flags |= FENCE_CFG_SIGHT;
 	if (p->nproxies)
 		flags |= FENCE_CFG_PROXIES;
+	if (p->ranges_file[0])
+		flags |= FENCE_CFG_RANGES | (p->ranges_tell ? FENCE_CFG_RANGES_TELL : 0);
 	return flags | (p->org.nids ? FENCE_CFG_ORGS : 0);
 }
 
@@ -156,6 +159,21 @@ void agent_beat(struct agent *a)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	p.beat = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	fence_kernel_put(a->kernel, FENCE_MAP_PULSE, &zero, &p);
+}
+
+static int put_ranges(struct agent *a)
+{
+	struct fence_range_key key = { .bank = a->bank };
+	uint32_t one = 1;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && i < a->policy->nranges; i++) {
+		key.prefixlen = FENCE_RANGE_KEY_BITS(a->policy->ranges[i].bits);
+		memcpy(key.addr, a->policy->ranges[i].addr, 16);
+		err = fence_kernel_put(a->kernel, FENCE_MAP_RANGES, &key, &one);
+	}
+	return err;
 }
 
 static int put_policy(struct agent *a)
@@ -178,6 +196,8 @@ static int put_policy(struct agent *a)
 		net.rule = p->nets[i].rule;
 		err = fence_kernel_put(a->kernel, FENCE_MAP_NETS, &key, &net);
 	}
+	if (!err)
+		err = put_ranges(a);
 	for (i = 0; !err && i < p->ntools; i++)
 		for (j = 0; !err && j < p->tools[i].nmatch; j++)
 			err = put_match(a, (uint8_t)(i + 1), (uint8_t)j, &p->tools[i].match[j]);
@@ -192,6 +212,8 @@ static uint8_t bank_of(enum fence_map map, const void *key)
 		return ((const struct fence_name_key *)key)->tool & FENCE_BANK;
 	case FENCE_MAP_NETS:
 		return ((const struct fence_net_key *)key)->tool & FENCE_BANK;
+	case FENCE_MAP_RANGES:
+		return ((const struct fence_range_key *)key)->bank;
 	case FENCE_MAP_SERVICES:
 		return ((const struct fence_service_key *)key)->tool & FENCE_BANK;
 	case FENCE_MAP_MATCHES:
@@ -204,8 +226,9 @@ static uint8_t bank_of(enum fence_map map, const void *key)
 /* Take a bank's keys out of every policy map. */
 static int clear_bank(struct agent *a, uint8_t bank)
 {
-	static const enum fence_map maps[] = { FENCE_MAP_NAMES, FENCE_MAP_NETS, FENCE_MAP_SERVICES,
-					       FENCE_MAP_MATCHES, FENCE_MAP_ANSWERS };
+	static const enum fence_map maps[] = { FENCE_MAP_NAMES,	   FENCE_MAP_NETS,
+					       FENCE_MAP_SERVICES, FENCE_MAP_MATCHES,
+					       FENCE_MAP_ANSWERS,  FENCE_MAP_RANGES };
 	union {
 		struct fence_name_key name;
 		uint8_t octets[sizeof(struct fence_name_key)];
@@ -254,6 +277,14 @@ static void put_answer(struct agent *a, struct fence_answer_key k, uint64_t name
 	fence_kernel_put(a->kernel, FENCE_MAP_ANSWERS, &k, v);
 }
 
+/* Would the programs have learned it? */
+static int may_carry(const struct fence_policy *p, uint16_t flags, const uint8_t addr[16])
+{
+	uint8_t form = fence_policy_leads(p, flags, addr);
+
+	return form == FENCE_FORM_OK || p->monitor || (form == FENCE_FORM_RANGE && p->ranges_tell);
+}
+
 /* What DNS gave for a name that the new policy allows too. */
 static void carry(struct agent *a, const struct fence_answer_key *k, const struct fence_answer *old)
 {
@@ -266,7 +297,7 @@ static void carry(struct agent *a, const struct fence_answer_key *k, const struc
 	if (!host || tool > a->policy->ntools)
 		return;
 	n = fence_policy_find(a->policy, tool, host);
-	if (!n)
+	if (!n || !may_carry(a->policy, n->rule.flags, k->addr))
 		return;
 	v = (struct fence_answer){ .until = old->until,
 				   .rule = n->rule.id,
@@ -329,21 +360,23 @@ static int put_tools(struct agent *a)
 	return err;
 }
 
-static int put_config(struct agent *a, uint32_t kept)
+/* `old`: as it was, all zero at first. */
+static int put_config(struct agent *a, const struct fence_config *old)
 {
 	const struct fence_policy *p = a->policy;
 	struct fence_config c = { .magic = FENCE_MAGIC,
 				  .abi = FENCE_ABI,
-				  .flags = config_flags(p) | kept,
+				  .flags = config_flags(p) | (old->flags & FENCE_CFG_CGROUPS),
 				  .generation = a->generation,
 				  .cgroup = fence_kernel_cgroup(a->kernel),
 				  .ttl_floor = (uint64_t)p->ttl_floor * 1000000000,
-				  .ttl_ceiling = (uint64_t)p->ttl_ceiling * 1000000000 };
+				  .ttl_ceiling = (uint64_t)p->ttl_ceiling * 1000000000,
+				  .distinct_ns = FENCE_ASK_WINDOW_NS / (uint64_t)p->distinct };
 	uint32_t zero = 0;
 
 	if (a->bank)
 		c.flags |= FENCE_CFG_BANK;
-	memcpy(c.policy, p->sha, 32);
+	memcpy(c.policy, p->digest, 32);
 	memcpy(c.key, fence_kernel_key(a->kernel), sizeof(c.key));
 	a->config = c;
 	a->config.flags &= ~(uint32_t)FENCE_CFG_CGROUPS;
@@ -360,6 +393,7 @@ uint64_t agent_policy_digest(struct agent *a)
 		{ FENCE_MAP_NETS, sizeof(struct fence_answer) },
 		{ FENCE_MAP_SERVICES, sizeof(uint32_t) },
 		{ FENCE_MAP_MATCHES, sizeof(struct fence_match_rule) },
+		{ FENCE_MAP_RANGES, sizeof(uint32_t) },
 	};
 	uint64_t sum = 0, part;
 	size_t i;
@@ -393,8 +427,8 @@ static int stage(struct agent *a, int force, struct swap *s, struct fence_diag *
 	*s = (struct swap){ 0 };
 	fence_kernel_get(a->kernel, FENCE_MAP_CONFIG, &zero, &s->old);
 	s->from = s->old.flags & FENCE_CFG_BANK ? FENCE_BANK : 0;
-	s->same =
-		!force && s->old.magic == FENCE_MAGIC && !memcmp(s->old.policy, a->policy->sha, 32);
+	s->same = !force && s->old.magic == FENCE_MAGIC &&
+		  !memcmp(s->old.policy, a->policy->digest, 32);
 	err = check_tools(a, d);
 	if (err < 0)
 		return err;
@@ -421,7 +455,7 @@ static int commit(struct agent *a, const struct swap *s, struct fence_diag *d)
 		carry_answers(a, s->from);
 	err = put_tools(a);
 	if (!err)
-		err = put_config(a, s->old.flags & FENCE_CFG_CGROUPS);
+		err = put_config(a, &s->old);
 	if (!err && !s->same)
 		clear_bank(a, s->from);
 	a->digest = agent_policy_digest(a);

@@ -103,14 +103,18 @@ void agent_log_turn(struct agent *a, int final)
 void agent_log_policy(struct agent *a)
 {
 	struct fence_json j;
-	char sha[65];
+	char sha[65], ranges[65];
 	unsigned int i;
 
-	for (i = 0; i < 32; i++)
+	for (i = 0; i < 32; i++) {
 		sprintf(sha + 2 * i, "%02x", a->policy->sha[i]);
+		sprintf(ranges + 2 * i, "%02x", a->policy->ranges_sha[i]);
+	}
 	agent_row(a, &j);
 	fence_json_str(&j, "file", a->policy->file);
 	fence_json_int(&j, "generation", (int64_t)a->generation);
+	if (a->policy->ranges_file[0])
+		fence_json_str(&j, "ip_ranges", ranges);
 	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
 	fence_json_str(&j, "name", a->policy->name);
 	fence_json_str(&j, "sha256", sha);

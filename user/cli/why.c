@@ -113,6 +113,11 @@ static void witnesses(const cJSON *b)
 	}
 	printf("Witnesses\n  address      %s port %lld %s\n", cli_str(b, "addr"),
 	       (long long)cli_int(b, "port"), cli_str(b, "proto"));
+	if (!strcmp(cli_str(b, "reason"), "dns-address") ||
+	    !strcmp(cli_str(b, "reason"), "dns-range")) {
+		printf("  DNS answer   the address above, for %s\n", cli_str(b, "name"));
+		return;
+	}
 	if (*cli_str(b, "dns"))
 		printf("  DNS          %s, asked by %s\n", cli_str(b, "dns"),
 		       strcmp(cli_str(b, "dns_by"), "process") ? "another process of this machine"

@@ -47,7 +47,7 @@ static const struct {
 const char *const fence_map_names[FENCE_MAP_COUNT_] = {
 	"names", "nets",     "services", "matches",  "answers", "cgroups",
 	"procs", "sessions", "config",	 "counters", "logged",	"pulse",
-	"tools", "denied",   "own",	 "ring",     "denials",
+	"tools", "denied",   "own",	 "ring",     "denials", "ranges",
 };
 
 /* libbpf's last warning: the reason when a load fails. */

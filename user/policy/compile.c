@@ -241,9 +241,10 @@ static int compile_allow(struct compiler *c, const struct fence_policy_allow *a)
 static int compile_proxy(struct compiler *c, size_t index, uint8_t tool)
 {
 	const struct fence_policy_proxy *x = &c->p->proxies[index];
-	struct fence_policy_rule r = {
-		.tool = tool, .flags = FENCE_RULE_ASK, .nports = 1, .ports = { x->port }
-	};
+	struct fence_policy_rule r = { .tool = tool, .nports = 1, .ports = { x->port } };
+
+	/* a company's proxy has an address of the company's */
+	r.flags = FENCE_RULE_ASK | FENCE_RULE_PRIVATE;
 
 	snprintf(r.path, sizeof(r.path), "$.proxies[%zu]", index);
 	snprintf(r.text, sizeof(r.text), "%s", x->host);
@@ -299,6 +300,21 @@ static void warn_unix(struct fence_policy *p, size_t tool)
 		     "through that name: a session makes it lead elsewhere");
 }
 
+static void warn_ranges(struct fence_policy *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->nrules && !(p->rules[i].flags & FENCE_RULE_OWN); i++)
+		;
+	if (i < p->nrules && !p->ranges_file[0])
+		warn(p, "$.org",
+		     "no \"ip_ranges\": whatever public address a resolver gives for the org's "
+		     "names is believed; put Salesforce's ip-ranges.json beside the policy");
+	if (p->ranges_tell)
+		warn(p, "$.org.ip_ranges.outside",
+		     "an address that is not Salesforce's gets the org's data, and an alert");
+}
+
 static void warn_write(struct fence_policy *p, size_t tool)
 {
 	char path[64];
@@ -325,6 +341,8 @@ int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allow
 		for (j = 0; err >= 0 && j < p->nproxies; j++)
 			err = compile_proxy(&c, j, (uint8_t)(i + 1));
 	}
+	if (err >= 0)
+		warn_ranges(p);
 	if (err >= 0 && p->org.login_hosts)
 		warn(p, "$.org.login_hosts",
 		     "login.salesforce.com is shared by every org; switch it off in My Domain and "

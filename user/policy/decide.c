@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <crmfence/addr.h>
+
 #include "base/addr.h"
 #include "policy/policy.h"
 
@@ -98,26 +100,42 @@ static int has_port(const uint16_t *ports, size_t n, uint16_t port)
 	return 0;
 }
 
+static int bits_equal(const uint8_t *a, const uint8_t *b, unsigned int bits)
+{
+	return !memcmp(a, b, bits / 8) &&
+	       !(bits % 8 && (a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8));
+}
+
 static const struct fence_policy_net *find_net(const struct fence_policy *p, uint8_t tool,
 					       const uint8_t addr[16], uint16_t port)
 {
 	const struct fence_policy_net *best = NULL;
-	unsigned int bits, whole;
 	size_t i;
 
 	for (i = 0; i < p->nnets; i++) {
 		const struct fence_policy_net *n = &p->nets[i];
 
-		bits = n->key.prefixlen - 32;
-		whole = bits / 8;
-		if (n->key.tool != tool || n->key.port != port || memcmp(n->key.addr, addr, whole))
-			continue;
-		if (bits % 8 && (n->key.addr[whole] ^ addr[whole]) >> (8 - bits % 8))
+		if (n->key.tool != tool || n->key.port != port ||
+		    !bits_equal(n->key.addr, addr, n->key.prefixlen - 32))
 			continue;
 		if (!best || best->key.prefixlen < n->key.prefixlen)
 			best = n;
 	}
 	return best;
+}
+
+uint8_t fence_policy_leads(const struct fence_policy *p, uint16_t flags, const uint8_t addr[16])
+{
+	size_t i;
+
+	if (fence_addr_is_private(addr))
+		return flags & FENCE_RULE_PRIVATE ? FENCE_FORM_OK : FENCE_FORM_PRIVATE;
+	if (!(flags & FENCE_RULE_OWN) || !p->ranges_file[0])
+		return FENCE_FORM_OK;
+	for (i = 0; i < p->nranges; i++)
+		if (bits_equal(p->ranges[i].addr, addr, p->ranges[i].bits))
+			return FENCE_FORM_OK;
+	return FENCE_FORM_RANGE;
 }
 
 static void facts_addr(const struct fence_policy *p, uint8_t tool, const uint8_t addr[16],
@@ -193,6 +211,13 @@ static void decide_name(const struct fence_policy *p, const struct fence_query *
 		return;
 	}
 	a->rule = n->rule.id;
+	a->facts.form = q->has_addr ? fence_policy_leads(p, n->rule.flags, q->addr) : 0;
+	if (a->facts.form) { /* as the answer is taken */
+		a->facts.name = FENCE_NAME_ALLOWED;
+		if (a->facts.form == FENCE_FORM_RANGE && p->ranges_tell)
+			a->facts.flags |= FENCE_F_MONITOR;
+		return;
+	}
 	a->facts.proto = q->proto;
 	a->facts.addr = has_port(n->rule.ports, n->rule.nports, port) ? FENCE_ADDR_NAMED
 								      : FENCE_ADDR_UNKNOWN;

@@ -78,7 +78,7 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 			continue;
 		fence_buf_printf(out, "    %s, ", r->text);
 		ports(r->ports, r->nports, out);
-		fence_buf_printf(out, "%s\n      because: %s  (%s)\n",
+		fence_buf_printf(out, "%s%s\n      because: %s  (%s)\n",
 				 strchr(r->text, '/') ? ", any protocol, no name checked"
 				 : r->flags & FENCE_RULE_PLAIN
 					 ? ", TLS or not, at the addresses that DNS gives for it"
@@ -86,9 +86,15 @@ static void explain_tool(const struct fence_policy *p, size_t index, struct fenc
 					 ? ", to CONNECT to the names above only"
 					 : ", TLS with that server name, at the addresses that DNS "
 					   "gives for it",
-				 r->why, r->path);
-		if (!strcmp(r->text, "crm.own"))
-			fence_crm_own(&p->org, show_host, out);
+				 r->flags & FENCE_RULE_PRIVATE ? ", private ones too" : "", r->why,
+				 r->path);
+		if (strcmp(r->text, "crm.own"))
+			continue;
+		fence_crm_own(&p->org, show_host, out);
+		if (p->ranges_file[0])
+			fence_buf_printf(out, "      at the %zu networks of %s; elsewhere: %s\n",
+					 p->nranges, p->ranges_file,
+					 p->ranges_tell ? "let through, with an alert" : "refused");
 	}
 	if (t->sight)
 		fence_buf_str(out,
@@ -149,6 +155,11 @@ void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)
 	fence_buf_printf(out,
 			 "; an answer is good for its TTL, at least %ld s and at most %ld s.\n",
 			 p->ttl_floor, p->ttl_ceiling);
+	fence_buf_printf(
+		out,
+		"  At most %ld different questions a minute and session; no answer leads to "
+		"a private, link-local or\n  loopback address but where it says so above.\n",
+		p->distinct);
 	fence_buf_printf(out, "  QUIC: %s.\n",
 			 p->quic_allow ? "to allowed addresses, the name is not checked"
 				       : "refused, clients fall back to TCP");
@@ -203,6 +214,20 @@ void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reaso
 		else
 			fence_buf_str(out, "none: a policy lists neither who resolves names nor "
 					   "relative names");
+		return;
+	case FENCE_R_DNS_RATE:
+		fence_buf_printf(out, "$.dns.distinct: more than %ld, if the tool is to be trusted",
+				 p->distinct);
+		return;
+	case FENCE_R_DNS_ADDR:
+		fence_buf_printf(out,
+				 "$.tools[%zu].allow: \"private\": true for %s, if the company has "
+				 "it at such an address",
+				 t, host ? host : "?");
+		return;
+	case FENCE_R_DNS_RANGE:
+		fence_buf_str(out, "$.org.ip_ranges: a newer file of Salesforce's; or \"outside\": "
+				   "\"alert\"");
 		return;
 	case FENCE_R_TENANT:
 		fence_buf_str(out, "$.org.org_ids: add the org's id, if it is the customer's");

@@ -36,6 +36,7 @@
 #define FENCE_HONEY_MAX 129
 #define FENCE_POLICY_USERS 64
 #define FENCE_WHY_MAX 160
+#define FENCE_RANGES_BYTES (4u << 20) /* of the file of "ip_ranges" */
 
 struct fence_policy_match {
 	uint8_t kind; /* enum fence_match */
@@ -126,14 +127,22 @@ struct fence_policy_net {
 	uint32_t rule;
 };
 
+/* Addresses that Salesforce says are its own. */
+struct fence_policy_range {
+	uint8_t addr[16];
+	uint32_t bits;
+};
+
 struct fence_policy {
 	char name[64];
 	char file[256];
 	uint8_t sha[32]; /* of the file */
+	uint8_t digest[32]; /* of it and of what it reads: whether another policy is the same */
 	int monitor;
 	int quic_allow;
 	long ttl_floor, ttl_ceiling; /* seconds */
 	long heartbeat; /* seconds that the agent may be silent before sessions reach nothing */
+	long distinct; /* DNS questions that differ, of a session, a minute */
 	struct fence_org org;
 	struct fence_policy_tool tools[FENCE_TOOL_MAX];
 	size_t ntools; /* tool id = index + 1 */
@@ -157,6 +166,11 @@ struct fence_policy {
 	size_t nnames;
 	struct fence_policy_net *nets;
 	size_t nnets;
+	char ranges_file[256]; /* "": the policy has none */
+	uint8_t ranges_sha[32];
+	int ranges_tell; /* what is outside of them is let through, and told */
+	struct fence_policy_range *ranges;
+	size_t nranges;
 	struct fence_diag warnings[FENCE_POLICY_WARNINGS];
 	size_t nwarnings;
 };
@@ -205,6 +219,12 @@ void fence_policy_decide(const struct fence_policy *p, const struct fence_query 
 /* The rule for a whole name: as the `names` trie finds it. NULL: none. */
 const struct fence_policy_name *fence_policy_find(const struct fence_policy *p, uint8_t tool,
 						  const char *host);
+
+/*
+ * May an answer of DNS lead a name of a rule with these FENCE_RULE_* to the address? FENCE_FORM_OK,
+ * or what is wrong with it, as the programs have it.
+ */
+uint8_t fence_policy_leads(const struct fence_policy *p, uint16_t flags, const uint8_t addr[16]);
 
 /* Does who listens there answer for the network? Then no policy may list it. */
 int fence_unix_resolves(const char *path);

@@ -200,7 +200,7 @@ static int read_org(struct reader *r, const cJSON *v)
 	char path[96];
 	int err = fence_read_keys(r, v, "$.org",
 				  ",my_domain,partition,sandboxes,org_ids,login_hosts,honey,users,"
-				  "government,china,defender,");
+				  "government,china,defender,ip_ranges,");
 
 	if (err < 0)
 		return err;
@@ -266,6 +266,8 @@ static int read_org(struct reader *r, const cJSON *v)
 		err = fence_read_bool(r, k, "$.org.china", &o->china);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "defender")))
 		err = fence_read_bool(r, k, "$.org.defender", &o->defender);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "ip_ranges")))
+		err = fence_read_ranges(r, k);
 	return err;
 }
 
@@ -400,6 +402,16 @@ static int read_ttl(struct reader *r, const cJSON *v)
 	return err;
 }
 
+static int read_dns(struct reader *r, const cJSON *v)
+{
+	const cJSON *k;
+	int err = fence_read_keys(r, v, "$.dns", ",distinct,");
+
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(v, "distinct")))
+		err = fence_read_int(r, k, "$.dns.distinct", 10, 100000, &r->p->distinct);
+	return err;
+}
+
 static int read_top(struct reader *r, const cJSON *top)
 {
 	const cJSON *k, *e;
@@ -407,7 +419,7 @@ static int read_top(struct reader *r, const cJSON *top)
 	int err =
 		fence_read_keys(r, top, "$",
 				",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,"
-				"heartbeat,");
+				"heartbeat,dns,");
 
 	if (err < 0)
 		return err;
@@ -429,6 +441,8 @@ static int read_top(struct reader *r, const cJSON *top)
 		err = read_ttl(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "heartbeat")))
 		err = fence_read_int(r, k, "$.heartbeat", 2, 3600, &r->p->heartbeat);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "dns")))
+		err = read_dns(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "resolvers")))
 		err = read_resolvers(r, k);
 	else
@@ -471,6 +485,19 @@ static int refuse_json(struct reader *r, const char *text, const char *end)
 		      line, column);
 }
 
+/* The policy's own, unless it reads another file. */
+static void policy_digest(struct fence_policy *p)
+{
+	uint8_t both[64];
+
+	memcpy(p->digest, p->sha, 32);
+	if (!p->ranges_file[0])
+		return;
+	memcpy(both, p->sha, 32);
+	memcpy(both + 32, p->ranges_sha, 32);
+	SHA256(both, sizeof(both), p->digest);
+}
+
 int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret,
 		       struct fence_diag *d)
 {
@@ -493,8 +520,10 @@ int fence_policy_parse(const char *text, size_t len, const char *file, struct fe
 	r.p->ttl_floor = 60;
 	r.p->ttl_ceiling = 3600;
 	r.p->heartbeat = 15;
+	r.p->distinct = 240;
 	json = cJSON_ParseWithOpts(text, &end, 1);
 	err = json ? read_top(&r, json) : refuse_json(&r, text, end);
+	policy_digest(r.p);
 	if (err >= 0)
 		err = fence_policy_compile(r.p, allows, d);
 	for (i = 0; i < FENCE_TOOL_MAX; i++)
@@ -531,5 +560,6 @@ void fence_policy_free(struct fence_policy *p)
 	free(p->rules);
 	free(p->names);
 	free(p->nets);
+	free(p->ranges);
 	free(p);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader's own parts: read.c has the pieces and the top, read_tool.c one tool. Every one
+ * The reader's own parts: read.c has the pieces and the top, read_tool.c one tool, ranges.c the
+ * file of Salesforce's addresses. Every one
  * returns 0, or a negative errno with the path and the sentence in the reader's diag.
  */
 #ifndef FENCE_POLICY_READ_H
@@ -37,6 +38,7 @@ int fence_read_label(struct reader *r, const cJSON *v, const char *path, char *o
 int fence_read_extension(const char *text, char out[33]); /* the 32 letters of its origin */
 int fence_read_exe(struct reader *r, const cJSON *v, const char *path, char *out,
 		   size_t size); /* a program's path */
+int fence_read_ranges(struct reader *r, const cJSON *v); /* $.org.ip_ranges */
 int fence_read_unix(struct reader *r, const cJSON *v, const char *path,
 		    struct fence_policy_tool *t);
 int fence_read_tool(struct reader *r, const cJSON *v, size_t index); /* $.tools[index] */

@@ -151,6 +151,43 @@ static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16
 	return 0;
 }
 
+/* "private": what DNS gives for it may be an address of the company's own. */
+static int read_private(struct reader *r, const cJSON *v, const char *path,
+			struct fence_policy_allow *a)
+{
+	const cJSON *k = cJSON_GetObjectItemCaseSensitive(v, "private");
+	int is_private = 0, err;
+	char sub[128];
+
+	if (!k)
+		return 0;
+	snprintf(sub, sizeof(sub), "%s.private", path);
+	err = fence_read_bool(r, k, sub, &is_private);
+	if (is_private)
+		a->rule.flags |= FENCE_RULE_PRIVATE;
+	return err;
+}
+
+/* "crm.own", or { "set": "crm.own", ... } */
+static int read_set(struct reader *r, const cJSON *v, const char *path,
+		    struct fence_policy_allow *a)
+{
+	const char *name = cJSON_IsString(v) ? v->valuestring : "";
+
+	if (strcmp(name, "crm.own"))
+		return REFUSE(r, path,
+			      "\"%.60s\" is no rule set; the only one is \"crm.own\"; a "
+			      "host is written { \"host\": ..., "
+			      "\"why\": ... }",
+			      name);
+	if (!r->p->org.my_domain[0])
+		return REFUSE(r, path, "\"crm.own\" needs $.org to say whose");
+	a->kind = FENCE_ALLOW_OWN;
+	snprintf(a->rule.text, sizeof(a->rule.text), "crm.own");
+	snprintf(a->rule.why, sizeof(a->rule.why), "the customer's own Salesforce org");
+	return 0;
+}
+
 static int read_allow(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_allow *a)
 {
@@ -161,21 +198,17 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 	a->rule.nports = 1;
 	a->rule.ports[0] = 443;
 	snprintf(a->rule.path, sizeof(a->rule.path), "%s", path);
-	if (cJSON_IsString(v)) {
-		if (strcmp(v->valuestring, "crm.own"))
-			return REFUSE(r, path,
-				      "\"%.60s\" is no rule set; the only one is \"crm.own\"; a "
-				      "host is written { \"host\": ..., "
-				      "\"why\": ... }",
-				      v->valuestring);
-		if (!r->p->org.my_domain[0])
-			return REFUSE(r, path, "\"crm.own\" needs $.org to say whose");
-		a->kind = FENCE_ALLOW_OWN;
-		snprintf(a->rule.text, sizeof(a->rule.text), "crm.own");
-		snprintf(a->rule.why, sizeof(a->rule.why), "the customer's own Salesforce org");
-		return 0;
+	if (cJSON_IsString(v))
+		return read_set(r, v, path, a);
+	if (cJSON_GetObjectItemCaseSensitive(v, "set")) {
+		err = fence_read_keys(r, v, path, ",set,private,");
+		if (err >= 0)
+			err = read_private(r, v, path, a);
+		snprintf(sub, sizeof(sub), "%s.set", path);
+		return err < 0 ? err
+			       : read_set(r, cJSON_GetObjectItemCaseSensitive(v, "set"), sub, a);
 	}
-	err = fence_read_keys(r, v, path, ",host,cidr,ports,why,tls,");
+	err = fence_read_keys(r, v, path, ",host,cidr,ports,why,tls,private,");
 	if (err < 0)
 		return err;
 	host = cJSON_GetObjectItemCaseSensitive(v, "host");
@@ -201,6 +234,10 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 			return REFUSE(r, path,
 				      "\"tls\" does not go with \"cidr\": an address has no name "
 				      "to check");
+		if (cJSON_GetObjectItemCaseSensitive(v, "private"))
+			return REFUSE(r, path,
+				      "\"private\" does not go with \"cidr\": the network is "
+				      "listed as it is");
 		snprintf(sub, sizeof(sub), "%s.cidr", path);
 		return fence_read_str(r, cidr, sub, a->rule.text, sizeof(a->rule.text));
 	}
@@ -213,6 +250,9 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 	}
 	if (!is_tls)
 		a->rule.flags |= FENCE_RULE_PLAIN;
+	err = read_private(r, v, path, a);
+	if (err < 0)
+		return err;
 	snprintf(sub, sizeof(sub), "%s.host", path);
 	return fence_read_str(r, host, sub, a->rule.text, sizeof(a->rule.text));
 }

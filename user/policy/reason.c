@@ -66,6 +66,12 @@ static const struct {
 	[FENCE_R_PROXY_TLS] = { "proxy-tls",
 				"TLS to the proxy itself hides what it is asked for; speak to it "
 				"in plain text, what is inside the tunnel is TLS" },
+	[FENCE_R_DNS_RATE] = { "dns-rate", "more DNS questions than a session may ask: each that "
+					   "differs carries a little out" },
+	[FENCE_R_DNS_ADDR] = { "dns-address",
+			       "DNS gave an address that is not a public one for a public name" },
+	[FENCE_R_DNS_RANGE] = { "dns-range", "DNS gave an address for the org that is none of "
+					     "Salesforce's" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == FENCE_R_MAX, "a sentence for every reason");
