@@ -124,6 +124,7 @@ OLD = "a kernel before 6.7 has no hook for Unix sockets: tier A, or a mount name
 
 
 LISTED = "the policy lists this peer, by its path and its program or unit"
+FETCHED = "a session may listen on a Unix socket, for its own processes; nobody keeps an accomplice outside from connecting"
 UNPROVED = "in tier B a name that the policy lists as \"unproved\" opens any Unix socket of the machine"
 PEERS = ("unix-owned", "unix-unit", "unix-listed")  # listed, also as \"unproved\": open in every tier
 PROVED = ("unix-proved", "unix-curated")  # as what they are: open in tier A
@@ -133,6 +134,8 @@ def open_why(name, flavour, release, tier):
     """Why this may stay open here; None: it may not."""
     if name in PEERS or (name in PROVED and tier != "B"):
         return LISTED
+    if name == "unix-fetched":
+        return FETCHED
     if tier != "B":
         return HANDED if tier == "A2" and name == "received-socket" and flavour == "match" else None
     version = tuple(int(x) for x in release.split("-")[0].split("+")[0].split(".")[:2])

@@ -85,6 +85,22 @@ static void unix_alias(void)
 	unlink(path);
 }
 
+/* The session listens, the helper comes to fetch. */
+static void unix_fetched(void)
+{
+	struct sockaddr_un a;
+	socklen_t len = unix_name(&a, "ok/fetch", 0);
+	int fd = must(socket(AF_UNIX, SOCK_STREAM, 0)), c;
+
+	unlink(a.sun_path);
+	must(bind(fd, (void *)&a, len));
+	chmod(a.sun_path, 0777);
+	must(listen(fd, 1));
+	c = must(accept(fd, NULL, NULL));
+	must(send(c, token, strlen(token), MSG_NOSIGNAL));
+	unlink(a.sun_path);
+}
+
 /* One socket of its own at the name, until the agent has seen it there; then the helper's. */
 static void unix_unproved(void)
 {
@@ -294,6 +310,7 @@ const struct way unix_ways[] = {
 	{ "unix-alias-unproved", unix_alias, 1, 'l', 'u' },
 	{ "unix-collision", unix_alias, 2, 'l', 'u' },
 	{ "unix-unproved", unix_unproved, 0, 'l', 'u' },
+	{ "unix-fetched", unix_fetched, 0, 'l', 'u' },
 	{ "unix-chroot", unix_chroot, 0, 'l', 'u' },
 	{ "unix-mounted", unix_mounted, 0, 'l', 'u' },
 	{ "unix-seqpacket", unix_seqpacket, 0, 'l', 'u' },
