@@ -319,10 +319,30 @@ static void take(int fd, int accepts)
 		close(from);
 }
 
+/* What somebody gives who listens; `fd` is not connected yet. */
+static void fetch(int fd, const void *a, socklen_t len)
+{
+	struct timeval limit = { .tv_usec = 100000 };
+	char text[256];
+	ssize_t n;
+
+	if (connect(fd, a, len) && errno != EINPROGRESS) {
+		close(fd);
+		return;
+	}
+	fcntl(fd, F_SETFL, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	n = recv(fd, text, sizeof(text), 0);
+	if (n > 0)
+		note("fetched", text, (size_t)n);
+	close(fd);
+}
+
 /* Everything that does not wake a poll. */
 static void look(int msg, const char *shm, mqd_t mq, const char *const paths[3])
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(HELPER_PORT + 1) };
+	struct sockaddr_un u;
 	struct message m;
 	char text[8192];
 	ssize_t n = msgrcv(msg, &m, sizeof(m.text), 0, IPC_NOWAIT);
@@ -355,19 +375,9 @@ static void look(int msg, const char *shm, mqd_t mq, const char *const paths[3])
 	n = key < 0 ? 0 : syscall(SYS_keyctl, KEYCTL_READ, key, text, sizeof(text));
 	if (n > 0)
 		note("key", text, (size_t)n);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	inet_pton(AF_INET, OWN4, &a.sin_addr);
-	connect(fd, (void *)&a, sizeof(a));
-	fcntl(fd, F_SETFL, 0);
-	{
-		struct timeval limit = { .tv_usec = 100000 };
-
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	}
-	n = recv(fd, text, sizeof(text), 0);
-	if (n > 0)
-		note("fetched", text, (size_t)n);
-	close(fd);
+	fetch(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), &a, sizeof(a));
+	fetch(socket(AF_UNIX, SOCK_STREAM, 0), &u, unix_name(&u, "ok/fetch", 0));
 }
 
 static int signals(void)

@@ -22,7 +22,8 @@ sys.path.insert(0, HERE + "/../world")
 import world as W  # noqa: E402
 
 NOBODY = 65534
-ROOTS = "/run/crmfence-evade"  # tests/evasion/local.c
+ROOTS = "/run/crmfence-evade"  # tests/evasion/unix.c
+RUNTIME = "/run/user/%d" % NOBODY  # of the user, with his sound server's socket
 NAME = {"unproved": True}
 only = sys.argv[1:]
 
@@ -48,15 +49,19 @@ class Suite:
             os.mkdir(d)
             os.chmod(d, 0o1777)
         os.mkdir(ROOTS)
+        for d in (RUNTIME, RUNTIME + "/pulse"):
+            os.makedirs(d, 0o700)
+            os.chown(d, NOBODY, NOBODY)
         for s in ("net.ipv4.ping_group_range=0 2147483647", "net.ipv4.tcp_fastopen=3", "net.mptcp.enabled=1"):
             W.sh("ip", "netns", "exec", w.lap, "sysctl", "-qw", s, check=False)
         lines = W.sh(self.evade, "list").stdout.split("\n")
         self.cases = [x.split() for x in lines if x and (not only or any(fnmatch.fnmatch(x.split()[0], p) for p in only))]
         unit = w.cgroup + "/system.slice/other.service"  # by its name: it is below a cgroup of ours
         os.makedirs(unit)
-        self.others = [w.popen(self.evade, "listener", self.dir, ROOTS + "/proved", ROOTS + "/listed", confined=False),
+        self.others = [w.popen(self.evade, "listener", self.dir, RUNTIME + "/pulse/native", confined=False, uid=NOBODY),
+                       w.popen(self.evade, "listener", self.dir, ROOTS + "/proved", ROOTS + "/listed", confined=False),
                        w.popen("sh", "-c", "echo $$ > %s/cgroup.procs; exec %s listener %s %s/forged-unit" % (unit, self.evade, self.dir, self.dir), confined=False)]
-        w.wait(lambda: os.path.exists(ROOTS + "/listed") and os.path.exists(self.dir + "/forged-unit"), "those who listen")
+        w.wait(lambda: os.path.exists(RUNTIME + "/pulse/native") and os.path.exists(ROOTS + "/listed") and os.path.exists(self.dir + "/forged-unit"), "those who listen")
         self.helper = w.popen(self.evade, "helper", self.dir, self.owner, confined=False, uid=NOBODY)
         w.wait(lambda: all(os.path.exists(self.dir + n) for n in ("/about", "/forged/proved", "/disguised")) or self.helper.poll() is not None, "the helper")
         if self.helper.poll() is not None:
@@ -69,7 +74,7 @@ class Suite:
                 ("/owned", self.evade, NAME), ("/impostor", "/usr/bin/somebody-else", {}), ("/unit", "helper.service", NAME),
                 ("/pretender", "other.service", {}), ("/ok/absent", self.evade, {}), ("/ok/claimed", self.evade, NAME),
                 ("/ok/exchanged", self.evade, NAME), ("/disguised", self.owner, {}), ("/forged-unit", "other.service", {}))] + [
-                ROOTS + "/proved", {"path": ROOTS + "/listed", "unproved": True}]}]}
+                "audio", ROOTS + "/proved", {"path": ROOTS + "/listed", "unproved": True}]}]}
 
     def one(self, name, who, flavour):
         """Try it; back with the token and what the program said."""
@@ -187,7 +192,8 @@ def main():
             count["failed"] += 1
             print("FAIL " + wrong, flush=True)
     finally:
-        shutil.rmtree(ROOTS, ignore_errors=True)
+        for d in (ROOTS, RUNTIME):
+            shutil.rmtree(d, ignore_errors=True)
         for path in ("/dev/shm/helper",):
             if os.path.exists(path):
                 os.unlink(path)
