@@ -75,7 +75,7 @@ static __always_inline int range_has(const __u8 *addr)
 {
 	struct fence_range_key k = { .prefixlen = FENCE_RANGE_KEY_BITS(128), .bank = tool_key(0) };
 
-	__builtin_memcpy(k.addr, addr, 16);
+	fence_addr_meant(addr, k.addr);
 	return bpf_map_lookup_elem(&ranges, &k) != 0;
 }
 

@@ -41,6 +41,23 @@ FENCE_INLINE __u16 fence_addr_part(const __u8 *a, int i)
 	return (__u16)(a[2 * i] << 8 | a[2 * i + 1]);
 }
 
+/* An IPv4 address as a network without IPv4 has it (64:ff9b::/96, RFC 6052), by DNS64. */
+FENCE_INLINE int fence_addr_is_nat64(const __u8 *a)
+{
+	return fence_addr_part(a, 0) == 0x64 && fence_addr_part(a, 1) == 0xff9b &&
+	       !(fence_addr_part(a, 2) | fence_addr_part(a, 3) | fence_addr_part(a, 4) |
+		 fence_addr_part(a, 5));
+}
+
+/* The address that is meant: NAT64's as IPv4. */
+FENCE_INLINE void fence_addr_meant(const __u8 *a, __u8 *out)
+{
+	int i, nat64 = fence_addr_is_nat64(a);
+
+	for (i = 0; i < 16; i++)
+		out[i] = !nat64 || i > 11 ? a[i] : i < 10 ? 0 : 0xff;
+}
+
 FENCE_INLINE int fence_addr_is_private(const __u8 *a)
 {
 	__u16 first = fence_addr_part(a, 0), second = fence_addr_part(a, 1);
@@ -55,9 +72,8 @@ FENCE_INLINE int fence_addr_is_private(const __u8 *a)
 		return 1; /* ::, ::1, what is v4-compatible, and the rest of ::/64, which nobody has
 			   */
 	}
-	if (first == 0x64 && second == 0xff9b) /* NAT64; 64:ff9b:1::/48 is the network's own */
-		return rest || fence_addr_part(a, 4) || fence_addr_part(a, 5) ||
-		       fence_v4_is_private(a + 12);
+	if (first == 0x64 && second == 0xff9b) /* 64:ff9b:1::/48 is the network's own NAT64 */
+		return !fence_addr_is_nat64(a) || fence_v4_is_private(a + 12);
 	if (first == 0x2002) /* 6to4 */
 		return fence_v4_is_private(a + 2);
 	if (first == 0x2001 && !second) /* Teredo: to whom is hidden in it */

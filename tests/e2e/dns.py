@@ -434,8 +434,8 @@ def ip_ranges(w):
     """Salesforce's published addresses: the org's names elsewhere are refused and told, or told and let where the policy says so; other names are not
     asked. A list and a string of the file; a file that is not there, or not understood, is no policy."""
     names = {"acme--in.vf.force.com": ["198.51.100.10", "2001:db8:1::10"], "acme--out.vf.force.com": ["203.0.113.10", "2001:db8:2::10"],
-             "login.salesforce.com": ["198.51.101.1", "198.51.102.1"], "models.acme.example": ["203.0.113.20"], "acme.my.salesforce.com": ["10.1.2.3"]}
-    where = {(n, a): n[:8] in ("acme--in", "models.a") or a == "198.51.101.1" for n, each in names.items() for a in each}
+             "login.salesforce.com": ["198.51.101.1", "198.51.102.1", "64:ff9b::c633:6501", "64:ff9b::c633:6601"], "models.acme.example": ["203.0.113.20"], "acme.my.salesforce.com": ["10.1.2.3"]}
+    where = {(n, a): n[:8] in ("acme--in", "models.a") or a in ("198.51.101.1", "64:ff9b::c633:6501") for n, each in names.items() for a in each}
     resolver, path, file, bad = serve(w, names), script(w, "follow.py", FOLLOW), w.dir + "/ip-ranges.json", []
 
     def publish(prefixes):

@@ -270,6 +270,8 @@ static void test_leads(void **state)
 		assert_string_equal(reason_of(p, own, "13.111.255.255"), "name");
 		assert_string_equal(reason_of(p, own, "2600::1"), "name");
 		assert_string_equal(reason_of(p, own, "1.2.3.4"), "name");
+		assert_string_equal(reason_of(p, own, "64:ff9b::1.2.3.4"), "name");
+		assert_string_equal(reason_of(p, own, "64:ff9b::1.2.3.5"), "dns-range");
 		assert_string_equal(reason_of(p, own, "1.2.3.5"), "dns-range");
 		assert_string_equal(reason_of(p, own, "13.112.0.0"), "dns-range");
 		assert_string_equal(reason_of(p, own, "10.0.0.1"), "dns-address");

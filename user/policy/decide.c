@@ -126,14 +126,16 @@ static const struct fence_policy_net *find_net(const struct fence_policy *p, uin
 
 uint8_t fence_policy_leads(const struct fence_policy *p, uint16_t flags, const uint8_t addr[16])
 {
+	uint8_t meant[16];
 	size_t i;
 
 	if (fence_addr_is_private(addr))
 		return flags & FENCE_RULE_PRIVATE ? FENCE_FORM_OK : FENCE_FORM_PRIVATE;
 	if (!(flags & FENCE_RULE_OWN) || !p->ranges_file[0])
 		return FENCE_FORM_OK;
+	fence_addr_meant(addr, meant);
 	for (i = 0; i < p->nranges; i++)
-		if (bits_equal(p->ranges[i].addr, addr, p->ranges[i].bits))
+		if (bits_equal(p->ranges[i].addr, meant, p->ranges[i].bits))
 			return FENCE_FORM_OK;
 	return FENCE_FORM_RANGE;
 }
