@@ -6,7 +6,7 @@
  * the process can read it; any other answer to it is dropped, and so is a connection from outside.
  * Answers to everybody else are shown to the agent, to name addresses for people.
  */
-#include "lib/deny.h"
+#include "lib/seize.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -254,6 +254,8 @@ int answer_ingress(struct __sk_buff *skb)
 		return 1;
 	}
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (seized_socket(sk, &st) < 0)
+		return 0;
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
 	facts_begin(&f);
