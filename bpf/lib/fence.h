@@ -42,7 +42,7 @@ static __always_inline struct fence_scratch *scratch_of(void *map)
 {
 	__u32 i;
 
-	for (i = 0; i < FENCE_SLOTS; i++) {
+	for (i = 0; i < FENCE_SLOTS && !fence_fault(); i++) {
 		__u32 slot = i;
 		struct fence_scratch *s = bpf_map_lookup_elem(map, &slot);
 

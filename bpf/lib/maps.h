@@ -282,4 +282,10 @@ struct {
 	__type(value, struct fence_scratch);
 } exec_scratch SEC(".maps") __weak;
 
+#ifdef FENCE_FAULTS
+#include "faults.h"
+#else
+#define fence_fault() 0
+#endif
+
 #endif
