@@ -39,7 +39,7 @@ $(B)/.lint: $(wildcard user/*/*.[ch] bpf/*.c bpf/lib/*.h include/crmfence/*.h to
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c bpf/lib/guards.h
 	@mkdir -p $(@D); echo "  BPF     $<"
-	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-unused-parameter \
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-unused-parameter $(FAULTS:%=-D% -DFENCE_IN_$*) \
 		-Iinclude -I/usr/include/$(TRIPLET) -MMD -MP -c $< -o $@
 
 $(B)/bpf/core.bpf.o: $(CORE:%=$(B)/bpf/%.bpf.o)
@@ -161,6 +161,13 @@ clang:
 	$(Q)$(MAKE) --no-print-directory CC=clang B=build/clang HARDEN="$(filter-out -fcf-protection -ftrivial-auto-var-init=zero,$(HARDEN))" \
 		build/clang/crmfenced build/clang/crmfence
 
+#: make faults   each call of the programs that may find no memory or room fails once, in a build of its own (root)
+faults: deps-test
+	$(Q)$(MAKE) --no-print-directory all faults-build
+	$(Q)python3 tests/e2e/run.py fault-calls
+faults-build:
+	$(Q)$(MAKE) --no-print-directory B=build/faults FAULTS=FENCE_FAULTS build/faults/crmfenced
+
 #: make format   apply .clang-format
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
@@ -184,4 +191,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check demo bench evasion fuzz trials vm vm-e2e debug clang format install clean deps deps-test
+.PHONY: all lint help run check demo bench evasion fuzz trials vm vm-e2e faults faults-build debug clang format install clean deps deps-test

@@ -9,7 +9,7 @@
  */
 #include <crmfence/addr.h>
 
-#include "lib/deny.h"
+#include "lib/seize.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -468,6 +468,8 @@ int answer_ingress(struct __sk_buff *skb)
 		return cfg && cfg->flags & FENCE_CFG_PROXIES ? reply_stream(skb, sk, &w) : 1;
 	}
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (seized_socket(sk, &st) < 0)
+		return 0;
 	if (!st || !session_confined(st->session) || wire_read(skb, &w, 0))
 		return 1;
 	return accept_judge(skb, st, &w) ? 1 : 0;

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * tp_btf/inet_sock_set_state -> a TCP flow ends: its octets, as the kernel itself counted them.
- * Other changes return at once.
+ * A seized socket that nobody has open is forgotten with it. Other changes return at once.
  */
-#include "lib/fence.h"
+#include "lib/seize.h"
 
 char _license[] SEC("license") = "GPL";
 
-#define TCP_CLOSE 7
+#define TCP_SYN_RECV 3
+
+/*
+ * Closed, and nobody's to open again: its address is free soon. A child that a listener has just
+ * made is another socket than the one which had its address before.
+ */
+static __always_inline void seized_close(const struct sock *sk, int oldstate, int newstate)
+{
+	struct fence_seized *s = seized_find((__u64)sk);
+
+	if (s && ((newstate == TCP_SYN_RECV && oldstate == TCP_LISTEN) ||
+		  (newstate == TCP_CLOSE && (s->released || !BPF_CORE_READ(sk, sk_socket)))))
+		seized_forget((__u64)sk);
+}
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(close_state, const struct sock *sk, int oldstate, int newstate)
@@ -16,6 +29,8 @@ int BPF_PROG(close_state, const struct sock *sk, int oldstate, int newstate)
 	struct tcp_sock *tp;
 	struct fence_sock *st;
 
+	if (is_seizing())
+		seized_close(sk, oldstate, newstate);
 	if (newstate != TCP_CLOSE)
 		return 0;
 	st = bpf_sk_storage_get(&socks, (void *)sk, 0, 0);

@@ -10,6 +10,7 @@
  */
 #include <crmfence/sight.h>
 
+#include "lib/seize.h"
 #include "lib/stream.h"
 
 char _license[] SEC("license") = "GPL";
@@ -251,8 +252,12 @@ static __always_inline int egress_observe(struct __sk_buff *skb, struct bpf_sock
 	return stream_observe(skb, sk, st, &w);
 }
 
-/* A socket without an owner in a session's cgroup is the session's. */
-static __always_inline struct fence_sock *adopt(struct __sk_buff *skb, struct bpf_sock *sk)
+/*
+ * A socket without an owner in a session's cgroup is the session's. Negative: and there is no room
+ * to say so.
+ */
+static __always_inline int adopt(struct __sk_buff *skb, struct bpf_sock *sk,
+				 struct fence_sock **out)
 {
 	struct fence_config *cfg = config_get();
 	struct fence_session *session;
@@ -266,14 +271,17 @@ static __always_inline struct fence_sock *adopt(struct __sk_buff *skb, struct bp
 	if (!id)
 		return 0;
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!st)
-		return 0;
+	if (!st) {
+		count(FENCE_C_SOCK_FULL);
+		return config_facts(cfg) & FENCE_F_MONITOR ? 0 : -1;
+	}
 	session = bpf_map_lookup_elem(&sessions, id);
-	st->session = *id;
 	st->tool = session ? session->tool : 0;
 	st->rule = NO_RULE;
 	st->uid = NO_UID;
-	return st;
+	__sync_lock_test_and_set(&st->session, *id);
+	*out = st;
+	return 0;
 }
 
 /* A session's packet. 1: pass. */
@@ -312,8 +320,14 @@ int packet_egress(struct __sk_buff *skb)
 	if (!sk)
 		return 1;
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (is_seizing() && (!st || !session_confined(st->session))) {
+		if (seized_packet(skb) < 0)
+			return 0;
+		st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	}
 	if (!st) {
-		st = adopt(skb, sk);
+		if (adopt(skb, sk, &st))
+			return 0;
 		if (!st)
 			return 1;
 	}

@@ -4,21 +4,22 @@
  *
  * tp_btf/sched_process_fork -> the child inherits its parent's entry before it runs: program,
  * session. tp_btf/sched_process_exec -> the new program is matched against the policy before its
- * first instruction; an exec record. tp_btf/sched_process_exit -> the last thread takes the entry
- * away; the last process ends the session.
+ * first instruction, and so is what it has in its hands; an exec record. tp_btf/sched_process_exit
+ * -> the last thread takes the entry away; the last process ends the session.
  *
  * Membership is for ever: nothing here takes a process out of its session, and exec does not match
  * again inside one; but for sessions that are not confined.
  */
 #include "lib/carry.h"
 #include "lib/path.h"
+#include "lib/seize.h"
 #include "lib/subject.h"
 
 char _license[] SEC("license") = "GPL";
 
-#define FD_STEPS 4096
+#define FD_WORDS (1u << 17) /* of 64 descriptors: eight million */
+#define QUEUE_STEPS 65536 /* connections that wait to be accepted */
 #define SIGKILL 9
-#define SIGSTOP 19
 #define CHROME_ORIGIN "chrome-extension://"
 
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
@@ -147,11 +148,57 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 }
 
 struct fd_cursor {
+	struct fence_seized owner;
 	struct file **fd;
-	__u32 max;
-	__u32 inet; /* the agent can tag these */
-	__u32 unseen;
+	unsigned long *open_fds;
+	struct request_sock *queued;
+	__u64 word; /* of open_fds */
+	__u32 words;
+	__u32 at; /* the word's first descriptor */
+	__u32 taken; /* inet sockets: they are the session's now */
+	__u32 unseen; /* something carries out unseen, or could not be taken */
 };
+
+static __always_inline void take_sock(struct fd_cursor *c, struct sock *sk)
+{
+	c->owner.proto = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	c->owner.family = (__u8)BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (seized_add((__u64)sk, &c->owner))
+		c->unseen = 1;
+	else
+		c->taken = 1;
+}
+
+/* A connection that waits at a listener is nobody's, and would be what accept(2) gives. */
+static long queue_step(__u32 i, void *ctx)
+{
+	struct request_sock *req = ((struct fd_cursor *)ctx)->queued;
+	struct fd_cursor *c = ctx;
+	struct sock *sk;
+
+	if (!req)
+		return 1;
+	sk = BPF_CORE_READ(req, sk);
+	if (sk)
+		take_sock(c, sk);
+	c->queued = BPF_CORE_READ(req, dl_next);
+	return 0;
+}
+
+/* The listener first: from then on nothing more comes in. */
+static __always_inline void take_socket(struct fd_cursor *c, struct sock *sk)
+{
+	struct inet_connection_sock *listener = (void *)sk;
+
+	take_sock(c, sk);
+	if (c->owner.proto != FENCE_IPPROTO_TCP ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_LISTEN)
+		return;
+	c->queued = BPF_CORE_READ(listener, icsk_accept_queue.rskq_accept_head);
+	fence_loop(QUEUE_STEPS, queue_step, c);
+	if (c->queued)
+		c->unseen = 1;
+}
 
 static long fd_step(__u32 i, void *ctx)
 {
@@ -159,12 +206,30 @@ static long fd_step(__u32 i, void *ctx)
 	struct file *file = 0;
 	enum carried what;
 
-	if (i >= c->max)
-		return 1;
-	bpf_probe_read_kernel(&file, sizeof(file), c->fd + i);
+	if (!(c->word >> (i & 63) & 1))
+		return 0;
+	if (bpf_probe_read_kernel(&file, sizeof(file), c->fd + c->at + i))
+		c->unseen = 1;
 	what = file ? file_carries(file) : CARRIES_NOTHING;
-	c->inet |= what == CARRIES_INET;
-	c->unseen |= what == CARRIES_UNSEEN;
+	if (what == CARRIES_INET)
+		take_socket(c, file_sock(file));
+	if (what == CARRIES_UNSEEN)
+		c->unseen = 1;
+	return 0;
+}
+
+static long word_step(__u32 i, void *ctx)
+{
+	struct fd_cursor *c = ctx;
+
+	if (i >= c->words)
+		return 1;
+	c->word = 0;
+	c->at = i * 64;
+	if (bpf_probe_read_kernel(&c->word, sizeof(c->word), c->open_fds + i))
+		c->unseen = 1;
+	if (c->word)
+		fence_loop(64, fd_step, c);
 	return 0;
 }
 
@@ -175,34 +240,52 @@ static __always_inline void end_process(void)
 		bpf_send_signal(SIGKILL);
 }
 
-/*
- * A program becomes a session with something in its hands, before its first instruction. With an
- * inet socket it is stopped: the agent tags the socket and lets it go on. With what carries out
- * unseen it ends here, and so it does where the agent will not be told: without one, or `full`.
- */
-__weak __noinline int hold(int full)
+#define HANDS_TAKEN 1 /* there were inet sockets */
+#define HANDS_UNSEEN 2 /* and what carries out unseen, or more than can be remembered */
+
+__weak __noinline int hands_read(__u64 session, __u64 start, __u32 tool)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct fd_cursor c = { .fd = BPF_CORE_READ(task, files, fdt, fd),
-			       .max = BPF_CORE_READ(task, files, fdt, max_fds) };
+	struct fd_cursor c = { .owner = { .session = session,
+					  .start = start,
+					  .tgid = task->tgid,
+					  .tool = (__u8)tool } };
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 
-	fence_loop(FD_STEPS, fd_step, &c);
-	if (c.unseen && guard(FENCE_G_INHERIT)) {
+	c.fd = BPF_CORE_READ(fdt, fd);
+	c.open_fds = BPF_CORE_READ(fdt, open_fds);
+	c.words = BPF_CORE_READ(fdt, max_fds) / 64;
+	if (c.words > FD_WORDS)
+		c.unseen = 1;
+	fence_loop(FD_WORDS, word_step, &c);
+	return (c.taken ? HANDS_TAKEN : 0) | (c.unseen ? HANDS_UNSEEN : 0);
+}
+
+/* Beside hands_read(), not in it: both need their room on the stack. */
+__weak __noinline int hands_refuse(void)
+{
+	if (guard(FENCE_G_INHERIT))
 		bpf_send_signal(SIGKILL);
-		return 0;
-	}
-	if (!c.inet && c.max <= FD_STEPS)
-		return 0;
-	if (full || agent_silent())
-		end_process();
-	else
-		bpf_send_signal(SIGSTOP);
-	return 1;
+	return 0;
+}
+
+/*
+ * A program becomes a session with something in its hands, before its first instruction, and its
+ * files are its own by now. Inet sockets are the session's from here on, whoever else has them.
+ * With what carries out unseen it ends here. 1: there were sockets.
+ */
+static __always_inline int hands_take(__u64 session, __u64 start, __u32 tool)
+{
+	int what = hands_read(session, start, tool);
+
+	if (what & HANDS_UNSEEN)
+		hands_refuse();
+	return what & HANDS_TAKEN;
 }
 
 /* The process is in `procs` by now: the agent may be on its way as soon as it is told. */
-static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fence_match_rule *m,
-					  __u8 how)
+static __always_inline void session_begin(__u64 id, __u64 start, __u32 tgid,
+					  const struct fence_match_rule *m, __u8 how)
 {
 	int loose = m->flags & FENCE_MATCH_LOOSE;
 	struct fence_session s = {
@@ -218,14 +301,14 @@ static __always_inline void session_begin(__u64 id, __u32 tgid, const struct fen
 		.tgid = tgid,
 	};
 
-	int full = bpf_map_update_elem(&sessions, &id, &s, BPF_ANY) != 0, held = 0;
+	int full = bpf_map_update_elem(&sessions, &id, &s, BPF_ANY) != 0, taken = 0;
 
 	if (!loose)
-		held = hold(full);
+		taken = hands_take(id, start, m->tool);
 	if (full)
 		count(FENCE_C_SESSION_FULL);
 	else
-		session_emit(id, &s, held ? FENCE_SESSION_HELD : FENCE_SESSION_START);
+		session_emit(id, &s, taken ? FENCE_SESSION_SEIZED : FENCE_SESSION_START);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -238,6 +321,8 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (ptgid == tgid) /* a thread */
 		return 0;
 	p = bpf_map_lookup_elem(&procs, &ptgid);
+	if (!p && overflow_raised())
+		return 0; /* nobody knows whose child it is */
 	if (p)
 		fresh = *p;
 	else
@@ -246,11 +331,8 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	fresh.parent = ptgid;
 	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
-		if (fresh.session) {
-			__u32 zero = 0, one = 1;
-
-			bpf_map_update_elem(&overflow, &zero, &one, BPF_ANY);
-		}
+		if (fresh.session)
+			overflow_raise();
 		return 0;
 	}
 	if (!fresh.session)
@@ -301,6 +383,14 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 		rec_lost(FENCE_K_EXEC);
 }
 
+/* Slots of its own, then those of all. */
+static __always_inline struct fence_scratch *scratch_exec(void)
+{
+	struct fence_scratch *s = scratch_of(&exec_scratch);
+
+	return s ? s : scratch_take();
+}
+
 /* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
 static __always_inline int session_again(__u64 id, const struct fence_match_rule *m)
 {
@@ -320,10 +410,33 @@ static __always_inline void session_leave(__u64 id)
 	bpf_map_delete_elem(&sessions, &id);
 }
 
+/*
+ * No room to see what it is: it may be a tool. In a session it stays there; else it belongs to one
+ * that nobody knows, and is refused everything.
+ */
+static __always_inline void exec_unread(__u32 tgid, struct fence_proc *fresh)
+{
+	__u64 old = fresh->session;
+	int again = session_confined(old);
+
+	fresh->program = 0;
+	if (!again) {
+		fresh->session = fresh->exec;
+		fresh->tool = 0;
+	}
+	if (bpf_map_update_elem(&procs, &tgid, fresh, BPF_ANY) && !again)
+		end_process();
+	if (again)
+		return;
+	if (old)
+		session_leave(old);
+	hands_take(fresh->session, fresh->start, 0);
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	struct fence_scratch *s = scratch_of(&exec_scratch);
+	struct fence_scratch *s = scratch_exec();
 	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off;
 	struct fence_match_rule *m = 0;
 	struct fence_proc fresh = {}, *p;
@@ -338,9 +451,8 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.parent = BPF_CORE_READ(task, real_parent, tgid);
 	before = fresh.exec;
 	fresh.exec = bpf_ktime_get_boot_ns();
-	if (!s) { /* cannot match: keep what is known */
-		fresh.program = 0;
-		bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY);
+	if (!s) {
+		exec_unread(tgid, &fresh);
 		return 0;
 	}
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
@@ -360,7 +472,9 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		fresh.check = m->flags & FENCE_MATCH_CHECK;
 		fresh.sight = !!(m->flags & FENCE_MATCH_SIGHT);
 	}
-	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
+	/* who is not known while `overflow` is raised may be a session's: but as a tool he stays so
+	 */
+	if ((p || m || !overflow_raised()) && bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
 		if (m && !(m->flags & FENCE_MATCH_LOOSE))
 			end_process();
@@ -368,7 +482,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	if (m && old)
 		session_leave(old);
 	if (m)
-		session_begin(fresh.session, tgid, m, how);
+		session_begin(fresh.session, fresh.start, tgid, m, how);
 	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
 	scratch_give(s);
 	return 0;

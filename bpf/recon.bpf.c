@@ -5,12 +5,13 @@
  * iter/task      -> every process gets its entry in procs, unless fork or exec made one meanwhile;
  * one line a process for the agent. iter/task_file -> every inet socket is tagged with its process;
  * those of a session are checked from their next packet on, and told to the agent. It runs again
- * when a running process joins a session.
+ * when a running process joins a session, and when a new one has seized sockets.
  *
  * syscall        -> session_set: what the agent changes of a session.
  */
 #include "lib/carry.h"
 #include "lib/path.h"
+#include "lib/seize.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -54,7 +55,9 @@ int recon_task(struct bpf_iter__task *ctx)
 	p.exec = p.start + tgid; /* the first processes of a boot share their time */
 	p.parent = BPF_CORE_READ(task, real_parent, tgid);
 	p.program = program_hash(BPF_CORE_READ(task, mm, exe_file));
-	bpf_map_update_elem(&procs, &tgid, &p, BPF_NOEXIST);
+	r.overflow = (__u16)overflow_raised();
+	if (!r.overflow)
+		bpf_map_update_elem(&procs, &tgid, &p, BPF_NOEXIST);
 	there = bpf_map_lookup_elem(&procs, &tgid);
 	if (there && there->exec == p.exec && !there->program) /* the agent met its child first */
 		there->program = p.program;
@@ -80,46 +83,37 @@ static __always_inline void other_side(struct sock *sk, __u8 *addr)
 
 /* Tell the agent of a socket that is a session's now. */
 static __always_inline void tell(struct bpf_iter__task_file *ctx, struct sock *sk,
-				 const struct fence_proc *p, __u32 tgid)
+				 const struct fence_seized *own)
 {
 	struct fence_recon_socket r = { .cookie = bpf_get_socket_cookie(sk),
-					.session = p->session,
-					.tgid = tgid,
-					.tool = p->tool,
+					.session = own->session,
+					.tgid = own->tgid,
+					.tool = own->tool,
 					.family = (__u8)sk->__sk_common.skc_family,
 					.proto = (__u8)sk->sk_protocol,
 					.port = bpf_ntohs(sk->__sk_common.skc_dport) };
 
 	if (r.port)
 		other_side(sk, r.addr);
+	else if (r.proto == FENCE_IPPROTO_TCP && sk->__sk_common.skc_state != TCP_LISTEN)
+		return; /* there is nothing of it to end */
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 }
 
-/* A session's process has in its hands what carries out unseen. */
+/* A session's process has in its hands what carries out unseen, or what cannot be tagged. */
 static __always_inline void tell_unseen(struct bpf_iter__task_file *ctx, const struct fence_proc *p,
-					__u32 tgid)
+					__u32 tgid, __u8 untagged)
 {
-	struct fence_recon_socket r = {
-		.session = p->session, .tgid = tgid, .tool = p->tool, .unseen = 1
-	};
+	struct fence_recon_socket r = { .session = p->session,
+					.tgid = tgid,
+					.tool = p->tool,
+					.unseen = !untagged,
+					.untagged = untagged };
 
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 }
 
-/*
- * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
- * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
- */
-static __always_inline void confine(struct fence_sock *st, const struct fence_proc *p)
-{
-	st->generation = NO_GENERATION;
-	st->phase = FENCE_PH_NEW;
-	st->listed = 0;
-	st->tool = p->tool;
-	__sync_lock_test_and_set(&st->session, p->session);
-}
-
-/* A socket that was there before the agent. */
+/* A socket that was there before the agent. One that a session has already stays as it is. */
 static __always_inline void meet(struct sock *sk, struct fence_sock *st, const struct fence_proc *p,
 				 __u32 tgid)
 {
@@ -133,6 +127,8 @@ static __always_inline void meet(struct sock *sk, struct fence_sock *st, const s
 	st->rule = NO_RULE;
 	st->proto = (__u8)sk->sk_protocol;
 	st->family = (__u8)sk->__sk_common.skc_family;
+	if (st->session)
+		return;
 	st->flags = FENCE_SK_EXISTING;
 	if (st->proto != FENCE_IPPROTO_TCP)
 		return;
@@ -148,6 +144,34 @@ static __always_inline void meet(struct sock *sk, struct fence_sock *st, const s
 	flow_emit(st, &f, &t);
 }
 
+/* A socket in the hands of a process that is known. */
+static __always_inline void on_socket(struct bpf_iter__task_file *ctx, struct sock *sk,
+				      const struct fence_proc *p, __u32 tgid)
+{
+	struct fence_seized own = { .session = p->session, .tgid = tgid, .tool = p->tool };
+	struct fence_seized *was = is_seizing() ? seized_find((__u64)sk) : 0;
+	struct fence_sock *st;
+
+	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st) {
+		count(FENCE_C_SOCK_FULL);
+		if (p->session)
+			tell_unseen(ctx, p, tgid, 1);
+		return;
+	}
+	if (!st->exec)
+		meet(sk, st, p, tgid);
+	if (was)
+		own = *was;
+	if (!session_confined(st->session) && own.session && st->session != own.session)
+		socket_confine(st, own.session, own.tool);
+	else if (!was)
+		return;
+	if (was)
+		seized_forget((__u64)sk);
+	tell(ctx, sk, &own);
+}
+
 SEC("iter/task_file")
 int recon_socket(struct bpf_iter__task_file *ctx)
 {
@@ -155,9 +179,7 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct socket *socket;
 	struct fence_proc *p;
-	struct fence_sock *st;
 	enum carried what;
-	struct sock *sk;
 	__u32 tgid;
 
 	if (!task || !file)
@@ -171,20 +193,11 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 		return 0;
 	if (what == CARRIES_UNSEEN) {
 		if (p->session)
-			tell_unseen(ctx, p, tgid);
+			tell_unseen(ctx, p, tgid, 0);
 		return 0;
 	}
 	socket = bpf_sock_from_file(file);
-	sk = socket ? socket->sk : 0;
-	if (!sk)
-		return 0;
-	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (st && !st->exec)
-		meet(sk, st, p, tgid);
-	if (!p->session || (st && (st->session == p->session || session_confined(st->session))))
-		return 0;
-	if (st)
-		confine(st, p);
-	tell(ctx, sk, p, tgid);
+	if (socket && socket->sk)
+		on_socket(ctx, socket->sk, p, tgid);
 	return 0;
 }

@@ -8,10 +8,12 @@
  * cgroup/bind4,6     -> sessions do not listen.
  * cgroup/setsockopt  -> nothing that changes routes, opens layer 2 or hands the stream to another
  * protocol. cgroup/sock_release-> a datagram flow ends.
+ * The first and the last also say when a seized socket's address is another's (lib/seize.h).
  *
  * The subject is the task (procs), or the socket's owner (socks) when a session's socket is in
  * other hands: either confines.
  */
+#include "lib/seize.h"
 #include "lib/subject.h"
 
 char _license[] SEC("license") = "GPL";
@@ -26,6 +28,8 @@ int sock_create(struct bpf_sock *sk)
 	struct fence_sock *st;
 	__u8 form;
 
+	if (is_seizing())
+		seized_forget((__u64)sk);
 	subject_get(&s);
 	if (!subject_confined(&s, 0))
 		return 1;
@@ -73,6 +77,8 @@ static __always_inline int destination(struct bpf_sock_addr *ctx, const __u8 *ad
 		return 1;
 	subject_get(&s);
 	st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (seized_socket(sk, &st) < 0)
+		return 0;
 	if (!st) {
 		count(FENCE_C_SOCK_FULL);
 		return !subject_confined(&s, 0);
@@ -168,14 +174,15 @@ int sock_sendmsg6(struct bpf_sock_addr *ctx)
 
 static __always_inline int bind_any(struct bpf_sock_addr *ctx)
 {
+	struct bpf_sock *sk = ctx->sk;
 	struct fence_sock *st;
 	struct subject s;
 
-	if (!ctx->user_port || !ctx->sk)
+	if (!ctx->user_port || !sk)
 		return 1;
 	subject_get(&s);
-	st = bpf_sk_storage_get(&socks, ctx->sk, 0, 0);
-	if (!subject_confined(&s, st))
+	st = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (seized_socket(sk, &st) >= 0 && !subject_confined(&s, st))
 		return 1;
 	return refuse(bpf_get_socket_cookie(ctx), st, &s, FENCE_AT_BIND, FENCE_FORM_OK,
 		      (__u8)ctx->protocol, (__u8)ctx->family, bpf_ntohs((__u16)ctx->user_port), 0);
@@ -219,14 +226,15 @@ static __always_inline int option_refused(int level, int name)
 SEC("cgroup/setsockopt")
 int sock_setsockopt(struct bpf_sockopt *ctx)
 {
+	struct bpf_sock *sk = ctx->sk;
 	struct fence_sock *st;
 	struct subject s;
 	int pass = 1;
 
 	if (option_refused(ctx->level, ctx->optname)) {
 		subject_get(&s);
-		st = ctx->sk ? bpf_sk_storage_get(&socks, ctx->sk, 0, 0) : 0;
-		if (subject_confined(&s, st))
+		st = sk ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+		if ((sk && seized_socket(sk, &st) < 0) || subject_confined(&s, st))
 			pass = refuse(0, st, &s, FENCE_AT_SOCKOPT, FENCE_FORM_OK, 0, 0,
 				      (__u16)ctx->optname, (__u16)ctx->level);
 	}
@@ -239,12 +247,27 @@ int sock_setsockopt(struct bpf_sockopt *ctx)
 	return pass;
 }
 
+/* Nobody has it open any more. What TCP has still to send leaves later. */
+static __always_inline void seized_release(struct bpf_sock *sk)
+{
+	struct fence_seized *s = seized_find((__u64)sk);
+
+	if (!s)
+		return;
+	if (s->proto == FENCE_IPPROTO_TCP && sk->state != TCP_CLOSE)
+		s->released = 1;
+	else
+		seized_forget((__u64)sk);
+}
+
 SEC("cgroup/sock_release")
 int sock_release(struct bpf_sock *sk)
 {
 	struct fence_rec_close *r;
 	struct fence_sock *st;
 
+	if (is_seizing())
+		seized_release(sk);
 	if (sk->protocol != FENCE_IPPROTO_UDP)
 		return 1;
 	st = bpf_sk_storage_get(&socks, sk, 0, 0);

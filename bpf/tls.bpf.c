@@ -156,6 +156,8 @@ static __always_inline __u64 rustls_write(struct fence_proc *p, const struct con
 	struct rustls_slice s = {};
 	__u64 len, end;
 
+	if (!conn)
+		request_lost(p);
 	if (!conn || bpf_probe_read_user(&m, sizeof(m), (void *)at) || m.type != RUSTLS_DATA)
 		return 0;
 	s = (struct rustls_slice){ .at = m.a, .len = m.b };
@@ -250,8 +252,11 @@ int tls_enter(struct pt_regs *ctx)
 		return 0;
 	}
 	t = thread_get(BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t)
+	if (!t) {
+		if (is_write(call))
+			request_lost(p);
 		return 0;
+	}
 	f = frame_take(t, PT_REGS_SP(ctx));
 	f->sp = PT_REGS_SP(ctx);
 	f->conn = k.conn;

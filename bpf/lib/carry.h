@@ -4,7 +4,8 @@
  *
  * A ring has sockets that no descriptor shows, and perhaps a thread of its maker that works for it;
  * a packet socket, or one of a family without a cgroup hook, is asked nothing when it sends; what
- * goes into a TUN device comes from nobody.
+ * MPTCP and the like send leaves by sockets of the kernel's own; what goes into a TUN device comes
+ * from nobody.
  */
 #ifndef FENCE_BPF_CARRY_H
 #define FENCE_BPF_CARRY_H
@@ -15,6 +16,9 @@
 #define S_IFIFO 0010000
 #define S_IFCHR 0020000
 #define S_IFSOCK 0140000
+#define SOCK_RAW 3
+#define IPPROTO_ICMP 1
+#define IPPROTO_ICMPV6 58
 #define AF_UNIX 1
 #define AF_NETLINK 16
 #define ANON_INODE_FS_MAGIC 0x09041934
@@ -22,16 +26,26 @@
 
 enum carried {
 	CARRIES_NOTHING,
-	CARRIES_INET, /* a socket: its packets are judged once it is tagged */
+	CARRIES_INET, /* a socket whose packets are its own: they are judged once it is tagged */
 	CARRIES_UNSEEN, /* what goes through it cannot be judged */
 };
+
+/* Of the inet families: TCP, UDP, ping, and raw sockets of any protocol. */
+static __always_inline int inet_sends_itself(struct sock *sk)
+{
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+
+	return protocol == FENCE_IPPROTO_TCP || protocol == FENCE_IPPROTO_UDP ||
+	       protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 ||
+	       BPF_CORE_READ(sk, sk_type) == SOCK_RAW;
+}
 
 static __always_inline enum carried socket_carries(struct sock *sk)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
 	if (family == AF_INET || family == AF_INET6)
-		return CARRIES_INET;
+		return inet_sends_itself(sk) ? CARRIES_INET : CARRIES_UNSEEN;
 	if (family == AF_UNIX || (family == AF_NETLINK && !BPF_CORE_READ(sk, sk_protocol)))
 		return CARRIES_NOTHING;
 	return CARRIES_UNSEEN;
@@ -50,16 +64,21 @@ static __always_inline int is_ring(struct file *file, struct inode *inode)
 	return name[0] == ring[0] && name[1] == ring[1];
 }
 
+/* Of a file that is a socket. */
+static __always_inline struct sock *file_sock(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+
+	return BPF_CORE_READ(socket, sk);
+}
+
 static __always_inline enum carried file_carries(struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	__u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
-	struct socket *socket;
 
-	if (type == S_IFSOCK) {
-		socket = BPF_CORE_READ(file, private_data);
-		return socket_carries(BPF_CORE_READ(socket, sk));
-	}
+	if (type == S_IFSOCK)
+		return socket_carries(file_sock(file));
 	if (type == S_IFCHR)
 		return BPF_CORE_READ(inode, i_rdev) == TUN_DEVICE ? CARRIES_UNSEEN
 								  : CARRIES_NOTHING;

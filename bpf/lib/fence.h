@@ -42,7 +42,7 @@ static __always_inline struct fence_scratch *scratch_of(void *map)
 {
 	__u32 i;
 
-	for (i = 0; i < FENCE_SLOTS; i++) {
+	for (i = 0; i < FENCE_SLOTS && !fence_fault(); i++) {
 		__u32 slot = i;
 		struct fence_scratch *s = bpf_map_lookup_elem(map, &slot);
 
@@ -85,6 +85,29 @@ static __always_inline void rec_init(struct fence_rec *h, __u16 kind, __u32 len,
 static __always_inline void rec_lost(__u16 kind)
 {
 	count(kind == FENCE_K_SESSION ? FENCE_C_RING_LOST_DENY : FENCE_C_RING_LOST);
+}
+
+static __always_inline __u32 *overflow_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&overflow, &zero);
+}
+
+/* A process that is not known may be a session's: it is refused, and stays unknown. */
+static __always_inline int overflow_raised(void)
+{
+	__u32 *raised = overflow_get();
+
+	return !raised || *raised;
+}
+
+static __always_inline void overflow_raise(void)
+{
+	__u32 *raised = overflow_get();
+
+	if (raised)
+		*raised = 1;
 }
 
 /* Of no session: not confined. Of one that is unknown: confined, for then nothing can be proved. */

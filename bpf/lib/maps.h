@@ -155,6 +155,26 @@ struct {
 	__type(value, struct fence_sock);
 } socks SEC(".maps") __weak;
 
+/* Full, or no memory: the process ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FENCE_SEIZED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct fence_seized);
+} seized SEC(".maps") __weak;
+
+/*
+ * One entry, always there, of the programs alone: how many `seized` has. While it is 0, which is
+ * nearly always, nobody looks there.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} seizing SEC(".maps") __weak;
+
 /* Only while a stream has not said where it goes. No memory: as above. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -277,5 +297,11 @@ struct {
 	__type(key, __u32);
 	__type(value, struct fence_scratch);
 } exec_scratch SEC(".maps") __weak;
+
+#ifdef FENCE_FAULTS
+#include "faults.h"
+#else
+#define fence_fault() 0
+#endif
 
 #endif

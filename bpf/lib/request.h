@@ -141,19 +141,29 @@ static long head_step(__u32 i, void *ctx)
 	return 0;
 }
 
-/* What this thread sends next is not to leave; nor, where it is known, what its socket does. */
+/*
+ * What this thread sends next is not to leave; nor, where it is known, what its socket does. Where
+ * either cannot be remembered, the process ends.
+ */
 static __always_inline void hold_begin(struct thread *t, const struct fence_hold *hold,
 				       __u64 cookie)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
 	cookie |= FENCE_HOLD_SOCKET;
-	if (cookie != FENCE_HOLD_SOCKET)
-		bpf_map_update_elem(&holds, &cookie, hold, BPF_ANY);
-	if (bpf_map_update_elem(&holds, &id, hold, BPF_ANY))
+	if ((cookie != FENCE_HOLD_SOCKET && bpf_map_update_elem(&holds, &cookie, hold, BPF_ANY)) ||
+	    bpf_map_update_elem(&holds, &id, hold, BPF_ANY))
 		bpf_send_signal(SIGKILL);
 	else
 		t->held = 1;
+}
+
+/* There is no memory to look at what a confined session writes; not where nothing is blocked. */
+static __always_inline void request_lost(const struct fence_proc *p)
+{
+	if (!session_cleared(p->session) && p->session &&
+	    !(config_facts(config_get()) & FENCE_F_MONITOR))
+		bpf_send_signal(SIGKILL);
 }
 
 /* A request that was looked at is refused. */

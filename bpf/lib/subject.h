@@ -16,15 +16,9 @@ struct subject {
 
 static __always_inline void subject_get(struct subject *s)
 {
-	__u32 zero = 0, *raised;
-
 	s->tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
 	s->proc = bpf_map_lookup_elem(&procs, &s->tgid);
-	s->overflow = 0;
-	if (s->proc)
-		return;
-	raised = bpf_map_lookup_elem(&overflow, &zero);
-	s->overflow = !raised || *raised;
+	s->overflow = !s->proc && overflow_raised();
 }
 
 static __always_inline int subject_confined(const struct subject *s, const struct fence_sock *st)

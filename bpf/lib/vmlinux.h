@@ -85,6 +85,7 @@ struct file {
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
+	unsigned long *open_fds;
 };
 
 struct files_struct {
@@ -147,6 +148,7 @@ typedef struct {
 struct sock_common {
 	atomic64_t skc_cookie;
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	__u16 skc_dport;
 	__u16 skc_num;
 	__u32 skc_daddr;
@@ -176,7 +178,9 @@ struct sock_cgroup_data {
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_type;
 	__u16 sk_protocol;
+	struct socket *sk_socket;
 	struct pid *sk_peer_pid;
 	struct sock_cgroup_data sk_cgrp_data;
 };
@@ -199,6 +203,19 @@ struct unix_sock {
 
 struct socket {
 	struct sock *sk;
+};
+
+struct request_sock {
+	struct request_sock *dl_next;
+	struct sock *sk;
+};
+
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
 };
 
 struct tcp_sock {

@@ -49,6 +49,7 @@
 #define FENCE_CONNECT_MAX 32768
 #define FENCE_PROC_MAX 65536 /* live processes that are known */
 #define FENCE_SESSION_MAX 1024 /* live sessions */
+#define FENCE_SEIZED_MAX 65536 /* sockets of new sessions that the agent has not tagged yet */
 #define FENCE_ANSWER_MAX 16384 /* (tool, port, name, address) tuples that DNS gave */
 #define FENCE_QUESTION_MAX \
 	4096 /* DNS questions of confined processes that wait for their answer \

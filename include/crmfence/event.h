@@ -67,8 +67,7 @@ struct fence_rec_exec {
 enum fence_session_change {
 	FENCE_SESSION_START = 1,
 	FENCE_SESSION_END,
-	FENCE_SESSION_HELD, /* a start; the process is stopped until its inherited sockets are
-			       tagged */
+	FENCE_SESSION_SEIZED, /* a start; it had sockets, which are the session's: to be tagged */
 };
 
 struct fence_rec_session {
@@ -180,7 +179,8 @@ struct fence_recon_task {
 	__u32 tgid;
 	__u32 parent;
 	__u32 kernel; /* 1: a kernel thread */
-	__u32 shared; /* 1: the programs see payload that is on shared pages */
+	__u16 shared; /* 1: the programs see payload that is on shared pages */
+	__u16 overflow; /* 1: who is not known may be a session's, and stays unknown */
 };
 
 /* One per socket that became a session's while it was open; not a ring record. */
@@ -194,7 +194,8 @@ struct fence_recon_socket {
 	__u8 family;
 	__u8 proto;
 	__u8 unseen; /* 1: no inet socket, but what carries out unseen (FENCE_G_INHERIT) */
-	__u8 spare[6];
+	__u8 untagged; /* 1: there was no room for its tag */
+	__u8 spare[5];
 };
 
 #pragma GCC diagnostic pop

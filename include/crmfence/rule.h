@@ -318,6 +318,20 @@ struct fence_sock {
 };
 
 /*
+ * `seized`, hash by a socket's address in the kernel: what a tool had in its hands at the exec that
+ * made it a session. Its socket storage may still be nobody's.
+ */
+struct fence_seized {
+	__u64 session;
+	__u64 start; /* of the process */
+	__u32 tgid;
+	__u8 tool;
+	__u8 proto;
+	__u8 family;
+	__u8 released; /* TCP: nobody has it open any more; it goes when its connection has ended */
+};
+
+/*
  * `frames`, socket storage of a session's DNS over TCP (RFC 1035 4.2.2): where messages begin, each
  * way.
  */

@@ -298,11 +298,11 @@ def maps_full(w):
 
 
 def full_and_handed(w):
-    """`sessions` or `procs` is full, or others hold all room that programs have: a tool that is recognised then gets nothing out, neither by a
+    """`sessions`, `procs` or `seized` is full, or others hold all room that programs have: a tool that is recognised then gets nothing out, neither by a
     new socket nor by one that it inherited."""
     evade, tool, bad = W.BUILD + "/evasion/evade", shutil.copy(W.BUILD + "/evasion/evade", w.dir + "/recognised"), []
     policy = {"tools": [{"name": "voice-assistant", "match": [{"exe": tool}], "allow": ["crm.own"]}]}
-    for name in (None, "sessions", "procs", "scratch"):
+    for name in (None, "sessions", "procs", "seized", "scratch"):
         if name:
             w.start("--quiet", **policy)
             m = BpfMap(w.pins + "/" + name)

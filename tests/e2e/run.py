@@ -23,7 +23,9 @@ import browsers  # noqa: E402
 import closed  # noqa: E402
 import crm  # noqa: E402
 import dns  # noqa: E402
+import faults  # noqa: E402
 import hostile  # noqa: E402
+import launch  # noqa: E402
 import packets  # noqa: E402
 import sight  # noqa: E402
 import tunnels  # noqa: E402
@@ -766,7 +768,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + dns.ALONE + hostile.ALONE + packets.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
 
 
 def run_case(w, f, alone=False):

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Records in, rows out. Every record has passed fence_record_check. */
-#include <signal.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -47,10 +46,9 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 		s->ended = r->h.time;
 		return;
 	}
-	if (r->change == FENCE_SESSION_HELD) {
+	if (r->change == FENCE_SESSION_SEIZED) {
 		s->fresh = 1;
 		agent_sockets_join(a);
-		kill((pid_t)r->tgid, SIGCONT);
 	}
 	if (s->told)
 		return;

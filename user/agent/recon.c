@@ -91,6 +91,16 @@ static int matches(const struct fence_policy_match *m, uint32_t tgid, const char
 	}
 }
 
+/* A process that belongs to a session, and cannot be marked, ends; not where nothing is blocked. */
+static void end_unmarked(struct agent *a, uint32_t tgid, uint8_t tool)
+{
+	if (a->policy->monitor || fence_policy_loose(a->policy, tool))
+		return;
+	kill((pid_t)tgid, SIGKILL);
+	agent_show_note(a, "pid %u of %s cannot be confined: it was killed", tgid,
+			fence_policy_tool_name(a->policy, tool));
+}
+
 /* Is its parent in a session? Then so is it from now on. */
 static int inherit(struct agent *a, const struct fence_recon_task *t, struct fence_proc *own)
 {
@@ -102,8 +112,10 @@ static int inherit(struct agent *a, const struct fence_recon_task *t, struct fen
 	own->session = parent.session;
 	own->tool = parent.tool;
 	one.id = own->session;
-	fence_kernel_session(a->kernel, &one);
-	fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &t->tgid, own);
+	if (fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &t->tgid, own))
+		end_unmarked(a, t->tgid, own->tool);
+	else
+		fence_kernel_session(a->kernel, &one);
 	return 1;
 }
 
@@ -114,19 +126,23 @@ static void join(struct recon *r, const struct fence_recon_task *t, const char *
 		 const char *cgroup)
 {
 	const struct fence_policy *p = r->a->policy;
+	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
 	struct agent_session *s;
-	struct fence_proc own;
 	size_t i, j;
+	int err;
 
-	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) || own.session)
+	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) && own.session)
 		return;
 	if (inherit(r->a, t, &own))
 		return;
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++)
-			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup) &&
-			    !agent_session_begin(r->a, t->tgid, (uint8_t)(i + 1),
-						 p->tools[i].match[j].kind, (uint8_t)j, &s)) {
+			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup)) {
+				err = agent_session_begin(r->a, t->tgid, (uint8_t)(i + 1),
+							  p->tools[i].match[j].kind, (uint8_t)j,
+							  &s);
+				if (err && err != -EALREADY)
+					end_unmarked(r->a, t->tgid, (uint8_t)(i + 1));
 				r->matched++;
 				return;
 			}
@@ -142,7 +158,8 @@ static void on_parent(struct recon *r, const struct fence_recon_task *child)
 	struct fence_recon_task t = { .exec = child->parent_exec,
 				      .start = child->parent_exec - child->parent,
 				      .tgid = child->parent,
-				      .kernel = child->parent == 2 };
+				      .kernel = child->parent == 2,
+				      .overflow = child->overflow };
 	struct fence_proc p = { .exec = t.exec, .start = t.start };
 	char exe[FENCE_PATH_MAX];
 
@@ -152,7 +169,7 @@ static void on_parent(struct recon *r, const struct fence_recon_task *child)
 	/* whose path that is the iterator sees; of process 1 it may not tell, and it is root's */
 	if (t.tgid == 1 && !read_link(t.tgid, exe, sizeof(exe)))
 		p.program = agent_hash(r->a, exe);
-	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
+	if (!child->overflow && fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p))
 		fence_kernel_put(r->a->kernel, FENCE_MAP_PROCS, &t.tgid, &p);
 	if (child->parent == 1)
 		on_task(r, &t);
@@ -195,8 +212,9 @@ static void on_task(void *ctx, const void *task)
 }
 
 /*
- * A process that became a session holds what nobody can judge (bpf/lib/carry.h): as at an exec, it
- * is recorded and ends. One that was in a session when it made it is left alone.
+ * A process of a session holds what nobody can judge: as at an exec, it is recorded and ends. That
+ * is what carries out unseen (bpf/lib/carry.h), but where it was in the session already when it
+ * made it, and a socket without room for its tag.
  */
 static void on_unseen(struct recon *r, const struct fence_recon_socket *s)
 {
@@ -214,7 +232,7 @@ static void on_unseen(struct recon *r, const struct fence_recon_socket *s)
 	struct fence_verdict v;
 	struct fence_proc p;
 
-	if (!session || !session->fresh)
+	if (!session || (s->unseen && !session->fresh))
 		return;
 	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &s->tgid, &p)) {
 		d.exec = p.exec;
@@ -241,7 +259,7 @@ static void on_socket(void *ctx, const void *socket)
 
 	if (agent_session_loose(r->a, s->session, s->tool))
 		return;
-	if (s->unseen)
+	if (s->unseen || s->untagged)
 		on_unseen(r, s);
 	else if (s->proto == IPPROTO_TCP && agent_flow_joins(r->a, s) &&
 		 !fence_socket_destroy(s->cookie, s->family, s->port, s->tgid))
@@ -285,11 +303,11 @@ static void on_kin(void *ctx, const void *task)
 {
 	const struct fence_recon_task *t = task;
 	struct recon *r = ctx;
-	struct fence_proc own;
+	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
 
-	if (fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) ||
-	    (own.session != r->session->id &&
-	     (own.session || !inherit(r->a, t, &own) || own.session != r->session->id)))
+	fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own);
+	if (own.session != r->session->id &&
+	    (own.session || !inherit(r->a, t, &own) || own.session != r->session->id))
 		return;
 	if (t->tgid != r->session->tgid && own.session)
 		r->kin++;
