@@ -50,6 +50,7 @@ int BPF_PROG(close_state, const struct sock *sk, int oldstate, int newstate)
 	r->rx = BPF_CORE_READ(tp, bytes_received);
 	r->proto = FENCE_IPPROTO_TCP;
 	r->shared = 0;
+	r->why = st->phase >= FENCE_PH_DENIED ? st->why : 0;
 	__builtin_memset(r->spare, 0, sizeof(r->spare));
 	bpf_ringbuf_submit(r, ring_flags(0));
 	return 0;

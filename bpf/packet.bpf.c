@@ -65,8 +65,10 @@ static __always_inline int question_enforce(struct __sk_buff *skb, struct fence_
  */
 static __always_inline void packet_refused(struct fence_sock *st, struct fence_verdict v)
 {
-	if (v.action == FENCE_DENY && v.reason != FENCE_R_SILENT && v.reason != FENCE_R_OVERFLOW)
-		st->phase = FENCE_PH_REFUSED;
+	if (v.reason == FENCE_R_SILENT || v.reason == FENCE_R_OVERFLOW)
+		return;
+	st->phase = FENCE_PH_REFUSED;
+	st->why = v.reason;
 }
 
 /* A session's packet that is not a stream's payload: by the address on the wire. 1: pass. */
@@ -93,7 +95,7 @@ static __always_inline int packet_enforce(struct __sk_buff *skb, struct fence_so
 			st->flags |= FENCE_SK_UNTOLD;
 	}
 	if (t.v.action == FENCE_DENY) {
-		if (w->proto != FENCE_IPPROTO_UDP)
+		if (known && w->proto != FENCE_IPPROTO_UDP)
 			packet_refused(st, t.v);
 		return 0;
 	}
@@ -135,6 +137,9 @@ static __always_inline int datagram_again(struct __sk_buff *skb, const struct fe
 static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock *st,
 					 const struct wire *w)
 {
+	if (st->flags & FENCE_SK_SEQ && st->first == w->seq)
+		return; /* sent again: of what it carried (Fast Open) some may have arrived */
+	st->first = w->seq;
 	st->next_seq = w->seq + 1;
 	st->flags |= FENCE_SK_SEQ;
 	bpf_sk_storage_delete(&walks, sk);
@@ -142,11 +147,15 @@ static __always_inline void stream_begin(struct bpf_sock *sk, struct fence_sock 
 }
 
 /* An open stream while no agent is there: held back, not broken. 1: pass. */
-static __always_inline int packet_silent(struct __sk_buff *skb, struct fence_sock *st)
+__weak __noinline int packet_silent(struct __sk_buff *skb, struct fence_sock *st)
 {
-	struct fence_facts f = { .at = FENCE_AT_PACKET, .proto = st->proto, .addr = st->kind };
+	struct fence_facts f = { .at = FENCE_AT_PACKET };
 	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
 
+	if (!st)
+		return 0;
+	f.proto = st->proto;
+	f.addr = st->kind;
 	facts_begin(&f);
 	t.v = judge(&f);
 	if (t.v.action != FENCE_ALLOW)
@@ -158,7 +167,7 @@ static __always_inline int packet_silent(struct __sk_buff *skb, struct fence_soc
  * Is this, or does the thread that sends hold, what was refused before it was encrypted? Outside
  * its own calls `current` is somebody else; only his own session's sockets can be taken for his.
  */
-static __always_inline int stream_held(struct __sk_buff *skb, struct fence_sock *st)
+__weak __noinline int stream_held(struct __sk_buff *skb, struct fence_sock *st)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
@@ -167,6 +176,8 @@ static __always_inline int stream_held(struct __sk_buff *skb, struct fence_sock 
 	struct fence_hold *hold = bpf_map_lookup_elem(&holds, &id);
 	struct fence_facts f;
 
+	if (!st)
+		return 1;
 	if (!hold)
 		hold = bpf_map_lookup_elem(&holds, &socket);
 	if (!hold || hold->session != st->session ||
@@ -178,7 +189,7 @@ static __always_inline int stream_held(struct __sk_buff *skb, struct fence_sock 
 	if (t.v.action != FENCE_DENY)
 		return 0;
 	st->rule = hold->rule;
-	st->phase = FENCE_PH_DENIED;
+	stream_deny(st, t.v);
 	if (deny_emit(st, &f, &hold->name, &t))
 		st->flags |= FENCE_SK_UNTOLD;
 	return 1;
@@ -216,15 +227,16 @@ static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock
 		return 1;
 	if (agent_silent())
 		return packet_silent(skb, st);
-	if ((st->phase == FENCE_PH_OPEN || st->name) && config_sees() && stream_held(skb, st))
-		return 0;
-	if (st->phase == FENCE_PH_OPEN)
-		return st->generation == generation() || stream_watched(st) ? 1
-									    : stream_again(skb, st);
 	if (st->phase == FENCE_PH_DENIED) {
 		stream_refused(skb, st);
 		return 0;
 	}
+	if (st->generation != generation() && !stream_watched(st) && !stream_again(skb, st))
+		return 0;
+	if ((st->phase == FENCE_PH_OPEN || st->name) && config_sees() && stream_held(skb, st))
+		return 0;
+	if (st->phase == FENCE_PH_OPEN)
+		return 1;
 	if (st->kind == FENCE_ADDR_RESOLVER)
 		return questions_enforce(skb, sk, st, &w);
 	if (stream_watched(st))

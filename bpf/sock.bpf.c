@@ -285,6 +285,7 @@ int sock_release(struct bpf_sock *sk)
 	r->rx = st->rx;
 	r->proto = FENCE_IPPROTO_UDP;
 	r->shared = !!(st->flags & FENCE_SK_SHARED);
+	r->why = 0;
 	__builtin_memset(r->spare, 0, sizeof(r->spare));
 	bpf_ringbuf_submit(r, ring_flags(0));
 	return 1;

@@ -181,8 +181,8 @@ FENCE_INLINE void fence_dns_ask(const __u8 *msg, __u32 len, struct fence_dns *d)
 
 struct dns_marker {
 	const __u8 *msg;
+	struct fence_hash *hash;
 	__u32 len;
-	struct fence_hash hash;
 };
 
 /* One octet behind the id. */
@@ -192,18 +192,22 @@ static long dns_mark_step(__u32 i, void *ctx)
 
 	if (i + 2 >= m->len)
 		return 1;
-	fence_hash_feed(&m->hash, i, dns_at(m->msg, i + 2));
+	fence_hash_feed(m->hash, i, dns_at(m->msg, i + 2));
 	return 0;
 }
 
-/* What tells a question from others: all of it but its id, under a key that its sender lacks. */
-FENCE_INLINE __u64 fence_dns_mark(const __u64 key[FENCE_HASH_KEY], const __u8 *msg, __u32 len)
+/*
+ * What tells a question from others: all of it but its id, under a key that its sender lacks.
+ * `room` is the hash's, for there is little on a program's stack.
+ */
+FENCE_INLINE __u64 fence_dns_mark(const __u64 key[FENCE_HASH_KEY], const __u8 *msg, __u32 len,
+				  struct fence_hash *room)
 {
-	struct dns_marker m = { .msg = msg, .len = len };
+	struct dns_marker m = { .msg = msg, .hash = room, .len = len };
 
-	fence_hash_init(&m.hash, key);
+	fence_hash_init(room, key);
 	fence_loop(FENCE_DNS_ASK_MAX, dns_mark_step, &m);
-	return fence_hash_end(&m.hash);
+	return fence_hash_end(room);
 }
 
 FENCE_INLINE void dns_keep(struct fence_dns_cursor *c, __u16 type, __u16 rdlen)

@@ -6,7 +6,7 @@
  * The session's text is attacked: what it means to us has to be what it means to every proxy. So
  * one form of each thing is taken, and the rest is BAD: CR LF ends a line and stands nowhere else,
  * no NUL or other control character, no space before a colon, no folded line, no Transfer-Encoding,
- * one Content-Length, and none in a CONNECT.
+ * one Content-Length, and none in a CONNECT, one Host, and the target's.
  *
  *   CONNECT host:port HTTP/1.1     then nothing of the session's until the proxy's 2xx
  *   GET http://host/path HTTP/1.1  for hosts that may be spoken to in plain text; its body is
@@ -45,6 +45,7 @@ enum fence_proxy_step {
 	FENCE_P_LINE, /* the first octet of a header line, or of the empty one */
 	FENCE_P_FIELD,
 	FENCE_P_VALUE,
+	FENCE_P_HOST_FIELD,
 	FENCE_P_LENGTH, /* Content-Length's value */
 	FENCE_P_END, /* the empty line's LF */
 	FENCE_P_BODY,
@@ -67,6 +68,7 @@ enum fence_reply_step {
 	FENCE_R_FIELD,
 	FENCE_R_VALUE,
 	FENCE_R_LENGTH,
+	FENCE_R_CODING, /* "chunked" */
 	FENCE_R_BODY,
 	FENCE_R_CHUNK, /* its size */
 	FENCE_R_CHUNK_REST, /* of the size's line */
@@ -91,6 +93,8 @@ struct fence_reply {
 
 #define FENCE_FIELD_LENGTH 1 /* content-length */
 #define FENCE_FIELD_CODING 2 /* transfer-encoding */
+#define FENCE_FIELD_HOST 4 /* host */
+#define FENCE_FIELD_ANY 7
 
 /* What the session says; the egress program's, but for `answer`. */
 struct fence_proxy {
@@ -101,7 +105,7 @@ struct fence_proxy {
 	__u8 step; /* enum fence_proxy_step */
 	__u8 got; /* octets of a literal or number so far */
 	__u8 field; /* FENCE_FIELD_*: what the field name may still be */
-	__u8 sized; /* the head has a Content-Length */
+	__u8 had; /* FENCE_FIELD_*: that the head has it */
 	__u8 connect; /* the method is, or may still be, CONNECT */
 	__u8 plain; /* a request in absolute form was taken: no CONNECT comes behind it */
 	__u8 answer; /* enum fence_proxy_answer; the ingress program's to set */
@@ -119,18 +123,20 @@ FENCE_INLINE void fence_proxy_begin(struct fence_proxy *p)
 	p->step = FENCE_P_METHOD;
 	p->got = 0;
 	p->field = 0;
-	p->sized = 0;
+	p->had = 0;
 	p->connect = 1;
 	p->answer = FENCE_ANSWER_NONE;
 }
 
-/* Octet `i` of "content-length" or "transfer-encoding", 0 behind its end. */
+/* Octet `i` of "content-length", "transfer-encoding" or "host", 0 behind its end. */
 FENCE_INLINE __u8 proxy_field_at(__u8 field, __u8 i)
 {
 	__u64 word;
 
 	if (field == FENCE_FIELD_LENGTH)
 		word = i < 8 ? 0x2d746e65746e6f63ULL : i < 14 ? 0x6874676e656cULL : 0;
+	else if (field == FENCE_FIELD_HOST)
+		word = i < 4 ? 0x74736f68ULL : 0;
 	else
 		word = i < 8	? 0x726566736e617274ULL
 		       : i < 16 ? 0x6e69646f636e652dULL
@@ -148,6 +154,8 @@ FENCE_INLINE __u8 proxy_field(__u8 field, __u8 i, __u8 c)
 		field &= ~FENCE_FIELD_LENGTH;
 	if (c != proxy_field_at(FENCE_FIELD_CODING, i))
 		field &= ~FENCE_FIELD_CODING;
+	if (c != proxy_field_at(FENCE_FIELD_HOST, i))
+		field &= ~FENCE_FIELD_HOST;
 	return field;
 }
 
@@ -158,6 +166,8 @@ FENCE_INLINE __u8 proxy_field_is(__u8 field, __u8 n)
 		field &= ~FENCE_FIELD_LENGTH;
 	if (n != 17)
 		field &= ~FENCE_FIELD_CODING;
+	if (n != 4)
+		field &= ~FENCE_FIELD_HOST;
 	return field;
 }
 
@@ -208,7 +218,7 @@ FENCE_INLINE enum fence_proxy_found proxy_target(struct fence_proxy *p, __u8 c)
 {
 	if (c == ' ')
 		return proxy_to(p, FENCE_P_VERSION);
-	if (p->connect || (c != '/' && c != '?'))
+	if (p->connect || c != '/') /* some end a host at '/' alone: "allowed?@other" */
 		return FENCE_PROXY_BAD;
 	return proxy_to(p, FENCE_P_PATH);
 }
@@ -216,7 +226,7 @@ FENCE_INLINE enum fence_proxy_found proxy_target(struct fence_proxy *p, __u8 c)
 FENCE_INLINE enum fence_proxy_found proxy_host(struct fence_proxy *p, struct fence_name *name,
 					       __u8 c)
 {
-	int ends = c == ':' || (!p->connect && (c == '/' || c == '?' || c == ' '));
+	int ends = c == ':' || (!p->connect && (c == '/' || c == ' '));
 
 	if (!ends) {
 		fence_name_feed(name, c);
@@ -261,13 +271,51 @@ FENCE_INLINE enum fence_proxy_found proxy_header(struct fence_proxy *p, __u8 c)
 	field = proxy_field_is(p->field, p->got);
 	if (field & FENCE_FIELD_CODING)
 		return FENCE_PROXY_BAD;
+	if (field & p->had || (field & FENCE_FIELD_LENGTH && p->connect))
+		return FENCE_PROXY_BAD;
+	p->had |= field;
+	if (field & FENCE_FIELD_HOST) {
+		p->number = 0;
+		return proxy_to(p, FENCE_P_HOST_FIELD);
+	}
 	if (!(field & FENCE_FIELD_LENGTH))
 		return proxy_to(p, FENCE_P_VALUE);
-	if (p->connect || p->sized)
-		return FENCE_PROXY_BAD;
-	p->sized = 1;
 	p->left = 0;
 	return proxy_to(p, FENCE_P_LENGTH);
+}
+
+/*
+ * Host: the target's, for some take it for the target. `got`: octets of the name that were equal,
+ * 255 behind it; `number`: the port.
+ */
+FENCE_INLINE enum fence_proxy_found proxy_host_field(struct fence_proxy *p,
+						     const struct fence_name *name, __u8 c)
+{
+	int whole = p->got == name->len || p->got == 255;
+
+	if ((c == ' ' || c == '\t') && !p->got)
+		return FENCE_PROXY_MORE;
+	if (c >= 'A' && c <= 'Z')
+		c |= 0x20;
+	if (p->got < name->len && p->got < 254 && (__u8)name->text[p->got] == c) {
+		p->got++;
+		return FENCE_PROXY_MORE;
+	}
+	if (!whole)
+		return FENCE_PROXY_BAD;
+	if (c == ':' && p->got != 255) {
+		p->got = 255;
+		return FENCE_PROXY_MORE;
+	}
+	if (c >= '0' && c <= '9' && p->got == 255 && (p->number || c != '0')) {
+		p->number = p->number * 10 + (c - '0');
+		return p->number > 65535 ? FENCE_PROXY_BAD : FENCE_PROXY_MORE;
+	}
+	if (c != '\r')
+		return FENCE_PROXY_BAD;
+	if (p->got != 255)
+		p->number = p->connect ? 443 : 80;
+	return p->number == p->port ? proxy_to(p, FENCE_P_LF) : FENCE_PROXY_BAD;
 }
 
 /* Content-Length: `got` 0 before its digits, then their number, 255 behind them. */
@@ -291,7 +339,7 @@ FENCE_INLINE enum fence_proxy_found proxy_line(struct fence_proxy *p, __u8 c)
 	if (c == '\r')
 		return proxy_to(p, FENCE_P_END);
 	proxy_to(p, FENCE_P_FIELD);
-	p->field = FENCE_FIELD_LENGTH | FENCE_FIELD_CODING;
+	p->field = FENCE_FIELD_ANY;
 	return c == ':' ? FENCE_PROXY_BAD : proxy_header(p, c);
 }
 
@@ -360,6 +408,8 @@ FENCE_INLINE enum fence_proxy_found fence_proxy_feed(struct fence_proxy *p, stru
 		return proxy_value(p, c);
 	case FENCE_P_LENGTH:
 		return proxy_length(p, c);
+	case FENCE_P_HOST_FIELD:
+		return proxy_host_field(p, name, c);
 	default: /* FENCE_P_END */
 		if (c != '\n')
 			return FENCE_PROXY_BAD;
@@ -395,9 +445,9 @@ FENCE_INLINE void reply_head(struct fence_proxy *p, struct fence_reply *r)
 		p->answer = FENCE_ANSWER_TUNNEL;
 		return;
 	}
-	if (r->framed & FENCE_FIELD_CODING)
+	if (r->framed & FENCE_FIELD_CODING && !(r->framed & FENCE_FIELD_LENGTH))
 		reply_to(r, FENCE_R_CHUNK);
-	else if (!(r->framed & FENCE_FIELD_LENGTH)) /* until it closes */
+	else if (r->framed != FENCE_FIELD_LENGTH) /* until it closes, or nobody knows */
 		reply_to(r, FENCE_R_LOST);
 	else
 		reply_to(r, r->left ? FENCE_R_BODY : FENCE_R_START);
@@ -428,7 +478,7 @@ FENCE_INLINE void reply_field(struct fence_proxy *p, struct fence_reply *r, __u8
 			return;
 		}
 		reply_to(r, FENCE_R_FIELD);
-		r->field = FENCE_FIELD_LENGTH | FENCE_FIELD_CODING;
+		r->field = FENCE_FIELD_ANY;
 	}
 	if (c == '\n') {
 		reply_to(r, FENCE_R_LINE);
@@ -437,12 +487,53 @@ FENCE_INLINE void reply_field(struct fence_proxy *p, struct fence_reply *r, __u8
 		if (r->got < 255)
 			r->got++;
 	} else {
-		r->field = proxy_field_is(r->field, r->got);
+		r->field = proxy_field_is(r->field, r->got) & ~FENCE_FIELD_HOST;
+		if (r->field & r->framed) { /* said twice */
+			reply_to(r, FENCE_R_LOST);
+			return;
+		}
 		r->framed |= r->field;
 		if (r->field & FENCE_FIELD_LENGTH)
 			r->left = 0;
-		reply_to(r, r->field & FENCE_FIELD_LENGTH ? FENCE_R_LENGTH : FENCE_R_VALUE);
+		reply_to(r, r->field & FENCE_FIELD_LENGTH   ? FENCE_R_LENGTH
+			    : r->field & FENCE_FIELD_CODING ? FENCE_R_CODING
+							    : FENCE_R_VALUE);
 	}
+}
+
+/* A number that does not fit is none; zeros in front are. */
+FENCE_INLINE void reply_digit(struct fence_reply *r, __u8 digit, __u8 base)
+{
+	if (r->left >> 40)
+		r->step = FENCE_R_LOST;
+	r->left = r->left * base + digit;
+	r->got = 1;
+}
+
+/* Content-Length's value: digits, and white space round them. `got`: 2 behind them. */
+FENCE_INLINE void reply_length(struct fence_reply *r, __u8 c)
+{
+	if (c >= '0' && c <= '9' && r->got < 2)
+		reply_digit(r, c - '0', 10);
+	else if (c == '\n' && r->got)
+		reply_to(r, FENCE_R_LINE);
+	else if ((c == ' ' || c == '\t' || c == '\r') && (r->got || c != '\r'))
+		r->got = r->got ? 2 : 0;
+	else
+		r->step = FENCE_R_LOST;
+}
+
+/* Transfer-Encoding's: "chunked", or the body's end is not known. */
+FENCE_INLINE void reply_coding(struct fence_reply *r, __u8 c)
+{
+	const __u64 chunked = 0x64656b6e756863ULL;
+
+	if (r->got == 7 && c == '\n')
+		reply_to(r, FENCE_R_LINE);
+	else if (r->got < 7 && proxy_literal(chunked, r->got, c | 0x20) && c != ' ')
+		r->got++;
+	else if ((c != ' ' && c != '\t' && c != '\r') || (r->got && r->got < 7))
+		r->step = FENCE_R_LOST;
 }
 
 /* The size of a chunk, in hexadecimal. */
@@ -450,12 +541,10 @@ FENCE_INLINE void reply_chunk(struct fence_reply *r, __u8 c)
 {
 	__u8 low = c | 0x20;
 
-	if (c >= '0' && c <= '9' && r->got < 8) {
-		r->left = r->left << 4 | (c - '0');
-		r->got++;
-	} else if (low >= 'a' && low <= 'f' && r->got < 8) {
-		r->left = r->left << 4 | (low - 'a' + 10);
-		r->got++;
+	if (c >= '0' && c <= '9') {
+		reply_digit(r, c - '0', 16);
+	} else if (low >= 'a' && low <= 'f') {
+		reply_digit(r, low - 'a' + 10, 16);
 	} else if (!r->got) {
 		r->step = FENCE_R_LOST;
 	} else if (c == '\n') {
@@ -514,11 +603,11 @@ FENCE_INLINE void fence_reply_feed(struct fence_proxy *p, __u8 c)
 		reply_field(p, r, c);
 		return;
 	case FENCE_R_LENGTH:
-		if (c >= '0' && c <= '9' && r->got < 15) {
-			r->left = r->left * 10 + (c - '0');
-			r->got++;
-		}
-		break; /* as any value */
+		reply_length(r, c);
+		return;
+	case FENCE_R_CODING:
+		reply_coding(r, c);
+		return;
 	case FENCE_R_CHUNK:
 		reply_chunk(r, c);
 		return;

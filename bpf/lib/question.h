@@ -102,8 +102,7 @@ static __always_inline int rate_pay(__u64 *paid, __u64 price, __u64 most)
  * shape, name after name) by that of those that it has not asked within the last hour. 1: it may,
  * 0: it has asked too much, negative: nobody knows the session.
  */
-__weak __noinline int question_rate(const struct fence_sock *st, const struct fence_scratch *s,
-				    __u32 len)
+__weak __noinline int question_rate(const struct fence_sock *st, struct fence_scratch *s, __u32 len)
 {
 	struct fence_config *cfg = config_get();
 	struct fence_asked_key k = {};
@@ -118,7 +117,7 @@ __weak __noinline int question_rate(const struct fence_sock *st, const struct fe
 		return -1;
 	if (!rate_pay(&own->asks, FENCE_ASK_NS, FENCE_ASK_BURST_NS))
 		return 0;
-	k.mark = fence_dns_mark(cfg->key, s->msg, len);
+	k.mark = fence_dns_mark(cfg->key, s->msg, len, (void *)&s->key);
 	last = bpf_map_lookup_elem(&asked, &k);
 	if ((!last || now - *last > FENCE_ASKED_NS) &&
 	    !rate_pay(&own->distinct, cfg->distinct_ns, FENCE_ASK_WINDOW_NS))
@@ -129,7 +128,7 @@ __weak __noinline int question_rate(const struct fence_sock *st, const struct fe
 
 /* What would pass by its name and form alone is counted. */
 static __always_inline void facts_rate(struct fence_facts *f, const struct fence_sock *st,
-				       const struct fence_scratch *s, __u32 len)
+				       struct fence_scratch *s, __u32 len)
 {
 	int may;
 

@@ -285,6 +285,7 @@ static __always_inline void hold_end(struct thread *t, struct sock *sk)
 		if (told.v.action == FENCE_DENY) {
 			st->rule = hold->rule;
 			st->phase = FENCE_PH_DENIED;
+			st->why = told.v.reason;
 			if (deny_emit(st, &f, &hold->name, &told))
 				st->flags |= FENCE_SK_UNTOLD;
 		}

@@ -227,30 +227,54 @@ static __always_inline void facts_packet(struct __sk_buff *skb, struct fence_fac
 		f->flags |= FENCE_F_PORT_OK;
 }
 
-/*
- * An open stream under a policy that came after it: once more by its address and the name that it
- * gave then. Behind a proxy nothing can be proved any more. 1: pass.
- */
-static __always_inline int stream_again(struct __sk_buff *skb, struct fence_sock *st)
+/* Its payload is refused from here on. */
+static __always_inline void stream_deny(struct fence_sock *st, struct fence_verdict v)
 {
-	struct fence_facts f = { .at = FENCE_AT_STREAM,
-				 .proto = FENCE_IPPROTO_TCP,
-				 .name = FENCE_NAME_REFUSED };
+	st->phase = FENCE_PH_DENIED;
+	st->why = v.reason;
+}
+
+/*
+ * A stream under a policy that came after its address was judged: once more by its address, and by
+ * the name that it has given. What it has not said yet is judged when it says it. Behind a proxy
+ * nothing can be proved any more, nor of what a policy that only watched let by. 1: pass.
+ */
+__weak __noinline int stream_again(struct __sk_buff *skb, struct fence_sock *st)
+{
+	struct fence_facts f = { .proto = FENCE_IPPROTO_TCP };
 	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
 	__u32 now = generation();
+	int said;
 
+	if (!st)
+		return 0;
+	said = st->phase != FENCE_PH_WALK || st->name || st->flags & FENCE_SK_TOLD;
 	f.flags = config_facts(config_get());
 	facts_packet(skb, &f, st, st->addr, st->port);
-	f.stream = st->name ? FENCE_STREAM_TLS : FENCE_STREAM_OTHER;
-	if (st->name && answer_find(st->tool, st->addr, st->port, st->name)) {
+	f.at = said ? FENCE_AT_STREAM : FENCE_AT_PACKET;
+	if (said) {
+		f.name = FENCE_NAME_REFUSED;
+		f.stream = f.addr == FENCE_ADDR_PROXY		   ? FENCE_STREAM_CONNECT
+			   : st->name || st->flags & FENCE_SK_TOLD ? FENCE_STREAM_TLS
+								   : FENCE_STREAM_OTHER;
+	}
+	if (st->name && !(st->flags & FENCE_SK_TOLD) && f.addr != FENCE_ADDR_PROXY &&
+	    answer_find(st->tool, st->addr, st->port, st->name)) {
 		f.name = FENCE_NAME_ALLOWED;
 		f.flags |= FENCE_F_NAME_AT;
 	}
-	st->kind = f.addr;
 	if (!refuse_packet(st, &f, 0, &t)) {
-		st->phase = FENCE_PH_DENIED;
+		stream_deny(st, t.v);
 		return 0;
 	}
+	st->kind = f.addr;
+	st->flags &= ~FENCE_SK_PLAIN;
+	if (f.flags & FENCE_F_PLAIN_OK)
+		st->flags |= FENCE_SK_PLAIN;
+	if (t.v.action != FENCE_ALLOW)
+		st->flags |= FENCE_SK_TOLD;
+	if (t.v.reason == FENCE_R_ADDR_OK || t.v.reason == FENCE_R_LOCAL_OK)
+		st->phase = FENCE_PH_OPEN;
 	st->generation = now;
 	return 1;
 }
@@ -259,7 +283,8 @@ static __always_inline int stream_again(struct __sk_buff *skb, struct fence_sock
 static __always_inline void stream_refused(struct __sk_buff *skb, struct fence_sock *st)
 {
 	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
-	struct told t = { .cookie = bpf_get_socket_cookie(skb), .v = { .action = FENCE_DENY } };
+	struct told t = { .cookie = bpf_get_socket_cookie(skb),
+			  .v = { .action = FENCE_DENY, .reason = st->why } };
 
 	if (st->flags & FENCE_SK_UNTOLD && !deny_socket(st, &f, &t))
 		st->flags &= ~FENCE_SK_UNTOLD;
@@ -321,7 +346,7 @@ static __always_inline int questions_enforce(struct __sk_buff *skb, struct bpf_s
 		st->phase = FENCE_PH_OPEN;
 		return 1;
 	}
-	st->phase = FENCE_PH_DENIED;
+	stream_deny(st, t.v);
 	return 0;
 }
 
@@ -357,8 +382,6 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 {
 	struct fence_facts f = { .at = FENCE_AT_STREAM, .proto = FENCE_IPPROTO_TCP };
 	struct told t = { .cookie = bpf_get_socket_cookie(skb) };
-	__u32 now = generation(); /* before the decision: what it takes of a newer one is judged
-				     again */
 	struct fence_walk *walk;
 	__u32 round;
 	int more = 1;
@@ -369,19 +392,18 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		f.flags = config_facts(config_get());
 		return refuse_unread(st, &f, t.cookie);
 	}
-	if (!walk->name.hash) /* new */
+	if (!walk->began)
 		fence_walk_init(walk, st->kind == FENCE_ADDR_PROXY);
 	walk_answered(st, walk);
 	for (round = 0; round < WALK_ROUNDS && more; round++) {
 		more = walk_packet(skb, walk, st, w);
 		if (walk->state == FENCE_WALK_DONE) {
 			walk_end(sk, st, FENCE_PH_OPEN);
-			return st->generation == now ? 1 : stream_again(skb, st);
+			return 1;
 		}
 		f.name = FENCE_NAME_NONE;
 		facts_stream(&f, st, walk);
 		t.v = judge(&f);
-		st->generation = now;
 		if (t.v.action != FENCE_ALLOW)
 			break;
 		if (t.v.reason == FENCE_R_PENDING)
@@ -399,7 +421,11 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 	}
 	if (t.v.action != FENCE_ALLOW && deny_emit(st, &f, &walk->name, &t))
 		st->flags |= FENCE_SK_UNTOLD;
-	walk_end(sk, st, t.v.action == FENCE_DENY ? FENCE_PH_DENIED : FENCE_PH_OPEN);
+	walk_end(sk, st, FENCE_PH_OPEN);
+	if (t.v.action == FENCE_DENY)
+		stream_deny(st, t.v);
+	else
+		st->flags |= FENCE_SK_TOLD; /* whoever enforces finds it refused */
 	return t.v.action != FENCE_DENY;
 }
 
@@ -436,7 +462,8 @@ static __always_inline int stream_observe(struct __sk_buff *skb, struct bpf_sock
 			st->phase = FENCE_PH_OPEN;
 			return 1;
 		}
-		fence_walk_init(walk, 0);
+		if (!walk->began)
+			fence_walk_init(walk, 0);
 	}
 	walk_packet(skb, walk, st, w);
 	if (walk->state == FENCE_WALK_MORE && !walk->named)

@@ -81,6 +81,7 @@ struct fence_walk {
 	__u8 named; /* the server name is complete, the hello perhaps not */
 	__u8 again; /* a hello was there before */
 	__u8 early; /* it announced early data */
+	__u8 began; /* it was initialised */
 	__u8 cipher; /* a change of cipher was there: what follows may be encrypted */
 	struct fence_proxy proxy;
 	struct fence_name name;
@@ -112,6 +113,7 @@ FENCE_INLINE void fence_walk_init(struct fence_walk *w, int asks)
 	w->again = 0;
 	w->early = 0;
 	w->cipher = 0;
+	w->began = 1;
 	fence_proxy_begin(&w->proxy);
 	fence_name_init(&w->name);
 }

@@ -46,7 +46,7 @@ static __always_inline int wire_ports(struct __sk_buff *skb, struct wire *w, __u
 static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int egress)
 {
 	__u32 v4, at;
-	__u8 h[40];
+	__u8 h[40], jumbo[4];
 
 	w->odd = 0;
 	w->cut = 0;
@@ -67,6 +67,13 @@ static __always_inline int wire_read(struct __sk_buff *skb, struct wire *w, int 
 			return -1;
 		at = 40;
 		w->proto = h[6];
+		/* longer than 64 kB: the kernel's own header says how long (RFC 2675), and no more
+		 */
+		if (!h[4] && !h[5] && !h[6] && !bpf_skb_load_bytes(skb, 40, jumbo, 4) &&
+		    !jumbo[1] && jumbo[2] == 0xc2 && jumbo[3] == 4) {
+			w->proto = jumbo[0];
+			at = 48;
+		}
 		w->ttl = h[7];
 		__builtin_memcpy(w->addr, egress ? h + 24 : h + 8, 16);
 	}

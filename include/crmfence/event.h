@@ -118,7 +118,8 @@ struct fence_rec_close {
 	__u8 proto;
 	__u8 shared; /* UDP: more than one remote address used this socket; octets are the socket's
 		      */
-	__u8 spare[6];
+	__u8 why; /* enum fence_reason: its packets were refused to the end; 0: they were not */
+	__u8 spare[5];
 };
 
 struct fence_rec_dns {

@@ -285,7 +285,9 @@ enum fence_phase {
 #define FENCE_SK_SHARED 0x04 /* UDP: more than one remote address */
 #define FENCE_SK_VIA_PROXY 0x08 /* inside an accepted CONNECT, name holds its name's hash */
 #define FENCE_SK_PLAIN 0x10 /* the address was given by a rule with "tls": false */
-#define FENCE_SK_TOLD 0x20 /* monitor: a would-deny was recorded; the rest is only watched */
+#define FENCE_SK_TOLD \
+	0x20 /* monitor: a would-deny was recorded; the rest is only watched, and refused when a \
+		policy that enforces comes */
 #define FENCE_SK_EXISTING 0x40 /* was there before the agent */
 #define FENCE_SK_UNTOLD \
 	0x80 /* refused, but the ring was full: the agent has still to destroy it \
@@ -307,7 +309,7 @@ struct fence_sock {
 	__u32 tgid;
 	__u32 uid;
 	__u32 generation; /* of the policy that let the stream go on */
-	__u32 spare;
+	__u32 first; /* the sequence number of its SYN, with FENCE_SK_SEQ */
 	__u16 port;
 	__u8 tool;
 	__u8 phase; /* enum fence_phase */
@@ -315,6 +317,8 @@ struct fence_sock {
 	__u8 proto;
 	__u8 kind; /* enum fence_addr */
 	__u8 family;
+	__u8 why; /* enum fence_reason, FENCE_PH_DENIED and FENCE_PH_REFUSED */
+	__u8 spare[7];
 };
 
 /*

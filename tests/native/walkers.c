@@ -438,19 +438,21 @@ static unsigned long asked;
 /* Questions that differ in their id alone have one mark; any other octet makes another. */
 static int check_mark(uint8_t *buf, size_t len)
 {
+	struct fence_hash room;
 	uint64_t key[] = { rnd(1u << 31), rnd(1u << 31) }, other[] = { key[0], key[1] ^ 1 },
-		 mark = fence_dns_mark(key, buf, (uint32_t)len);
+		 mark = fence_dns_mark(key, buf, (uint32_t)len, &room);
 	size_t at = 2 + rnd((uint32_t)len - 2);
 
 	buf[rnd(2)] ^= (uint8_t)(1 + rnd(255));
 	buf[len] ^= (uint8_t)(1 + rnd(255));
-	if (fence_dns_mark(key, buf, (uint32_t)len) != mark)
+	if (fence_dns_mark(key, buf, (uint32_t)len, &room) != mark)
 		return fail("the mark of another id", buf, len);
-	if (fence_dns_mark(other, buf, (uint32_t)len) == mark ||
-	    fence_dns_mark(key, buf, (uint32_t)len - 1) == mark)
+	if (fence_dns_mark(other, buf, (uint32_t)len, &room) == mark ||
+	    fence_dns_mark(key, buf, (uint32_t)len - 1, &room) == mark)
 		return fail("the mark of another key, or of less", buf, len);
 	buf[at] ^= (uint8_t)(1 + rnd(255));
-	return fence_dns_mark(key, buf, (uint32_t)len) == mark ? fail("one mark", buf, len) : 0;
+	return fence_dns_mark(key, buf, (uint32_t)len, &room) == mark ? fail("one mark", buf, len)
+								      : 0;
 }
 
 /* `data` has INPUT octets: behind `len` there may stand what makes sense of it. */

@@ -26,6 +26,7 @@
 	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
 		 forgotten */
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
+#define AGENT_DOOMED 1024 /* refused sockets that are destroyed together */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_ADDONS 64
 #define AGENT_LATE_NS \
@@ -49,6 +50,7 @@ struct agent_flow {
 	uint32_t tgid, uid, rule;
 	uint16_t port, wire_port;
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
+	uint8_t untold; /* refused, as its socket says: with what facts was lost */
 	uint8_t tainted; /* that its program had read the org's records was told */
 	struct fence_facts facts;
 	uint64_t plain[2]; /* octets seen inside its TLS: read, written */
@@ -116,6 +118,8 @@ struct agent {
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
 	uint64_t digest; /* of the policy in the maps */
+	struct fence_doomed doomed[AGENT_DOOMED]; /* refused in this turn */
+	size_t ndoomed;
 	uint64_t watched; /* boot time of the last look for tampering */
 	char exe[256]; /* the agent's own file */
 	uint64_t exe_ino;
@@ -243,6 +247,7 @@ void agent_range_alert(struct agent *a, const struct agent_flow *f);
 /* deny.c */
 void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);
 void agent_denials_turn(struct agent *a, int final);
+void agent_doomed_turn(struct agent *a); /* destroy what was refused */
 
 /* sight.c */
 int agent_sight_init(struct agent *a); /* when the policy asks for it */

@@ -56,14 +56,26 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 }
 
 /* A refused stream must not hang: its socket is destroyed, and the program sees an error. */
-static void destroy(const struct fence_rec_flow *r)
+static void destroy(struct agent *a, const struct fence_rec_flow *r)
 {
+	if (a->ndoomed == AGENT_DOOMED)
+		agent_doomed_turn(a);
 	if (r->facts.proto == FENCE_IPPROTO_TCP && r->action == FENCE_DENY && r->cookie &&
 	    r->reason != FENCE_R_SILENT &&
 	    !(r->facts.at == FENCE_AT_DNS && fence_form_is_answer(r->facts.form)) &&
 	    (r->facts.at == FENCE_AT_STREAM || r->facts.at == FENCE_AT_PACKET ||
 	     r->facts.at == FENCE_AT_DNS || r->facts.at == FENCE_AT_REQUEST))
-		fence_socket_destroy(r->cookie, r->family, r->port, r->tgid);
+		a->doomed[a->ndoomed++] = (struct fence_doomed){
+			.cookie = r->cookie, .tgid = r->tgid, .port = r->port, .family = r->family
+		};
+}
+
+void agent_doomed_turn(struct agent *a)
+{
+	if (a->ndoomed)
+		fence_sockets_destroy(a->doomed, a->ndoomed);
+	a->ndoomed = 0;
+	agent_beat(a);
 }
 
 static void totals(struct agent *a, const struct fence_rec_flow *r, uint64_t n)
@@ -103,14 +115,16 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 {
 	struct agent_flow *f = r->cookie ? agent_flow_find(a, r->cookie) : NULL;
 
-	destroy(r);
+	destroy(a, r);
 	if (!(r->h.flags & FENCE_REC_AGAIN))
 		tell(a, r, 0, 0);
 	if (!f)
 		return;
 	f->action = r->action;
 	f->reason = r->reason;
-	f->facts = r->facts;
+	f->untold = r->h.flags & FENCE_REC_AGAIN && !r->facts.flags;
+	if (!f->untold)
+		f->facts = r->facts;
 	if (r->wire_port) {
 		memcpy(f->wire, r->wire, 16);
 		f->wire_port = r->wire_port;

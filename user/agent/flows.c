@@ -130,7 +130,7 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	fence_json_id(&j, "exec", f->exec);
 	if (f->existing)
 		fence_json_bool(&j, "existing", 1);
-	if (f->facts.flags & FENCE_F_CONFINED)
+	if (f->facts.flags & FENCE_F_CONFINED && !f->untold)
 		agent_put_facts(&j, &f->facts);
 	fence_json_str(&j, "grade", f->sni ? "B" : f->dns ? "C" : "D");
 	if (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN)
@@ -280,7 +280,7 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 
 	if (!f)
 		return;
-	if (r->reason != FENCE_R_PROXY_OK || !f->sni) {
+	if (r->name_len && (r->reason != FENCE_R_PROXY_OK || !f->sni)) {
 		free(f->sni);
 		f->sni = strndup(r->name, r->name_len);
 	}
@@ -298,6 +298,11 @@ void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 
 	if (!f)
 		return;
+	if (r->why && f->action == FENCE_ALLOW) { /* its denial found no room */
+		f->action = FENCE_DENY;
+		f->reason = r->why;
+		f->untold = 1;
+	}
 	s = agent_session_get(a, f->session);
 	if (s) {
 		s->tx += r->tx;

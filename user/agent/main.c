@@ -339,6 +339,7 @@ static int turn(struct agent *a, int final)
 
 	clocks(a);
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	agent_doomed_turn(a);
 	agent_denials_turn(a, final);
 	agent_beat(a);
 	more = agent_sight_turn(a, final) || more > 0;

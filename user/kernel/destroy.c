@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -75,68 +76,147 @@ static int open_in_netns(uint32_t tgid)
 	return fd;
 }
 
-/* Find the cookie in one buffer of answers: 1 found, 0 more to come, negative at the end. */
-static int scan(const char *buf, ssize_t n, uint64_t cookie, struct inet_diag_sockid *id)
+/* A socket that is to go, and where it was found. */
+struct target {
+	struct fence_doomed d;
+	uint64_t netns; /* inode; 0: its process is gone */
+	int found;
+	struct inet_diag_sockid id;
+};
+
+static int target_order(const void *a, const void *b)
+{
+	const struct target *x = a, *y = b;
+
+	if (x->netns != y->netns)
+		return x->netns < y->netns ? -1 : 1;
+	if (x->d.family != y->d.family)
+		return x->d.family < y->d.family ? -1 : 1;
+	return x->d.cookie < y->d.cookie ? -1 : x->d.cookie > y->d.cookie;
+}
+
+static int target_is(const void *cookie, const void *target)
+{
+	uint64_t c = *(const uint64_t *)cookie, t = ((const struct target *)target)->d.cookie;
+
+	return c < t ? -1 : c > t;
+}
+
+/* Mark what one buffer of answers has of `n` targets. 0: more to come; negative: the end. */
+static int scan(const char *buf, ssize_t size, struct target *t, size_t n)
 {
 	const struct nlmsghdr *h = (const void *)buf;
 	const struct inet_diag_msg *m;
+	struct target *hit;
+	uint64_t cookie;
 
-	for (; NLMSG_OK(h, (size_t)n); h = NLMSG_NEXT(h, n)) {
+	for (; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
 		if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR)
 			return -ESRCH;
 		m = NLMSG_DATA(h);
-		if (((uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0]) == cookie) {
-			*id = m->id;
-			return 1;
+		cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0];
+		hit = bsearch(&cookie, t, n, sizeof(*t), target_is);
+		if (hit) {
+			hit->id = m->id;
+			hit->found = 1;
 		}
 	}
 	return 0;
 }
 
-static int find(int fd, uint8_t family, uint16_t port, uint64_t cookie, struct inet_diag_sockid *id)
+/* One table for all of them: a table has every socket of its namespace. */
+static int find(int fd, struct target *t, size_t n)
 {
 	char buf[16384] __attribute__((aligned(8)));
 	struct request r;
-	ssize_t n;
+	ssize_t size;
 	int err = 0;
 
-	request_fill(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family);
-	r.q.id.idiag_dport = htons(port);
+	request_fill(&r, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, t->d.family);
+	if (n == 1)
+		r.q.id.idiag_dport = htons(t->d.port);
 	if (send(fd, &r, sizeof(r), 0) < 0)
 		return -errno;
 	while (!err) {
-		n = recv(fd, buf, sizeof(buf), 0);
-		if (n < 0)
+		size = recv(fd, buf, sizeof(buf), 0);
+		if (size < 0)
 			return -errno;
-		err = scan(buf, n, cookie, id);
+		err = scan(buf, size, t, n);
 	}
-	return err < 0 ? err : 0;
+	return 0;
+}
+
+static int destroy(int fd, const struct target *t)
+{
+	char buf[1024] __attribute__((aligned(8)));
+	const struct nlmsghdr *h = (const void *)buf;
+	struct request r;
+
+	request_fill(&r, SOCK_DESTROY, NLM_F_ACK, t->d.family);
+	r.q.id = t->id;
+	if (send(fd, &r, sizeof(r), 0) < 0 || recv(fd, buf, sizeof(buf), 0) < (ssize_t)sizeof(*h))
+		return -errno;
+	return h->nlmsg_type == NLMSG_ERROR ? ((const struct nlmsgerr *)NLMSG_DATA(h))->error : 0;
+}
+
+/* Of one namespace and family. How many went. */
+static size_t destroy_group(struct target *t, size_t n)
+{
+	AUTO_FD int fd = open_in_netns(t->d.tgid), second = -1;
+	struct timeval limit = { .tv_sec = 1 };
+	size_t i, gone = 0;
+
+	if (fd < 0)
+		return 0;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (find(fd, t, n) < 0)
+		return 0;
+	second = open_in_netns(t->d.tgid); /* the first may have answers left */
+	if (second < 0)
+		return 0;
+	setsockopt(second, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	for (i = 0; i < n; i++)
+		gone += t[i].found && !destroy(second, &t[i]);
+	return gone;
+}
+
+static uint64_t netns_of(uint32_t tgid)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", tgid);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+size_t fence_sockets_destroy(const struct fence_doomed *doomed, size_t n)
+{
+	struct target *t = calloc(n, sizeof(*t));
+	size_t i, end, gone = 0;
+
+	for (i = 0; t && i < n; i++) {
+		t[i].d = doomed[i];
+		t[i].netns = i && doomed[i].tgid == doomed[i - 1].tgid ? t[i - 1].netns
+								       : netns_of(doomed[i].tgid);
+	}
+	if (t)
+		qsort(t, n, sizeof(*t), target_order);
+	for (i = 0; t && i < n; i = end) {
+		for (end = i;
+		     end < n && t[end].netns == t[i].netns && t[end].d.family == t[i].d.family;
+		     end++)
+			;
+		gone += destroy_group(t + i, end - i);
+	}
+	free(t);
+	return gone;
 }
 
 int fence_socket_destroy(uint64_t cookie, uint8_t family, uint16_t port, uint32_t tgid)
 {
-	AUTO_FD int fd = open_in_netns(tgid), second = -1;
-	char buf[1024] __attribute__((aligned(8)));
-	const struct nlmsghdr *h = (const void *)buf;
-	struct timeval limit = { .tv_sec = 1 };
-	struct inet_diag_sockid id;
-	struct request r;
-	int err;
+	struct fence_doomed one = {
+		.cookie = cookie, .tgid = tgid, .port = port, .family = family
+	};
 
-	if (fd < 0)
-		return TAKE_FD(fd);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	err = find(fd, family, port, cookie, &id);
-	if (err < 0)
-		return err;
-	second = open_in_netns(tgid); /* the first may have answers left */
-	if (second < 0)
-		return TAKE_FD(second);
-	setsockopt(second, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	request_fill(&r, SOCK_DESTROY, NLM_F_ACK, family);
-	r.q.id = id;
-	if (send(second, &r, sizeof(r), 0) < 0 ||
-	    recv(second, buf, sizeof(buf), 0) < (ssize_t)sizeof(*h))
-		return -errno;
-	return h->nlmsg_type == NLMSG_ERROR ? ((const struct nlmsgerr *)NLMSG_DATA(h))->error : 0;
+	return fence_sockets_destroy(&one, 1) ? 0 : -ESRCH;
 }

@@ -11,6 +11,7 @@
 #ifndef FENCE_KERNEL_H
 #define FENCE_KERNEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <crmfence/event.h>
@@ -161,5 +162,15 @@ int fence_cgroup_mount(char *out, unsigned long size);
  * network namespace. 0, -ESRCH when no such socket is left, or another negative errno.
  */
 int fence_socket_destroy(uint64_t cookie, uint8_t family, uint16_t port, uint32_t tgid);
+
+/* Several at once, with one look at each table; how many went. */
+struct fence_doomed {
+	uint64_t cookie;
+	uint32_t tgid;
+	uint16_t port; /* remote */
+	uint8_t family;
+};
+
+size_t fence_sockets_destroy(const struct fence_doomed *doomed, size_t n);
 
 #endif
