@@ -33,8 +33,13 @@ struct super_block {
 	unsigned long s_magic;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
 struct inode {
 	unsigned short i_mode;
+	kuid_t i_uid;
 	__u32 i_rdev;
 	unsigned long i_ino;
 	struct super_block *i_sb;
@@ -77,6 +82,20 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct user_namespace {
+	int level; /* 0: the machine's own */
+};
+
+typedef struct {
+	__u64 val; /* before 6.3 an array of two __u32 */
+} kernel_cap_t;
+
+struct cred {
+	kuid_t fsuid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
+};
+
 struct mm_struct {
 	struct file *exe_file;
 	unsigned long arg_start;
@@ -117,6 +136,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
+	const struct cred *cred;
 	struct css_set *cgroups;
 	struct files_struct *files;
 	struct uprobe_task *utask;
@@ -145,6 +165,11 @@ struct upid {
 
 struct pid {
 	struct upid numbers[1];
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct sock_cgroup_data {

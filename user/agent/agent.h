@@ -27,6 +27,7 @@
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_ADDONS 64
+#define AGENT_RESOLVERS_MAX 16
 #define AGENT_LATE_NS \
 	1000000000ULL /* a flow open for longer gets a row of its own before it ends */
 
@@ -110,6 +111,9 @@ struct agent {
 	uint64_t generation;
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
+	uint8_t resolvers[AGENT_RESOLVERS_MAX][16]; /* of it, as last believed */
+	size_t nresolvers;
+	time_t resolv_told; /* of one that was not believed: its mtime */
 	struct timespec users; /* /run/user likewise */
 	uint64_t dirs, dirs_looked; /* those to write: over all that were there, and when */
 	struct fence_config
@@ -155,8 +159,9 @@ void agent_services_turn(struct agent *a); /* another network, another user: oth
 uint64_t agent_hash(const char *text); /* FNV-1a, as the programs do */
 
 /* dirs.c: what "write" lists, into `put`; all zero: the tool has a list */
-int agent_dirs_put(struct agent *a,
-		   int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]));
+typedef int agent_dir_put(struct agent *a, uint8_t tool, uint8_t kind, uint16_t how,
+			  const uint8_t id[16]);
+int agent_dirs_put(struct agent *a, agent_dir_put *put);
 int agent_dirs_changed(struct agent *a); /* at most once a second */
 
 /* rights.c */
@@ -166,6 +171,12 @@ void agent_yield(int yield); /* behind the machine's other work, or before it ag
 /* watch.c */
 void agent_watch_init(struct agent *a);
 void agent_watch_turn(struct agent *a);
+
+/* A row and a line; `err` 0: it was mended, or had no effect. */
+void agent_tampered(void *agent, const char *what, const char *name, int err);
+
+/* resolvers.c: each that the system's file names. Ends with, and returns, what is not 0. */
+int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8_t addr[16]));
 
 /* recon.c */
 int agent_reconcile(struct agent *a);
