@@ -51,10 +51,10 @@ void post(int fd)
 
 static const struct way *find(const char *name)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, local_ways, root_ways }, *w;
 	size_t i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		for (w = tables[i]; w->name; w++)
 			if (!strcmp(w->name, name))
 				return w;
@@ -63,10 +63,10 @@ static const struct way *find(const char *name)
 
 static int list(void)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, local_ways, root_ways }, *w;
 	size_t i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		for (w = tables[i]; w->name; w++)
 			printf("%s %c %c\n", w->name, w->kind, w->who);
 	return 0;
@@ -104,6 +104,10 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return list();
 	machine(argc, argv);
+	if (argc == 4 && !strcmp(argv[1], "tell")) {
+		tell(argv[2], argv[3]);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "own"))
 		return own(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "pair"))

@@ -180,7 +180,8 @@ int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8
 
 /* recon.c */
 int agent_reconcile(struct agent *a);
-int agent_sockets_join(struct agent *a); /* those that sessions' processes have open */
+/* Those that sessions' processes have open; `tgid`: that this one has. */
+int agent_sockets_join(struct agent *a, uint32_t tgid);
 
 /* A running process and its descendants become a session; `out`: what was done. */
 int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_buf *out,

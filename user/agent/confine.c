@@ -352,9 +352,14 @@ int agent_confine(struct agent *a, uint32_t tgid, const char *tool, uint64_t *se
 	err = agent_session_cgroup(a, s);
 	if (!err)
 		err = agent_session_write(s, "cgroup.procs", tgid);
-	if (!err)
+	if (!err) /* what it holds on 0 to 2: the command line looks too, but who asks may be
+		     another */
+		err = agent_sockets_join(a, tgid);
+	if (err >= 0)
 		agent_sight_again(a, tgid);
-	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s",
+	return err < 0 ? fence_diag_set(d, err, NULL,
+					"the session's cgroup cannot be made, or its sockets not "
+					"be looked at: %s",
 					strerror(-err))
 		       : 0;
 }

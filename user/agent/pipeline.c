@@ -49,7 +49,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	}
 	if (r->change == FENCE_SESSION_HELD) {
 		s->fresh = 1;
-		agent_sockets_join(a);
+		agent_sockets_join(a, 0);
 		kill((pid_t)r->tgid, SIGCONT);
 	}
 	if (s->told)
