@@ -23,6 +23,7 @@ import browsers  # noqa: E402
 import closed  # noqa: E402
 import crm  # noqa: E402
 import hostile  # noqa: E402
+import root  # noqa: E402
 import sight  # noqa: E402
 import tunnels  # noqa: E402
 import world as W  # noqa: E402
@@ -757,7 +758,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + hostile.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE
 
 
 def run_case(w, f, alone=False):
