@@ -172,6 +172,19 @@ static __always_inline void on_socket(struct bpf_iter__task_file *ctx, struct so
 	tell(ctx, sk, &own);
 }
 
+/*
+ * Of the first process of `crmfence exec` the three descriptors count that it keeps. The others it
+ * closes when it has its answer; they are open in who started it too, whom nobody confines.
+ */
+static __always_inline int is_passing(struct bpf_iter__task_file *ctx, const struct fence_proc *p,
+				      __u32 tgid)
+{
+	__u64 id = p->session;
+	struct fence_session *s = id && ctx->fd > 2 ? bpf_map_lookup_elem(&sessions, &id) : 0;
+
+	return s && s->match == FENCE_MATCH_EXEC && s->tgid == tgid;
+}
+
 SEC("iter/task_file")
 int recon_socket(struct bpf_iter__task_file *ctx)
 {
@@ -189,7 +202,7 @@ int recon_socket(struct bpf_iter__task_file *ctx)
 		return 0;
 	tgid = task->tgid;
 	p = bpf_map_lookup_elem(&procs, &tgid);
-	if (!p)
+	if (!p || is_passing(ctx, p, tgid))
 		return 0;
 	if (what == CARRIES_UNSEEN) {
 		if (p->session)

@@ -9,6 +9,8 @@
 #ifndef FENCE_BPF_GUARD_H
 #define FENCE_BPF_GUARD_H
 
+#include <crmfence/shut.h>
+
 #include "carry.h"
 #include "path.h"
 #include "unix.h"
@@ -20,6 +22,8 @@
 #define FUSE_MAGIC 0x65735546
 #define OTHERS_WRITE 022 /* a sticky directory does not help: the name may be free */
 #define FMODE_WRITE 2
+#define LAUNCH_NS 10000000000ULL
+#define CAP_OPT_NOAUDIT 2 /* include/linux/security.h */
 #define KEY_NEED_WRITE 3 /* enum key_need_perm, include/linux/key.h */
 
 /* Is process `tgid` of the subject's own session? */
@@ -41,6 +45,60 @@ static __always_inline int guard_other(enum fence_guard what, __u32 tgid)
 	subject_get(&who);
 	return subject_confined(&who, 0) && !guard_within(&who, tgid) ? guard_refuse(&who, what)
 								      : 0;
+}
+
+/*
+ * `crmfence exec` is a session's first process already while it makes root's mounts and gives its
+ * rights up: as long as it has not become the tool, and for no longer than that takes.
+ */
+static __always_inline int guard_launching(const struct subject *who)
+{
+	__u64 id = who->proc->session;
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	return s && s->match == FENCE_MATCH_EXEC && s->tgid == who->tgid &&
+	       who->proc->exec < s->start && bpf_ktime_get_boot_ns() - s->start < LAUNCH_NS;
+}
+
+/*
+ * For what nobody but a session is ever refused: that a process is not known, while a table is
+ * full, is no reason to stop the machine's own work.
+ */
+static __always_inline int guard_session(struct subject *who)
+{
+	subject_get(who);
+	return who->proc && session_confined(who->proc->session) && !guard_launching(who);
+}
+
+/* Has it one of these capabilities at hand? */
+static __always_inline int cred_has(const struct cred *cred, __u64 caps)
+{
+	__u64 effective = 0; /* two words before 6.3: the same octets */
+
+	bpf_probe_read_kernel(&effective, sizeof(effective), &cred->cap_effective);
+	return (effective & caps) != 0;
+}
+
+/*
+ * The kernel asks whether a process has a capability over the machine. Of one that has not the
+ * kernel says so itself; in a user namespace of its own (browsers' sandboxes) a session has all.
+ * Who asks without a record (CAP_OPT_NOAUDIT) only looks what is there.
+ */
+static __always_inline int guard_capable(const struct cred *cred, struct user_namespace *ns,
+					 int cap, unsigned int opts)
+{
+	struct subject who;
+
+	if (FENCE_CAPS_KEPT >> (cap & 63) & 1)
+		return 0;
+	if (BPF_CORE_READ(ns, level) || !cred_has(cred, 1ULL << (cap & 63)) ||
+	    BPF_CORE_READ(cred, user_ns, level))
+		return 0;
+	if (!guard_session(&who))
+		return 0;
+	if (opts & CAP_OPT_NOAUDIT)
+		return config_facts(config_get()) & FENCE_F_MONITOR ? 0 : -EPERM;
+	return guard_refuse_one(&who, FENCE_G_CAPABILITY, (__u16)cap);
 }
 
 static __always_inline int guard_family(int family, int type, int protocol, int kern)
@@ -131,7 +189,7 @@ static __always_inline int guard_unix(struct sock *other)
 			  a ? (__u32)BPF_CORE_READ(a, len) : 0);
 	if (s && who.proc && guard_listed(s, other, tgid, who.proc->tool))
 		f.flags |= FENCE_F_PORT_OK;
-	err = guard_judge(&who, &f, s ? &s->dns.name : 0, 0);
+	err = guard_judge(&who, &f, s ? &s->dns.name : 0, 0, 0);
 	if (s)
 		scratch_give(s);
 	return err;

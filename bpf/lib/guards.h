@@ -12,6 +12,11 @@ GUARD(socket_create, int family, int type, int protocol, int kern)
 	return guard_family(family, type, protocol, kern);
 }
 
+GUARD(capable, const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)
+{
+	return guard_capable(cred, ns, cap, opts);
+}
+
 GUARD(unix_stream_connect, struct sock *sock, struct sock *other, struct sock *newsk)
 {
 	return guard_unix(other);
@@ -71,16 +76,28 @@ GUARD(path_symlink, const struct path *dir)
 	return write_dir(dir);
 }
 
+/* Under its new name the file is written too. */
 GUARD(path_link, struct dentry *old, const struct path *dir)
 {
-	return write_dir(dir);
+	int err = write_dir(dir);
+
+	return err ? err : write_there(old);
 }
 
-GUARD(path_rename, const struct path *from, struct dentry *old, const struct path *to)
+/* Who is its owner writes it later. */
+GUARD(path_chown, const struct path *path)
 {
-	int err = write_dir(from);
+	return write_there(BPF_CORE_READ(path, dentry));
+}
 
-	return err ? err : write_dir(to);
+GUARD(path_rename, const struct path *from, struct dentry *old, const struct path *to,
+      struct dentry *new)
+{
+	int err = write_name(BPF_CORE_READ(from, dentry), old);
+
+	if (!err)
+		err = write_there(old); /* a directory, that is itself shut */
+	return err ? err : write_name(BPF_CORE_READ(to, dentry), new);
 }
 
 GUARD(file_receive, struct file *file)

@@ -83,10 +83,10 @@ static __always_inline int refuse(__u64 cookie, struct fence_sock *st, const str
 
 /* A session's process asks for what it may not. 0, or -EPERM. */
 static __always_inline int guard_judge(struct subject *who, struct fence_facts *f,
-				       const struct fence_name *name, __u16 detail)
+				       const struct fence_name *name, __u16 detail, __u16 level)
 {
 	struct fence_sock none = { .rule = NO_RULE };
-	struct told t = { .detail = detail };
+	struct told t = { .detail = detail, .level = level };
 
 	if (who->overflow)
 		f->flags |= FENCE_F_OVERFLOW;
@@ -98,12 +98,18 @@ static __always_inline int guard_judge(struct subject *who, struct fence_facts *
 	return t.v.action == FENCE_DENY ? -EPERM : 0;
 }
 
-static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
+/* `level`: which of its kind, for what has kinds. */
+static __always_inline int guard_refuse_one(struct subject *who, enum fence_guard what, __u16 level)
 {
 	struct fence_facts f = { .at = FENCE_AT_LOCAL };
 
 	facts_begin(&f);
-	return guard_judge(who, &f, 0, (__u16)what);
+	return guard_judge(who, &f, 0, (__u16)what, level);
+}
+
+static __always_inline int guard_refuse(struct subject *who, enum fence_guard what)
+{
+	return guard_refuse_one(who, what, 0);
 }
 
 static __always_inline int guard(enum fence_guard what)

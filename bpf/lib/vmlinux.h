@@ -56,7 +56,7 @@ struct vfsmount {
 };
 
 struct user_namespace {
-	int level;
+	int level; /* 0: the machine's own */
 };
 
 struct mnt_namespace {
@@ -90,6 +90,16 @@ struct fdtable {
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+typedef struct {
+	__u64 val; /* before 6.3 an array of two __u32 */
+} kernel_cap_t;
+
+struct cred {
+	kuid_t fsuid;
+	kernel_cap_t cap_effective;
+	struct user_namespace *user_ns;
 };
 
 struct mm_struct {
@@ -132,6 +142,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
+	const struct cred *cred;
 	struct css_set *cgroups;
 	struct files_struct *files;
 	struct uprobe_task *utask;
@@ -170,6 +181,11 @@ struct hlist_head {
 struct pid {
 	struct hlist_head tasks[2]; /* by enum pid_type; 1: thread groups */
 	struct upid numbers[1];
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
 };
 
 struct sock_cgroup_data {

@@ -49,6 +49,9 @@ enum fence_guard {
 	FENCE_G_OWN, /* not a session's: anybody but the agent, and the fence's own objects */
 	FENCE_G_INHERIT, /* in the hands of a process that becomes a session: a ring, or a socket
 			    whose packets no program sees; the process ends */
+	FENCE_G_CAPABILITY, /* that a session has not, were it root's (shut.h) */
+	FENCE_G_SHUT, /* a file, for writing, that is a whole way out: the kernel's switches, the
+			 system's configuration, a device */
 	FENCE_G_MAX,
 };
 

@@ -90,6 +90,15 @@ enum fence_service {
 	FENCE_SVC_ORG, /* addr is the id of an org of the policy's, 15 characters */
 	FENCE_SVC_ORIGIN, /* addr begins with the hash of a listed extension's id, or UUID */
 	FENCE_SVC_CLAIM, /* a Unix name that will do unproved, for the hook that sees no peer */
+	FENCE_SVC_SHUT, /* tool 0; as FENCE_SVC_DIR: below it root's sessions write nothing, others
+			 * what is their own; the port says how far (enum fence_shut)
+			 */
+};
+
+enum fence_shut {
+	FENCE_SHUT_BELOW, /* the directory and all below it */
+	FENCE_SHUT_ENTRIES, /* what is directly in it: its names stand for such directories */
+	FENCE_SHUT_PLACE, /* it is not moved: such a directory is below */
 };
 
 struct fence_service_key {

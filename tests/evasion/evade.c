@@ -51,7 +51,8 @@ void post(int fd)
 
 static const struct way *find(const char *name)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways, root_ways },
+				*w;
 	size_t i;
 
 	for (i = 0; i < 4; i++)
@@ -63,7 +64,8 @@ static const struct way *find(const char *name)
 
 static int list(void)
 {
-	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways }, *w;
+	const struct way *const tables[] = { net_ways, raw_ways, unix_ways, local_ways, root_ways },
+				*w;
 	size_t i;
 
 	for (i = 0; i < 4; i++)
@@ -103,6 +105,10 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "list"))
 		return list();
 	machine(argc, argv);
+	if (argc == 4 && !strcmp(argv[1], "tell")) {
+		tell(argv[2], argv[3]);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "own"))
 		return own(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "pair"))

@@ -28,7 +28,7 @@ struct way {
 	char who; /* u: an unprivileged user; r: root */
 };
 
-extern const struct way net_ways[], raw_ways[], unix_ways[], local_ways[];
+extern const struct way net_ways[], raw_ways[], unix_ways[], local_ways[], root_ways[];
 extern const char *token, *dir; /* dir: where the helper lives */
 
 int way_arg(void); /* of the case that is tried */
@@ -43,7 +43,12 @@ long hand_over(int unix_socket, int fd); /* SCM_RIGHTS; as sendmsg(2) */
  * pair's end there and somebody forked who sends it when asked.
  */
 void with(const char *name);
+#define ON_STDIN 5 /* of a way's arg: it is on fd 0 */
+int handed(void);
 int packet_socket(void);
+int tun_device(void);
+/* The kernel starts this program, outside every session: TOKEN into DIR/got. */
+void tell(const char *to, const char *text);
 void post(int fd); /* one HTTP request with the token */
 int own(const char *where); /* what root does to the fence's pins, maps and links */
 int pair(const char *path);

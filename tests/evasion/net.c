@@ -289,12 +289,18 @@ static void tcp_repair(void)
 	usleep(300000);
 }
 
+/* Where with() put it. */
+int handed(void)
+{
+	return way_arg() == ON_STDIN ? 0 : 9;
+}
+
 /* A socket that was connected before the session began. */
 static void inherited(void)
 {
-	if (fcntl(9, F_GETFD) < 0)
+	if (fcntl(handed(), F_GETFD) < 0)
 		lost(errno);
-	post(9);
+	post(handed());
 }
 
 /* A ring with a connected socket that no descriptor shows. */
@@ -315,6 +321,10 @@ static int made(const char *name)
 		return ring_with_socket();
 	if (strstr(name, "packet"))
 		return packet_socket();
+	if (strstr(name, "tun"))
+		return tun_device();
+	if (strstr(name, "udp"))
+		return dial4(AI4, UDP_PORT, SOCK_DGRAM, 0);
 	return dial4(AI4, TCP_PORT, SOCK_STREAM, 0);
 }
 
@@ -324,7 +334,7 @@ void with(const char *name)
 	char asked;
 
 	if (!strncmp(name, "inherited", 9)) {
-		must(dup2(made(name), 9));
+		must(dup2(made(name), strstr(name, "stdin") ? 0 : 9));
 		return;
 	}
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
@@ -367,10 +377,10 @@ static void received(void)
 	post(receive());
 }
 
-/* 0: the ring is on fd 9; 1: it comes there. */
+/* 1: it comes on fd 9; else it is there, or on 0. */
 static void handed_ring(void)
 {
-	int ring = way_arg() ? receive() : 9;
+	int ring = way_arg() == 1 ? receive() : handed();
 	struct io_uring_params p = { 0 }; /* those of a ring of the same size */
 	struct io_uring_sqe put = { .opcode = IORING_OP_SEND,
 				    .flags = IOSQE_FIXED_FILE,
@@ -599,6 +609,9 @@ const struct way net_ways[] = {
 	{ "tcp-memfd-renamed", tcp_memfd, 0, 'w', 'u' },
 	{ "tcp-repair", tcp_repair, 0, 'w', 'r' },
 	{ "inherited-socket", inherited, 0, 'w', 'u' },
+	{ "inherited-stdin", inherited, ON_STDIN, 'w', 'u' },
+	{ "inherited-stdin-udp", inherited, ON_STDIN, 'w', 'u' },
+	{ "inherited-stdin-ring", handed_ring, ON_STDIN, 'w', 'u' },
 	{ "received-socket", received, 0, 'w', 'u' },
 	{ "inherited-ring", handed_ring, 0, 'w', 'u' },
 	{ "received-ring", handed_ring, 1, 'w', 'u' },

@@ -132,7 +132,7 @@ static void link_layer(void)
 	struct ifaddrs *list, *one_of;
 	char text[64];
 	uint8_t p[256] = { 0 };
-	int fd = way_arg() == 4 ? 9
+	int fd = way_arg() >= 4 ? handed()
 				: must(socket(AF_PACKET, way_arg() == 1 ? SOCK_DGRAM : SOCK_RAW,
 					      way_arg() == 3 ? 0x4353 : htons(ETH_P_IP))),
 	    one = 1, i;
@@ -162,16 +162,14 @@ static void link_layer(void)
 	}
 }
 
-/* A packet that comes in through a device of our own and is routed out. */
-static void tun(void)
+/* A device of our own that routes what comes in. */
+int tun_device(void)
 {
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	int fd = must(open("/dev/net/tun", O_RDWR)), s, on;
-	uint8_t p[200];
-	size_t n = packet(p, AI4);
 
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "evade0");
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "evade%d", (int)getpid() % 100000);
 	must(ioctl(fd, TUNSETIFF, &r));
 	s = must(socket(AF_INET, SOCK_DGRAM, 0));
 	inet_pton(AF_INET, "10.98.0.1", &a.sin_addr);
@@ -182,6 +180,16 @@ static void tun(void)
 	on = open("/proc/sys/net/ipv4/ip_forward", O_WRONLY);
 	if (on < 0 || write(on, "1", 1) != 1)
 		lost(errno);
+	return fd;
+}
+
+/* A packet into it is routed out. */
+static void tun(void)
+{
+	int fd = way_arg() == ON_STDIN ? handed() : tun_device();
+	uint8_t p[200];
+	size_t n = packet(p, AI4);
+
 	inet_pton(AF_INET, "10.98.0.2", p + 12);
 	p[10] = p[11] = 0;
 	{
@@ -231,6 +239,9 @@ static const struct family families[] = {
 	{ 45, SOCK_DGRAM, 0 },
 	{ AF_INET6, SOCK_STREAM, 132 },
 	{ AF_INET6, SOCK_STREAM, 262 },
+	{ AF_NETLINK, SOCK_RAW, 12 }, /* netfilter: nft, queues to user space */
+	{ AF_NETLINK, SOCK_RAW, 6 }, /* xfrm */
+	{ AF_NETLINK, SOCK_RAW, 16 }, /* generic: WireGuard, l2tp, fou, ... */
 };
 
 static void family(void)
@@ -270,7 +281,9 @@ const struct way raw_ways[] = {
 	{ "packet-qdisc-bypass", link_layer, 2, 'w', 'r' },
 	{ "packet-self-test", link_layer, 3, 'w', 'r' },
 	{ "inherited-packet", link_layer, 4, 'w', 'r' },
+	{ "inherited-stdin-packet", link_layer, ON_STDIN, 'w', 'r' },
 	{ "tun", tun, 0, 'w', 'r' },
+	{ "inherited-stdin-tun", tun, ON_STDIN, 'w', 'r' },
 	{ "sctp", family, 0, 's', 'u' },
 	{ "sctp-one-to-many", family, 1, 's', 'u' },
 	{ "dccp", family, 2, 's', 'u' },
@@ -299,6 +312,9 @@ const struct way raw_ways[] = {
 	{ "nfc", family, 25, 's', 'u' },
 	{ "mctp", family, 26, 's', 'u' },
 	{ "sctp6", family, 27, 's', 'u' },
+	{ "netlink-netfilter", family, 29, 's', 'r' },
+	{ "netlink-xfrm", family, 30, 's', 'r' },
+	{ "netlink-generic", family, 31, 's', 'r' },
 	{ "mptcp6", family, 28, 's', 'u' },
 	{ "vsock-high-bits", family_high_bits, 7, 's', 'u' },
 	{ "netlink-high-bits", family_high_bits, 14, 's', 'u' },

@@ -8,12 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <crmfence/shut.h>
 #include <sqlite3.h>
 
 #include <crmfence/addr.h>
@@ -21,6 +20,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/shut.h"
 #include "crm/action.h"
 #include "crm/hosts.h"
 #include "kernel/kernel.h"
@@ -28,6 +28,78 @@
 #include "store/log.h"
 
 /* ---- base ---- */
+
+static void test_path_below(void **state)
+{
+	(void)state;
+	assert_true(fence_path_below("/etc", "/etc"));
+	assert_true(fence_path_below("/etc/x", "/etc"));
+	assert_false(fence_path_below("/etcetera", "/etc"));
+	assert_false(fence_path_below("/", "/etc"));
+}
+
+struct shut_seen {
+	int etc, again, end;
+};
+
+static int shut_one(void *ctx, const char *path)
+{
+	struct shut_seen *s = ctx;
+
+	assert_int_equal(path[0], '/');
+	assert_int_not_equal(path[1], 0);
+	s->etc += !strcmp(path, "/etc");
+	s->again += !strcmp(path, "/usr/lib") || !strcmp(path, "/usr/bin"); /* links to them */
+	return s->end;
+}
+
+static void test_shut_each(void **state)
+{
+	struct shut_seen s = { 0 }, t = { .end = -7 };
+
+	(void)state;
+	assert_int_equal(fence_shut_each(shut_one, &s), 0);
+	assert_int_equal(s.etc, 1);
+	assert_int_equal(s.again, 0);
+	assert_int_equal(fence_shut_each(shut_one, &t), -7);
+	assert_int_equal(t.etc, 1);
+}
+
+/* /tmp is everybody's, but sticky: what root has there nobody else puts there. */
+static void test_path_trusted(void **state)
+{
+	char path[] = "/tmp/crmfence-unit-XXXXXX", link[64], why[64];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(link, sizeof(link), "%s.link", path);
+	assert_int_equal(symlink(path, link), 0);
+	if (!geteuid()) {
+		assert_int_equal(fence_path_trusted(link, why, sizeof(why)), 1);
+		assert_int_equal(chmod(path, 0666), 0);
+		assert_int_equal(fence_path_trusted(link, why, sizeof(why)), 0);
+		assert_string_equal(why, path);
+		assert_int_equal(chmod(path, 0600) | chown(path, 65534, 0), 0);
+	}
+	assert_int_equal(fence_path_trusted(link, why, sizeof(why)), 0);
+	unlink(link);
+	unlink(path);
+	assert_int_equal(fence_path_trusted(path, why, sizeof(why)), 0);
+	assert_string_equal(why, "");
+}
+
+static void test_capabilities_kept(void **state)
+{
+	(void)state;
+	assert_false(FENCE_CAPS_KEPT >> CAP_SYS_ADMIN & 1);
+	assert_false(FENCE_CAPS_KEPT >> CAP_SYS_RESOURCE & 1); /* it raises the limit of cores */
+	assert_false(FENCE_CAPS_KEPT >> CAP_NET_ADMIN & 1);
+	assert_true(FENCE_CAPS_KEPT >> CAP_SETFCAP & 1); /* unshare -Ur */
+	assert_true(fence_is_switches(0x62656572) && fence_is_switches(0xcafe4a11));
+	assert_false(fence_is_switches(0xef53) || fence_is_switches(FENCE_PROC_MAGIC));
+}
 
 static void test_json_is_canonical(void **state)
 {
@@ -369,6 +441,10 @@ int main(void)
 		cmocka_unit_test(test_org_ids),
 		cmocka_unit_test(test_hash_vectors),
 		cmocka_unit_test(test_hash_collision),
+		cmocka_unit_test(test_path_below),
+		cmocka_unit_test(test_shut_each),
+		cmocka_unit_test(test_path_trusted),
+		cmocka_unit_test(test_capabilities_kept),
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),
 		cmocka_unit_test(test_log_chain),

@@ -29,6 +29,7 @@
 #define AGENT_DOOMED 1024 /* refused sockets that are destroyed together */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_ADDONS 64
+#define AGENT_RESOLVERS_MAX 16
 #define AGENT_LATE_NS \
 	1000000000ULL /* a flow open for longer gets a row of its own before it ends */
 
@@ -114,6 +115,9 @@ struct agent {
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
 	uint64_t peers, peers_looked; /* Unix sockets: over what was at their names, and when */
+	uint8_t resolvers[AGENT_RESOLVERS_MAX][16]; /* of it, as last believed */
+	size_t nresolvers;
+	time_t resolv_told; /* of one that was not believed: its mtime */
 	uint64_t dirs, dirs_looked; /* those to write: over all that were there, and when */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */
@@ -165,8 +169,9 @@ int agent_sockets_put(struct agent *a, agent_put_peer *put);
 int agent_sockets_changed(struct agent *a); /* at most once a second */
 
 /* dirs.c: what "write" lists, into `put`; all zero: the tool has a list */
-int agent_dirs_put(struct agent *a,
-		   int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]));
+typedef int agent_dir_put(struct agent *a, uint8_t tool, uint8_t kind, uint16_t how,
+			  const uint8_t id[16]);
+int agent_dirs_put(struct agent *a, agent_dir_put *put);
 int agent_dirs_changed(struct agent *a); /* at most once a second */
 
 /* rights.c */
@@ -177,9 +182,16 @@ void agent_yield(int yield); /* behind the machine's other work, or before it ag
 void agent_watch_init(struct agent *a);
 void agent_watch_turn(struct agent *a);
 
+/* A row and a line; `err` 0: it was mended, or had no effect. */
+void agent_tampered(void *agent, const char *what, const char *name, int err);
+
+/* resolvers.c: each that the system's file names. Ends with, and returns, what is not 0. */
+int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8_t addr[16]));
+
 /* recon.c */
 int agent_reconcile(struct agent *a);
-int agent_sockets_join(struct agent *a); /* those that sessions' processes have open */
+/* Those that sessions' processes have open; `tgid`: that this one has. */
+int agent_sockets_join(struct agent *a, uint32_t tgid);
 
 /* A running process and its descendants become a session; `out`: what was done. */
 int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_buf *out,

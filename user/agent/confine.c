@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -331,6 +332,18 @@ int agent_session_refused(int err, struct fence_diag *d)
 	return fence_diag_set(d, err, NULL, "the session cannot be begun: %s", strerror(-err));
 }
 
+/*
+ * No core handler is started for a process whose limit is 1, and one is for 0; who has 0 as its
+ * hard limit, as services often have, cannot raise it. The command line looks whether it was done.
+ */
+static void limit_cores(const struct agent *a, uint32_t tgid)
+{
+	const struct rlimit one = { 1, 1 };
+
+	if (!a->policy->monitor)
+		prlimit((pid_t)tgid, RLIMIT_CORE, &one, NULL);
+}
+
 /* A process's real user; -ESRCH: it is gone. */
 static int proc_uid(uint32_t tgid, uid_t *uid)
 {
@@ -374,9 +387,15 @@ int agent_confine(struct agent *a, const struct fence_peer *peer, const char *to
 	err = agent_session_cgroup(a, s);
 	if (!err)
 		err = agent_session_write(s, "cgroup.procs", tgid);
-	if (!err)
+	limit_cores(a, tgid);
+	if (!err) /* what it holds on 0 to 2: the command line looks too, but who asks may be
+		     another */
+		err = agent_sockets_join(a, tgid);
+	if (err >= 0)
 		agent_sight_again(a, tgid);
-	return err < 0 ? fence_diag_set(d, err, NULL, "the session's cgroup cannot be made: %s",
+	return err < 0 ? fence_diag_set(d, err, NULL,
+					"the session's cgroup cannot be made, or its sockets not "
+					"be looked at: %s",
 					strerror(-err))
 		       : 0;
 }

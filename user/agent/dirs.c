@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The directories that a tool's sessions may write below ("write"), as the programs of tier A know
- * them: by device and inode. They are looked at again each second, for they come and go; "~/" is
- * the home of everybody in /etc/passwd, and each directory of /home.
+ * The directories that a tool's sessions may write below ("write"), and those that root's may not
+ * (base/shut.h), as the programs of tier A know them: by device and inode. They are looked at again
+ * each second, for they come and go; "~/" is the home of everybody in /etc/passwd, and each
+ * directory of /home.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -13,10 +14,13 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/shut.h"
 
 struct dirs {
 	struct agent *a;
-	int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]); /* NULL: only looked at */
+	agent_dir_put *put; /* NULL: only looked at */
+	uint8_t kind; /* FENCE_SVC_DIR or FENCE_SVC_SHUT, and then how */
+	uint16_t how;
 	uint8_t tool;
 	int err;
 	uint64_t sum; /* over all that are there */
@@ -55,7 +59,7 @@ static void one(struct dirs *d, const char *path)
 		return;
 	id[0] = dev;
 	id[1] = st.stx_ino;
-	d->err = d->put(d->a, d->tool, (const uint8_t *)id);
+	d->err = d->put(d->a, d->tool, d->kind, d->how, (const uint8_t *)id);
 }
 
 static void below(struct dirs *d, const char *home, const char *rest)
@@ -84,16 +88,40 @@ static void at_homes(struct dirs *d, const char *rest)
 	globfree(&found);
 }
 
+static int one_shut(void *dirs, const char *path)
+{
+	struct dirs *d = dirs;
+
+	one(d, path);
+	return d->err;
+}
+
+/* Those that root's sessions write nothing in, of every tool, and how they are led to. */
+static void each_shut(struct dirs *d)
+{
+	d->tool = 0;
+	d->kind = FENCE_SVC_SHUT;
+	d->how = FENCE_SHUT_BELOW;
+	fence_shut_each(one_shut, d);
+	d->how = FENCE_SHUT_PLACE;
+	fence_shut_above(one_shut, d);
+	d->how = FENCE_SHUT_ENTRIES;
+	one(d, "/");
+}
+
 static int each(struct dirs *d)
 {
 	const struct fence_policy *p = d->a->policy;
 	static const uint8_t none[16];
 	size_t i, k;
 
+	each_shut(d);
+	d->kind = FENCE_SVC_DIR;
+	d->how = 0;
 	for (i = 0; i < p->ntools; i++) {
 		d->tool = (uint8_t)(i + 1);
 		if (d->put && !d->err && p->tools[i].nwrite)
-			d->err = d->put(d->a, d->tool, none); /* it has a list */
+			d->err = d->put(d->a, d->tool, FENCE_SVC_DIRS, 0, none); /* it has a list */
 		for (k = 0; k < p->tools[i].nwrite; k++)
 			if (p->tools[i].write[k][0] == '~')
 				at_homes(d, p->tools[i].write[k] + 2);
@@ -103,7 +131,7 @@ static int each(struct dirs *d)
 	return d->err;
 }
 
-int agent_dirs_put(struct agent *a, int (*put)(struct agent *a, uint8_t tool, const uint8_t id[16]))
+int agent_dirs_put(struct agent *a, agent_dir_put *put)
 {
 	struct dirs d = { .a = a, .put = put };
 	int err = each(&d);

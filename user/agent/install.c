@@ -15,8 +15,8 @@
 #include "agent/agent.h"
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/shut.h"
 
-#define RESOLV "/etc/resolv.conf"
 #define CARRIED_NS 60000000000ULL /* what is carried over is good for at least as long */
 
 uint64_t agent_hash(const struct agent *a, const char *text)
@@ -34,22 +34,9 @@ static int put_service(struct agent *a, const uint8_t addr[16], uint16_t port, u
 	return fence_kernel_put(a->kernel, FENCE_MAP_SERVICES, &k, &a->stamp);
 }
 
-/* resolv.conf(5): every nameserver line. */
-static int system_resolvers(struct agent *a)
+static int put_resolver(struct agent *a, const uint8_t addr[16])
 {
-	AUTO_FILE FILE *f = fopen(RESOLV, "re");
-	char line[512], text[FENCE_ADDR_TEXT];
-	uint8_t addr[16];
-	struct stat st;
-	int err = 0;
-
-	if (f && !fstat(fileno(f), &st))
-		a->resolv = st.st_mtim;
-	while (f && !err && fgets(line, sizeof(line), f))
-		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 &&
-		    !fence_addr_parse(text, addr))
-			err = put_service(a, addr, 53, 0, FENCE_SVC_RESOLVER);
-	return err;
+	return put_service(a, addr, 53, 0, FENCE_SVC_RESOLVER);
 }
 
 static int put_peer(struct agent *a, const uint8_t addr[16], uint8_t tool, uint8_t kind)
@@ -57,12 +44,9 @@ static int put_peer(struct agent *a, const uint8_t addr[16], uint8_t tool, uint8
 	return put_service(a, addr, 0, tool, kind);
 }
 
-/* All zero: that there is a list. */
-static int put_dir(struct agent *a, uint8_t tool, const uint8_t id[16])
+static int put_dir(struct agent *a, uint8_t tool, uint8_t kind, uint16_t how, const uint8_t id[16])
 {
-	static const uint8_t none[16];
-
-	return put_service(a, id, 0, tool, memcmp(id, none, 16) ? FENCE_SVC_DIR : FENCE_SVC_DIRS);
+	return put_service(a, id, how, tool, kind);
 }
 
 static int put_services(struct agent *a)
@@ -74,7 +58,7 @@ static int put_services(struct agent *a)
 	int err;
 
 	a->stamp++;
-	err = p->resolvers_system ? system_resolvers(a) : 0;
+	err = p->resolvers_system ? agent_resolvers_put(a, put_resolver) : 0;
 	for (i = 0; !err && i < p->nresolvers; i++)
 		err = put_service(a, p->resolvers[i], 53, 0, FENCE_SVC_RESOLVER);
 	for (i = 0; !err && i < p->nproxies; i++)
@@ -485,11 +469,11 @@ void agent_services_turn(struct agent *a)
 	int addon = a->addon_new;
 
 	a->addon_new = 0;
-	if (!(a->policy->resolvers_system && is_newer(RESOLV, &a->resolv)) &&
+	if (!(a->policy->resolvers_system && is_newer(FENCE_RESOLV, &a->resolv)) &&
 	    !agent_sockets_changed(a) && !agent_dirs_changed(a) && !addon)
 		return;
 	if (put_services(a)) {
-		agent_show_note(a, "the resolvers of " RESOLV ", the Unix sockets and the "
+		agent_show_note(a, "the resolvers of " FENCE_RESOLV ", the Unix sockets and the "
 				   "directories to write do not fit the kernel's map");
 	} else {
 		sweep_services(a);

@@ -48,7 +48,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	}
 	if (r->change == FENCE_SESSION_SEIZED) {
 		s->fresh = 1;
-		agent_sockets_join(a);
+		agent_sockets_join(a, 0);
 	}
 	if (s->told)
 		return;

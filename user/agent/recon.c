@@ -266,9 +266,9 @@ static void on_socket(void *ctx, const void *socket)
 		r->ended++;
 }
 
-static int sockets(struct recon *r)
+static int sockets(struct recon *r, uint32_t tgid)
 {
-	int err = fence_kernel_sockets(r->a->kernel, on_socket, r);
+	int err = fence_kernel_sockets(r->a->kernel, tgid, on_socket, r);
 	struct agent_session *s;
 
 	for (s = r->a->sessions; s; s = s->next)
@@ -276,11 +276,11 @@ static int sockets(struct recon *r)
 	return err;
 }
 
-int agent_sockets_join(struct agent *a)
+int agent_sockets_join(struct agent *a, uint32_t tgid)
 {
 	struct recon r = { .a = a };
 
-	return sockets(&r);
+	return sockets(&r, tgid);
 }
 
 int agent_reconcile(struct agent *a)
@@ -291,7 +291,7 @@ int agent_reconcile(struct agent *a)
 	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
 		err = fence_kernel_tasks(a->kernel, on_task, &r);
 	if (err >= 0)
-		err = sockets(&r);
+		err = sockets(&r, 0);
 	agent_cgroups_thaw(a); /* what an agent that ended in the middle of a join had frozen */
 	return err;
 }
@@ -390,7 +390,7 @@ int agent_join(struct agent *a, uint32_t tgid, const char *tool, struct fence_bu
 		err = gather(&r);
 	held = frozen(r.session);
 	if (err >= 0)
-		err = sockets(&r);
+		err = sockets(&r, 0);
 	agent_session_write(r.session, "cgroup.freeze", 0);
 	if (err < 0)
 		return fence_diag_set(d, err, NULL,

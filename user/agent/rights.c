@@ -20,10 +20,14 @@
 
 static int yields; /* who may not go before others could not come back from behind them */
 
-/* Still needed: maps and links, other namespaces, other users' /proc, signals, its priority. */
-static const unsigned int kept[] = { CAP_BPF,	    CAP_PERFMON,	 CAP_NET_ADMIN,
-				     CAP_SYS_ADMIN, CAP_SYS_PTRACE,	 CAP_DAC_OVERRIDE,
-				     CAP_KILL,	    CAP_DAC_READ_SEARCH, CAP_SYS_NICE };
+/*
+ * Still needed: maps and links, other namespaces, other users' /proc, signals, its priority, and
+ * the limit of cores of who asks to be confined.
+ */
+static const unsigned int kept[] = { CAP_BPF,	      CAP_PERFMON,	   CAP_NET_ADMIN,
+				     CAP_SYS_ADMIN,   CAP_SYS_PTRACE,	   CAP_DAC_OVERRIDE,
+				     CAP_KILL,	      CAP_DAC_READ_SEARCH, CAP_SYS_NICE,
+				     CAP_SYS_RESOURCE };
 
 static const int refused[] = {
 	SCMP_SYS(connect),

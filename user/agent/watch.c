@@ -12,9 +12,9 @@
 
 #define WATCH_NS 800000000ULL
 
-static void told(void *ctx, const char *what, const char *name, int err)
+void agent_tampered(void *agent, const char *what, const char *name, int err)
 {
-	struct agent *a = ctx;
+	struct agent *a = agent;
 	struct fence_json j;
 
 	agent_row(a, &j);
@@ -40,7 +40,7 @@ static void watch_config(struct agent *a)
 	sum = agent_policy_digest(a);
 	if (sum && sum == a->digest && !memcmp(&c, &a->config, sizeof(c)))
 		return;
-	told(a, "changed map", "policy", agent_policy_restore(a, &d));
+	agent_tampered(a, "changed map", "policy", agent_policy_restore(a, &d));
 	if (d.text[0])
 		agent_show_note(a, "TAMPERED: policy: %s", d.text);
 }
@@ -53,7 +53,7 @@ static void watch_binary(struct agent *a)
 		return;
 	a->exe_ino = st.st_ino;
 	a->exe_mtime = st.st_mtime;
-	told(a, "replaced binary", a->exe, 1);
+	agent_tampered(a, "replaced binary", a->exe, 1);
 }
 
 void agent_watch_init(struct agent *a)
@@ -73,7 +73,7 @@ void agent_watch_turn(struct agent *a)
 	if (a->now - a->watched < WATCH_NS)
 		return;
 	a->watched = a->now;
-	fence_kernel_watch(a->kernel, told, a);
+	fence_kernel_watch(a->kernel, agent_tampered, a);
 	watch_config(a);
 	watch_binary(a);
 	agent_services_turn(a);

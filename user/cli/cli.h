@@ -66,6 +66,20 @@ struct cli_closing {
 };
 
 int cli_close_session(const struct cli_closing *c); /* 0, or negative; the line was printed */
+int cli_close_failed(const char *what, int err); /* prints that line; -err */
+
+/* Each directory of "write", "~" resolved. Ends with, and returns, what is not 0. `write` may be
+ * NULL. */
+int cli_write_each(const char *write, int (*each)(void *ctx, const char *path), void *ctx);
+
+/* mounts.c: root's own mounts, in which what is a whole way out can only be read. */
+int cli_close_mounts(const char *write); /* 0, or negative; the line was printed */
+
+/*
+ * standard.c: is something in descriptors 0 to 2 that a session may not have? Each is told: 0 as an
+ * error, 1 as a warning where nothing is enforced; -1 tells nothing.
+ */
+int cli_standard_check(int watched);
 
 /* browser.c. Each difference between what is installed below `root` and what should be. */
 struct fence_policy;

@@ -5,9 +5,11 @@
  *
  * Landlock: a domain of its own, so that processes outside it cannot be traced, read or robbed of
  * descriptors, and (ABI 6) neither their abstract sockets nor their signals be used; no FIFO is
- * made, and where the policy has "write", nothing is written elsewhere. Capabilities: those that
- * reach below sockets, or into other processes. seccomp: address families, message queues, key
- * rings, pages shared with a socket, and calls that hand data to a process outside.
+ * made, and where the policy has "write", nothing is written elsewhere. Root besides: its own
+ * mounts, in which the kernel's switches, the system's configuration and devices are read-only or
+ * not there (mounts.c). Capabilities: all but those over its own files. seccomp: address families,
+ * message queues, key rings, pages shared with a socket, and calls that hand data to a process
+ * outside.
  *
  * User namespaces stay: browsers sandbox themselves with them, and the programs on the v2 root hold
  * in every namespace.
@@ -24,9 +26,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <crmfence/shut.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -45,7 +50,7 @@ struct ruleset {
 	uint64_t scoped;
 };
 
-static int fail(const char *what, int err)
+int cli_close_failed(const char *what, int err)
 {
 	fprintf(stderr, "crmfence: the session cannot be closed (%s: %s). Nothing was started\n",
 		what, strerror(err));
@@ -53,7 +58,7 @@ static int fail(const char *what, int err)
 }
 
 /* What a program may do to a file system, beside making FIFOs: by the ABI that knows it. */
-static uint64_t writing(long abi)
+static uint64_t writing_rights(long abi)
 {
 	uint64_t rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
 			  LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
@@ -88,29 +93,55 @@ static const char *at_home(const char *path, char *room, size_t size)
 	return room;
 }
 
-/* The policy's directories, and the devices that every program writes to. */
-static int write_rules(int ruleset, char *lines, long abi)
+int cli_write_each(const char *write, int (*each)(void *ctx, const char *path), void *ctx)
 {
-	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full",
-					       "/dev/tty",  "/dev/ptmx", "/dev/pts" };
-	char room[512], *line, *save = NULL;
-	const char *path;
-	size_t i;
+	const size_t word = strlen(FENCE_CONTROL_WRITE) - 1;
+	char line[512], room[1024];
+	const char *end;
 	int err = 0;
 
-	for (i = 0; i < ARRAY_SIZE(devices); i++)
-		allow(ruleset, devices[i], LANDLOCK_ACCESS_FS_WRITE_FILE); /* as far as there */
-	for (line = strtok_r(lines, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		path = at_home(line + strlen(FENCE_CONTROL_WRITE) - 1, room, sizeof(room));
-		err = allow(ruleset, path, writing(abi));
-		if (err == -ENOENT)
-			fprintf(stderr,
-				"crmfence: %s is not there; nothing can be written below it\n",
-				path);
-		else if (err)
-			return fail(path, -err);
+	for (; !err && write && *write; write = *end ? end + 1 : end) {
+		end = strchrnul(write, '\n');
+		snprintf(line, sizeof(line), "%.*s", (int)(end - write), write);
+		if (strlen(line) > word)
+			err = each(ctx, at_home(line + word, room, sizeof(room)));
 	}
+	return err;
+}
+
+struct writing {
+	int ruleset;
+	long abi;
+};
+
+static int write_rule(void *ctx, const char *path)
+{
+	const struct writing *w = ctx;
+	int err = allow(w->ruleset, path, writing_rights(w->abi));
+
+	if (err != -ENOENT)
+		return err ? cli_close_failed(path, -err) : 0;
+	fprintf(stderr, "crmfence: %s is not there; nothing can be written below it\n", path);
 	return 0;
+}
+
+/*
+ * The policy's directories, the devices that every program writes to, and what processes say of
+ * themselves: /proc/self/uid_map, without which no browser has its sandbox. By path that cannot be
+ * told from the rest of /proc, which is the user's own processes, beyond Landlock's scope, or
+ * root's, and then read-only (mounts.c).
+ */
+static int write_rules(int ruleset, const char *lines, long abi)
+{
+	static const char *const files[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/tty",
+					     "/dev/ptmx", "/dev/pts",  "/proc" };
+	const uint64_t rights = LANDLOCK_ACCESS_FS_WRITE_FILE | (abi >= 3 ? ACCESS_FS_TRUNCATE : 0);
+	struct writing w = { ruleset, abi };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		allow(ruleset, files[i], rights); /* as far as there */
+	return cli_write_each(lines, write_rule, &w);
 }
 
 /* That a kernel has no Landlock is said by doctor; it is a reason not to start where files count.
@@ -123,9 +154,11 @@ static int landlock(const struct cli_closing *c)
 	AUTO_FD int fd = -1;
 
 	if (abi < 1)
-		return c->write ? fail("this kernel has no Landlock for \"write\"", ENOTSUP) : 0;
+		return c->write ? cli_close_failed("this kernel has no Landlock for \"write\"",
+						   ENOTSUP)
+				: 0;
 	if (c->write)
-		r.fs |= writing(abi);
+		r.fs |= writing_rights(abi);
 	else if (abi >= 2) /* else no domain may link or rename between directories */
 		r.fs |= ACCESS_FS_REFER;
 	if (abi >= SCOPE_ABI) {
@@ -136,32 +169,27 @@ static int landlock(const struct cli_closing *c)
 	if (fd >= 0 && c->write && write_rules(fd, c->write, abi) < 0)
 		return -1;
 	if (fd >= 0 && !c->write && abi >= 2 && allow(fd, "/", ACCESS_FS_REFER))
-		return fail("Landlock", errno);
+		return cli_close_failed("Landlock", errno);
 	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0))
-		return fail("Landlock", errno);
+		return cli_close_failed("Landlock", errno);
 	return 0;
 }
 
-static int capabilities(void)
+/* Root keeps what crmfence/shut.h lists; anybody else needs none. */
+static int capabilities(int root)
 {
-	static const unsigned int none[] = { CAP_NET_RAW,    CAP_NET_ADMIN,	    CAP_SYS_ADMIN,
-					     CAP_SYS_PTRACE, CAP_SYS_MODULE,	    CAP_SYS_RAWIO,
-					     CAP_BPF,	     CAP_PERFMON,	    CAP_MKNOD,
-					     CAP_SYS_BOOT,   CAP_MAC_OVERRIDE,	    CAP_MAC_ADMIN,
-					     CAP_IPC_OWNER,  CAP_CHECKPOINT_RESTORE };
-	size_t i;
+	const unsigned int sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+				  CAPNG_BOUNDING_SET | CAPNG_AMBIENT;
+	unsigned int i;
 
 	if (capng_get_caps_process())
-		return fail("capabilities", errno);
-	for (i = 0; i < ARRAY_SIZE(none); i++)
-		if (capng_update(CAPNG_DROP,
-				 CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
-					 CAPNG_BOUNDING_SET | CAPNG_AMBIENT,
-				 none[i]))
-			return fail("capabilities", EINVAL);
+		return cli_close_failed("capabilities", errno);
+	for (i = 0; i <= (unsigned int)CAP_LAST_CAP; i++)
+		if (!(root && FENCE_CAPS_KEPT >> i & 1) && capng_update(CAPNG_DROP, sets, i))
+			return cli_close_failed("capabilities", EINVAL);
 	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) && capng_apply(CAPNG_SELECT_BOUNDS))
-		return fail("bounding set", errno);
-	return capng_apply(CAPNG_SELECT_CAPS) ? fail("capabilities", errno) : 0;
+		return cli_close_failed("bounding set", errno);
+	return capng_apply(CAPNG_SELECT_CAPS) ? cli_close_failed("capabilities", errno) : 0;
 }
 
 /* Calls that give data to a process outside, or reach below the hooks. */
@@ -269,6 +297,26 @@ static int terminal_rules(scmp_filter_ctx f)
 	return err ? err : refuse(f, SCMP_SYS(ioctl), 1, &select);
 }
 
+/*
+ * A core that a handler takes ("|program", or a socket: systemd-coredump, apport, ABRT) is the
+ * session's memory, given to a process outside. With a limit of exactly 1 the kernel starts no
+ * handler; with 0 it does, and whoever likes may lower his own limit. So nobody sets it any more:
+ * who turns cores off, as ssh-agent does, is told that it is done.
+ */
+static int core_rules(scmp_filter_ctx f)
+{
+	struct scmp_arg_cmp set[] = { is(0, RLIMIT_CORE) };
+	struct scmp_arg_cmp both[] = { is(1, RLIMIT_CORE),
+				       { .arg = 2, .op = SCMP_CMP_NE, .datum_a = 0 },
+				       { .arg = 3, .op = SCMP_CMP_EQ, .datum_a = 0 } };
+	int err = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1, set);
+
+	if (!err)
+		err = seccomp_rule_add_array(f, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 3, both);
+	both[2].op = SCMP_CMP_NE; /* and tell the old one: not both */
+	return err ? err : refuse(f, SCMP_SYS(prlimit64), 3, both);
+}
+
 static int filter(int unshared)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
@@ -276,7 +324,7 @@ static int filter(int unshared)
 	int err;
 
 	if (!f)
-		return fail("seccomp", ENOMEM);
+		return cli_close_failed("seccomp", ENOMEM);
 	/* another calling convention would pass the rules by: it finds no system calls at all */
 	err = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 	for (i = 0; !err && i < ARRAY_SIZE(refused); i++)
@@ -288,23 +336,41 @@ static int filter(int unshared)
 	if (!err)
 		err = terminal_rules(f);
 	if (!err)
+		err = core_rules(f);
+	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);
-	return err ? fail("seccomp", -err) : 0;
+	return err ? cli_close_failed("seccomp", -err) : 0;
+}
+
+/* Can it be root, now or by asking for a saved id back? */
+static int is_root(void)
+{
+	uid_t real = 0, effective = 0, saved = 0;
+
+	return getresuid(&real, &effective, &saved) || !real || !effective || !saved;
 }
 
 int cli_close_session(const struct cli_closing *c)
 {
-	int err;
+	struct rlimit core = { 1, 1 };
+	int err, root = is_root();
 
 	if (close_range(3, ~0u, 0))
-		return fail("descriptors", errno);
+		return cli_close_failed("descriptors", errno);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return fail("no_new_privs", errno);
-	if (!geteuid() && unshare(CLONE_NEWIPC))
-		return fail("an IPC namespace", errno);
-	err = landlock(c);
+		return cli_close_failed("no_new_privs", errno);
+	setrlimit(RLIMIT_CORE, &core); /* of a hard limit of 0 only the agent can make 1 */
+	if (getrlimit(RLIMIT_CORE, &core) || core.rlim_cur != 1 || core.rlim_max != 1)
+		return cli_close_failed("the limit of cores, which 0 does not keep from the "
+					"machine's handler: start with ulimit -Hc 1",
+					EPERM);
+	if (root && unshare(CLONE_NEWIPC))
+		return cli_close_failed("an IPC namespace", errno);
+	err = root ? cli_close_mounts(c->write) : 0;
 	if (!err)
-		err = capabilities();
+		err = landlock(c);
+	if (!err)
+		err = capabilities(root);
 	return err ? err : filter(c->unshared);
 }

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/shut.h"
 #include "cli/cli.h"
 #include "ipc/control.h"
 #include "policy/policy.h"
@@ -142,6 +143,28 @@ static void check_tier(struct doctor *d)
 		    "families",
 		    "start the tool with crmfence exec");
 	}
+	if (d->tier[0] == 'B')
+		say(d, "root",
+		    "a recognised session that runs as root writes what the whole machine obeys "
+		    "(/etc, /proc/sys, /sys, devices) and sets up networks behind the programs "
+		    "(nft, "
+		    "tc, tunnels); `crmfence exec` takes that away",
+		    "start the tool with crmfence exec, or not as root");
+}
+
+/* Whose word is taken for where the org's names lead? */
+static void check_resolvers(struct doctor *d, const struct fence_policy *p)
+{
+	char why[256], what[400];
+
+	if (!p || !p->resolvers_system || d->root[0] ||
+	    fence_path_trusted(FENCE_RESOLV, why, sizeof(why)) || !why[0])
+		return;
+	snprintf(what, sizeof(what),
+		 "%s: others than root can write it, so the resolvers that /etc/resolv.conf names "
+		 "are not taken; those before stay",
+		 why);
+	say(d, "resolvers", what, "chown root, chmod go-w; or list them: \"resolvers\"");
 }
 
 /* Pages that a socket shares with its sender: the programs look with a function of 6.2. */
@@ -508,6 +531,7 @@ int cmd_doctor(int argc, char **argv)
 	check_unix(&d, p);
 	check_files(&d, p);
 	check_sight(&d, p);
+	check_resolvers(&d, p);
 	if (p)
 		cli_browser_drift(p, d.root, on_drift, &d);
 	fence_policy_free(p);

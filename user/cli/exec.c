@@ -91,17 +91,32 @@ static void map_program(const char *name)
 	} while (map_file(path) && *(dir += len) && dir++);
 }
 
+/* Does the agent only watch? Asked before there is a session, and only where it matters. */
+static int is_watched(const char *control)
+{
+	static char text[FENCE_CONTROL_REPLY];
+
+	return fence_control_ask(control, FENCE_OP_STATUS, NULL, 0, text, sizeof(text)) >= 0 &&
+	       strstr(text, "\"mode\":\"monitor\"");
+}
+
 int cmd_exec(int argc, char **argv)
 {
 	static char text[FENCE_CONTROL_REPLY];
 	const char *tool, *control;
 	struct cli_closing c = { 0 };
-	int err;
+	int err, watched;
 
 	if (options(argc, argv, "+", &tool, &control) || optind >= argc) {
 		fprintf(stderr, "usage: crmfence exec --tool T [--control PATH] -- COMMAND "
 				"[ARGUMENT...]\n");
 		return 2;
+	}
+	if (cli_standard_check(-1)) {
+		watched = is_watched(control);
+		cli_standard_check(watched);
+		if (!watched)
+			return 2;
 	}
 	map_program(argv[optind]);
 	if (ask(control, FENCE_OP_CONFINE, tool, 0, text, "Nothing was started") < 0)

@@ -97,6 +97,12 @@ static const char *guard_text(const char *guard)
 	if (!strcmp(guard, "inherited"))
 		return "it became a session with an io_uring, or a socket whose packets nobody can "
 		       "judge, in its hands, and was killed";
+	if (!strcmp(guard, "capability"))
+		return "root's power over the machine (capabilities(7) has the number in `level`): "
+		       "mounts, networks' set-up, other processes";
+	if (!strcmp(guard, "system-file"))
+		return "a file that something outside the session obeys: the kernel's switches, "
+		       "the system's configuration, a device, another process's /proc";
 	return guard;
 }
 

@@ -142,10 +142,10 @@ int fence_kernel_tasks(struct fence_kernel *k, void (*each)(void *ctx, const voi
 
 /*
  * Run the iterator over open inet sockets: each is tagged; those that became a session's by it are
- * given (struct fence_recon_socket).
+ * given (struct fence_recon_socket). `tgid`: those of this process; 0: everybody's.
  */
-int fence_kernel_sockets(struct fence_kernel *k, void (*each)(void *ctx, const void *socket),
-			 void *ctx);
+int fence_kernel_sockets(struct fence_kernel *k, uint32_t tgid,
+			 void (*each)(void *ctx, const void *socket), void *ctx);
 
 /* Sensors, for status: name by index, NULL behind the last. */
 const char *fence_kernel_sensor(unsigned int index);

@@ -97,7 +97,7 @@ NAMED(fence_action_name, "allow", "deny", "would-deny")
 NAMED(fence_at_name, "none", "create", "connect", "sendmsg", "bind", "sockopt", "packet", "dns",
       "stream", "accept", "local", "unix", "request")
 NAMED(fence_guard_name, "none", "socket-family", "ptrace", "signal", "ipc", "key", "fifo", "tun",
-      "bpf", "received-socket", "write", "fence", "inherited")
+      "bpf", "received-socket", "write", "fence", "inherited", "capability", "system-file")
 NAMED(fence_addr_name, "unknown", "loopback", "resolver", "proxy", "named", "listed")
 NAMED(fence_namefact_name, "none", "pending", "allowed", "refused", "absent", "malformed")
 NAMED(fence_match_name, "none", "exe", "unit", "uid", "native-messaging", "crmfence exec",
