@@ -468,7 +468,7 @@ def doctor(w):
     bad += [] if rc == 1 and text.startswith("tier      %s\n" % tier) else ["tier %s: %r" % (tier, text)]
     ways = {json.loads(line)["way"] for line in ask("--json")[1].splitlines()}
     laid = {"kernel/io_uring_disabled", "kernel/yama/ptrace_scope", "dev/tty/legacy_tiocsti"}
-    want = (laid if tier == "B" else laid - {"kernel/yama/ptrace_scope"}) | {"files"} | ({"address families", "other processes"} if tier == "B" else set())
+    want = (laid if tier == "B" else laid - {"kernel/yama/ptrace_scope", "kernel/io_uring_disabled"}) | {"files"} | ({"address families", "other processes"} if tier == "B" else set())
     bad += [] if want <= ways else ["not said: %s" % (want - ways)]
     bad += [] if "kernel/unprivileged_bpf_disabled" not in ways else ["1 is strict enough for unprivileged_bpf_disabled"]
     os.rename(root + "/sys/kernel/security/lsm", root + "/lsm")
