@@ -68,7 +68,7 @@ while True:
 # An allowed name leads to this laptop's own address: connect(2) may begin, the packet is refused. Half of the connections are begun by
 # a child that is gone when the answer would come. What connects all the same sends.
 REFUSED = """
-import os, resource, select, socket, sys, time
+import errno, os, resource, select, socket, sys, time
 token, n = sys.argv[1].encode(), int(sys.argv[2])
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -77,12 +77,12 @@ socks = [socket.socket() for _ in range(n)]
 for s in socks:
     s.setblocking(False)
 def begin(some):
-    for s in some:
-        s.connect_ex(to)
+    return sum(s.connect_ex(to) in (0, errno.EINPROGRESS) for s in some)
+r, w = os.pipe()
 if not os.fork():
-    begin(socks[::2])
+    os.write(w, b"%d" % begin(socks[::2]))
     os._exit(0)
-begin(socks[1::2])
+begun = begin(socks[1::2]) + int(os.read(r, 9))
 os.wait()
 poll, left, sent, end = select.epoll(), {s.fileno(): s for s in socks}, 0, time.time() + 3
 for s in socks:
@@ -96,7 +96,7 @@ while left and time.time() < end:
             sent += 1
         except OSError:
             pass
-print(to[0], n, sent, flush=True)
+print(to[0], begun, sent, flush=True)
 """
 
 # Unconfined, at the laptop's own address: hands what it is sent on to the vendor.
@@ -270,6 +270,7 @@ def main():
             threading.Thread(target=lambda p=p, log=log: [log.write(x) for x in p.stdout], daemon=True).start()
         time.sleep(1.5)
         kinds = [t.kill, t.stop, t.restart, t.upgrade, t.reload, t.refused] + ([t.oom] if t.memory else [])
+        kinds = [k for k in kinds if k.__name__ in os.environ.get("KINDS", k.__name__).split()]
         done = {}
         for i in range(TRIALS):
             act = random.choice(kinds)
@@ -293,7 +294,7 @@ def main():
         whole = W.sh(W.BUILD + "/crmfence", "verify", "--db", t.db, check=False)
         for name, bad in (("the clients live", not all(alive)), ("no forbidden packet", arrived),
                           ("refused connections leak bare", bare), ("no refused connection", (slipped or t.met[1]) and (slipped[:3], t.met)),
-                          ("connections were refused", not t.met[0] and "refused" in done), ("no allowed call refused", failed[:5]),
+                          ("connections were begun and refused", not t.met[0] and "refused" in done), ("no allowed call refused", failed[:5]),
                           ("allowed calls were made", calls < TRIALS and "%d calls" % calls), ("the log is whole", whole.returncode and whole.stdout)):
             count["failed" if bad else "passed"] += 1
             print("%s %s%s" % ("FAIL" if bad else "ok  ", name, ": %s" % (bad,) if bad else ""))
