@@ -187,8 +187,9 @@ def join(w):
 
 
 HANDED = """
-import os, sys
+import os, resource, sys
 evade, shell, token = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_NOFILE, (6000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 os.dup2(9, 5000)
 os.close(9)
 print("ready", flush=True)

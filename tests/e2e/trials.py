@@ -65,14 +65,14 @@ while True:
     time.sleep(0.02)
 """
 
-# An allowed name leads to this laptop's own address: connect(2) may begin, the packet is refused. Half of the connections are begun by
+# The laptop's own address lies in a net that the policy lists: connect(2) may begin, the packet is refused. Half of the connections are begun by
 # a child that is gone when the answer would come. What connects all the same sends.
 REFUSED = """
 import errno, os, resource, select, socket, sys, time
 token, n = sys.argv[1].encode(), int(sys.argv[2])
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-to = socket.getaddrinfo("rotate.acme.example", 443, socket.AF_INET)[0][4]
+to = ("10.99.0.2", 443)
 socks = [socket.socket() for _ in range(n)]
 for s in socks:
     s.setblocking(False)
@@ -148,7 +148,8 @@ class Trials:
     def __init__(self, w):
         self.w = w
         self.builds = [b for b in (W.BUILD + "/crmfenced", W.BUILD + "/clang/crmfenced") if os.path.exists(b)]
-        w.start("--quiet", "--keep")
+        w.start("--quiet", "--keep", tools=[{"name": "voice-assistant", "allow": [
+            "crm.own", {"cidr": "10.99.0.0/24", "ports": [443], "why": "a net in which the laptop itself is"}]}])
         self.db = w.db
         self.memory, self.limit = memory_controller()
         self.token, self.met = None, [0, 0]
@@ -238,10 +239,7 @@ def refused_program(w, token, confined):
 
 
 def own_address(w):
-    """An allowed name leads to the laptop itself, where somebody hands on what he gets. Back with what a session is to be refused."""
-    w.hosts(dict({n: a for n, a in W.NAMES.items() if n != "rotate.acme.example"}, **{"rotate.acme.example": "10.99.0.2"}))
-    for pid in W.sh("pgrep", "-P", str(w.dns.pid), check=False).stdout.split() or [str(w.dns.pid)]:
-        os.kill(int(pid), signal.SIGHUP)
+    """At the laptop's own address somebody hands on what he gets: a session is to be refused. Back with why that would prove nothing."""
     for name, text in (("refused", REFUSED), ("relay", RELAY)):
         with open(w.dir + "/" + name + ".py", "w") as f:
             f.write(text)
