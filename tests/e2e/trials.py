@@ -78,6 +78,8 @@ for s in socks:
     s.setblocking(False)
 def begin(some):
     return sum(s.connect_ex(to) in (0, errno.EINPROGRESS) for s in some)
+print("ready", flush=True)
+sys.stdin.readline()
 r, w = os.pipe()
 if not os.fork():
     os.write(w, b"%d" % begin(socks[::2]))
@@ -204,11 +206,14 @@ class Trials:
 
     def refused(self):
         """4,000 connections at once that are refused at egress; every other time the agent stands still meanwhile."""
-        p = refused_program(self.w, self.token, True)
+        r, wr = os.pipe()
+        p = refused_program(self.w, self.token, True, stdin_fd=r)
+        os.close(r)
+        p.stdout.readline()
         stands = random.random() < 0.5
         if stands:
-            time.sleep(0.3)
             self.w.agent.send_signal(signal.SIGSTOP)
+        os.close(wr)
         try:
             said = p.communicate(timeout=60)[0].split()
         finally:
@@ -234,8 +239,8 @@ class Trials:
         time.sleep(0.1)
 
 
-def refused_program(w, token, confined):
-    return w.popen("python3", w.dir + "/refused.py", token, str(MANY), confined=confined)
+def refused_program(w, token, confined, **kw):
+    return w.popen("python3", w.dir + "/refused.py", token, str(MANY), confined=confined, **kw)
 
 
 def own_address(w):
