@@ -127,9 +127,9 @@ FENCE_INLINE void dns_question(struct fence_dns_cursor *c, __u8 flags_mask, __u8
 		d->bad = 1;
 		return;
 	}
-	c->off = 12;
-	c->left = 0;
-	c->done = 0;
+	c->off = 12 + fence_vague();
+	c->left = fence_vague();
+	c->done = (__u16)fence_vague();
 	fence_loop(256, dns_name_step, c);
 	if (!c->done || c->off + 4 > c->len || dns_u16(m, c->off + 2) != 1) {
 		d->bad = 1;

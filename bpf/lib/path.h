@@ -55,7 +55,7 @@ __weak __noinline __u32 path_read(__u64 dentry, __u64 mnt, struct fence_scratch 
 {
 	struct path_cursor c = { .dentry = (void *)dentry,
 				 .mnt = (void *)mnt,
-				 .off = 2 * FENCE_PATH_MAX };
+				 .off = 2 * FENCE_PATH_MAX + fence_vague() };
 
 	if (!s)
 		return c.off;

@@ -307,6 +307,8 @@ def swapped_pages(w):
         tok, own, launched = token(), token(), token()
         w.run(*LEAK, *args, tok, confined=False)
         if not w.arrived(tok):
+            if said and args[0] == "dns-swap":  # there a datagram's octets leave before its sender comes back
+                continue
             bad.append("%s does not leak without crmfence: the case proves nothing" % args[0])
         before = len(w.rows("deny"))
         code, out = w.run(w.dir + "/assistantd", LEAK[1], *args, own, confined=False)
@@ -775,6 +777,10 @@ ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk
 def run_case(w, f, alone=False):
     name = f.__name__.replace("_", "-")
     if not wanted(name):
+        return
+    if name.startswith("sight-") and [int(x) for x in re.findall(r"\d+", os.uname().release)[:2]] < [6, 6]:
+        results["skipped"] += 1
+        print("skip %s: TLS is seen from Linux 6.6 on; that the agent says so before is tests/vm/init's" % name, flush=True)
         return
     try:
         try:

@@ -17,15 +17,15 @@ kernel_name() {
 }
 
 kernel_unpack() { # in build/vm/NAME: the package's files in x/ become vmlinuz and tree/
-	local at version part dir=$PWD
+	local at version part file dir=$PWD
 	at=$(echo x/lib/modules/* x/usr/lib/modules/* | tr ' ' '\n' | grep -v '\*' | head -n 1)
 	version=${at##*/}
 	mkdir -p "tree/lib/modules/$version/kernel" tree/{bin,proc,sys,dev,root,run,tmp,lower}
 	for part in $KERNEL_PARTS; do
-		for part in "$at/kernel/$part" "$at/kernel/$part.xz"; do
-			[ -e "$part" ] || continue
-			mkdir -p "tree/lib/modules/$version/$(dirname "${part#"$at"/}")"
-			cp -r "$part" "tree/lib/modules/$version/$(dirname "${part#"$at"/}")/"
+		for file in "$at/kernel/$part" "$at/kernel/$part.xz"; do
+			[ -e "$file" ] || continue
+			mkdir -p "tree/lib/modules/$version/$(dirname "${file#"$at"/}")"
+			cp -r "$file" "tree/lib/modules/$version/$(dirname "${file#"$at"/}")/"
 		done
 	done
 	find tree -name '*.ko.xz' -exec xz -d {} +
