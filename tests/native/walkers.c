@@ -439,8 +439,8 @@ static unsigned long asked;
 static int check_mark(uint8_t *buf, size_t len)
 {
 	struct fence_hash room;
-	uint64_t key[] = { rnd(1u << 31), rnd(1u << 31) }, other[] = { key[0], key[1] ^ 1 },
-		 mark = fence_dns_mark(key, buf, (uint32_t)len, &room);
+	__u64 key[] = { rnd(1u << 31), rnd(1u << 31) }, other[] = { key[0], key[1] ^ 1 },
+	      mark = fence_dns_mark(key, buf, (uint32_t)len, &room);
 	size_t at = 2 + rnd((uint32_t)len - 2);
 
 	buf[rnd(2)] ^= (uint8_t)(1 + rnd(255));
