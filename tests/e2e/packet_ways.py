@@ -240,7 +240,11 @@ def proxy(port, how, host, evil, token):
     print("sent")
 
 
+def nothing():
+    """For who wants the functions alone."""
+
+
 try:
-    {"gso": gso, "gso-plain": gso_plain, "dial": dial_many, "gone": gone, "again": again, "hellos": hellos, "proxy": proxy}[sys.argv[1]](*sys.argv[2:])
+    {"none": nothing, "gso": gso, "gso-plain": gso_plain, "dial": dial_many, "gone": gone, "again": again, "hellos": hellos, "proxy": proxy}[sys.argv[1]](*sys.argv[2:])
 except OSError as e:
     print("error", errno.errorcode.get(e.errno, e))

@@ -262,6 +262,27 @@ def watched_then_held(w):
             if w.arrived(tok):
                 bad.append("%s: %s, arrived" % (flavour, said))
             w.stop()
+        # an allowed hello, then another in clear, under a policy that only watches: told, and refused from the reload on
+        again = w.dir + "/again.py"
+        with open(again, "w") as f:
+            f.write("import socket, sys, time\ntok = sys.argv[1]; sys.argv[1:] = ['none']\nsys.path.insert(0, %r)\nimport packet_ways as p\n"
+                    "addr = socket.getaddrinfo(p.SHARED_NAME, 443, socket.AF_INET)[0][4][0]\ns = socket.create_connection((addr, 8445), 5)\n"
+                    "s.send(p.first_hello(p.SHARED_NAME)[3]); time.sleep(0.2); s.send(p.CCS + p.first_hello('drop.evil.example')[3]); time.sleep(0.3)\n"
+                    "print('open', flush=True); sys.stdin.readline()\ntry:\n    s.send(tok.encode()); time.sleep(0.5); s.send(b'x'); print('sent')\n"
+                    "except OSError as e: print('error', e.errno)\n" % w.dir)
+        g.helper(w.net, 8445)
+        tools = [{"name": "voice-assistant", "match": [{"exe": g.matched}], "allow": ["crm.own", {"host": "models.acme.example", "ports": [443, 8445], "why": "x"}]}]
+        for flavour in FLAVOURS:
+            tok = token()
+            g.start(mode="monitor", tools=tools)
+            p = w.popen(g.matched if flavour == "match" else "/usr/bin/python3", again, tok, confined=flavour == "exec", stdin_fd=subprocess.PIPE)
+            p.stdout.readline()
+            w.policy(mode="enforce", tools=tools)
+            W.sh(W.BUILD + "/crmfence", "reload", "--control", w.control)
+            said = p.communicate("\n", timeout=20)[0].strip()
+            if w.arrived(tok):
+                bad.append("%s, a second hello that was told of: %s, arrived" % (flavour, said))
+            w.stop()
     finally:
         g.close()
     return bad
