@@ -55,7 +55,7 @@ static const struct way *find(const char *name)
 				*w;
 	size_t i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (w = tables[i]; w->name; w++)
 			if (!strcmp(w->name, name))
 				return w;
@@ -68,7 +68,7 @@ static int list(void)
 				*w;
 	size_t i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (w = tables[i]; w->name; w++)
 			printf("%s %c %c\n", w->name, w->kind, w->who);
 	return 0;
