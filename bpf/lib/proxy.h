@@ -313,9 +313,7 @@ FENCE_INLINE enum fence_proxy_found proxy_host_field(struct fence_proxy *p,
 	}
 	if (c != '\r')
 		return FENCE_PROXY_BAD;
-	if (p->got != 255)
-		p->number = p->connect ? 443 : 80;
-	return p->number == p->port ? proxy_to(p, FENCE_P_LF) : FENCE_PROXY_BAD;
+	return p->got != 255 || p->number == p->port ? proxy_to(p, FENCE_P_LF) : FENCE_PROXY_BAD;
 }
 
 /* Content-Length: `got` 0 before its digits, then their number, 255 behind them. */

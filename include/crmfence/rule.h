@@ -208,9 +208,9 @@ struct fence_config {
 	__u64 cgroup; /* inode of the directory that the programs are attached at */
 	__u64 ttl_floor; /* ns */
 	__u64 ttl_ceiling; /* ns */
-	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps; stays while the pins do */
 	__u8 policy[32]; /* SHA-256 of the policy's file, and of what it reads */
 	__u64 distinct_ns; /* what one more question costs of FENCE_ASK_WINDOW_NS */
+	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps; stays while the pins do */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */

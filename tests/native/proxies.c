@@ -142,12 +142,12 @@ static int request_line(char *line, struct head *h)
 	return 1;
 }
 
-/* Host: the target's, with its port; without one, the usual port. */
+/* Host: the target's, with its port or none. */
 static int is_target(const char *v, const struct head *h)
 {
 	const char *colon = strchr(v, ':');
 	size_t n = colon ? (size_t)(colon - v) : strlen(v);
-	unsigned long port = h->connect ? 443 : 80;
+	unsigned long port = h->port;
 
 	return n == strlen(h->host) && !strncasecmp(v, h->host, n) &&
 	       (!colon || is_port(colon + 1, &port)) && port == h->port;
