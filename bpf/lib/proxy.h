@@ -6,7 +6,8 @@
  * The session's text is attacked: what it means to us has to be what it means to every proxy. So
  * one form of each thing is taken, and the rest is BAD: CR LF ends a line and stands nowhere else,
  * no NUL or other control character, no space before a colon, no folded line, no Transfer-Encoding,
- * one Content-Length, and none in a CONNECT, one Host, and the target's.
+ * one Content-Length, and none in a CONNECT, one Host, and of a plain request the target's (some
+ * go by it; of a CONNECT nobody does, and Node says the proxy's there).
  *
  *   CONNECT host:port HTTP/1.1     then nothing of the session's until the proxy's 2xx
  *   GET http://host/path HTTP/1.1  for hosts that may be spoken to in plain text; its body is
@@ -274,7 +275,7 @@ FENCE_INLINE enum fence_proxy_found proxy_header(struct fence_proxy *p, __u8 c)
 	if (field & p->had || (field & FENCE_FIELD_LENGTH && p->connect))
 		return FENCE_PROXY_BAD;
 	p->had |= field;
-	if (field & FENCE_FIELD_HOST) {
+	if (field & FENCE_FIELD_HOST && !p->connect) {
 		p->number = 0;
 		return proxy_to(p, FENCE_P_HOST_FIELD);
 	}

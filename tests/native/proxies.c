@@ -167,7 +167,8 @@ static int header_line(const char *line, struct head *h, int *sized, int *hosts)
 	if (n == 17 && !strncasecmp(line, "transfer-encoding", 17))
 		return 0;
 	if (n == 4 && !strncasecmp(line, "host", 4))
-		return !(*hosts)++ && is_target(colon + 1 + strspn(colon + 1, " \t"), h);
+		return !(*hosts)++ &&
+		       (h->connect || is_target(colon + 1 + strspn(colon + 1, " \t"), h));
 	if (n != 14 || strncasecmp(line, "content-length", 14))
 		return 1;
 	if (h->connect || (*sized)++)

@@ -195,6 +195,8 @@ static int reload(struct agent *a, struct fence_diag *d)
 	int err;
 
 	clocks(a);
+	/* what DNS gave a moment ago is carried over by its name, which is in the ring */
+	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	err = agent_policy_reload(a, d);
 	if (err < 0)
 		agent_show_note(a, "the policy in force stays: %s",
