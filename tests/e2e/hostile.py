@@ -738,7 +738,10 @@ def unix_names(w):
             w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": matched}], "allow": ["crm.own"], "unix": unix}])
             for how in ((True,), (False, matched)):
                 out = listed(*how)
-                bad += [] if ("org.freedesktop.DBus" in out and "Error" not in out and "Failed" not in out) == works else ["%s, %s: %s" % (unix, how[0], out)]
+                bad += [] if ("org.freedesktop.DBus" in out and "Error" not in out and "Failed" not in out) == (works or w.tier != "B") else ["%s, %s: %s" % (unix, how[0], out)]
+            if w.tier != "B":  # who listens is seen there: nothing is closed for want of that, nothing is "unproved"
+                w.stop()
+                continue
             _, told = w.run(W.BUILD + "/crmfence", "doctor", "--control", w.control, confined=False)
             want = "voice-assistant lists a name as \"unproved\"" if works else "%t/bus: closed, for nobody sees who listens there"
             bad += [] if want in told else ["doctor says nothing of %s: %s" % (unix, told)]
