@@ -278,6 +278,7 @@ static void test_leads(void **state)
 		assert_string_equal(reason_of(p, "out.example", "1.2.3.5"), "name");
 		assert_string_equal(reason_of(p, "out.example", "169.254.169.254"), "dns-address");
 		assert_string_equal(reason_of(p, "in.example", "10.0.0.1"), "name");
+		assert_string_equal(reason_of(p, "in.example", "127.0.0.1"), "loopback");
 		if (tell) /* the file alone makes another policy */
 			assert_memory_not_equal(digest, p->digest, 32);
 		memcpy(digest, p->digest, 32);

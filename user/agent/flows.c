@@ -284,7 +284,7 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 		free(f->sni);
 		f->sni = strndup(r->name, r->name_len);
 	}
-	if (f->facts.flags & FENCE_F_CONFINED) {
+	if (f->facts.flags & r->facts.flags & FENCE_F_CONFINED) { /* not what is but watched */
 		f->facts = r->facts;
 		f->reason = r->reason;
 		f->rule = r->rule;

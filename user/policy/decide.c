@@ -223,8 +223,10 @@ static void decide_name(const struct fence_policy *p, const struct fence_query *
 	a->facts.proto = q->proto;
 	a->facts.addr = has_port(n->rule.ports, n->rule.nports, port) ? FENCE_ADDR_NAMED
 								      : FENCE_ADDR_UNKNOWN;
-	if (q->has_addr && fence_addr_is_local(q->addr))
+	if (q->has_addr && fence_addr_is_local(q->addr)) { /* before any name, as in the kernel */
+		a->facts.addr = FENCE_ADDR_UNKNOWN;
 		facts_addr(p, q->tool, q->addr, port, a);
+	}
 	if (a->facts.addr == FENCE_ADDR_NAMED && n->rule.flags & FENCE_RULE_ASK)
 		a->facts.addr = FENCE_ADDR_PROXY;
 	if (n->rule.flags & FENCE_RULE_PLAIN)
