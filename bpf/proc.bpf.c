@@ -371,7 +371,7 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 	r->uid = uid;
 	r->tool = p->tool;
 	r->match = m ? how : FENCE_MATCH_NONE;
-	r->check = p->check;
+	r->check = m ? p->check : 0;
 	r->rule = m ? m->rule : 0;
 	r->path_len = (__u16)n;
 	r->spare = 0;
@@ -501,8 +501,7 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!p)
 		return 0;
 	id = p->session;
-	bpf_map_delete_elem(&procs, &tgid);
-	if (id)
+	if (!bpf_map_delete_elem(&procs, &tgid) && id) /* the last two threads may both be here */
 		session_leave(id);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #define IPPROTO_ICMP 1
 #define IPPROTO_ICMPV6 58
 #define AF_UNIX 1
+#define FMODE_PATH 0x4000
 #define AF_NETLINK 16
 #define ANON_INODE_FS_MAGIC 0x09041934
 #define TUN_DEVICE (10u << 20 | 200) /* misc character device, minor of /dev/net/tun */
@@ -77,6 +78,8 @@ static __always_inline enum carried file_carries(struct file *file)
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	__u32 type = BPF_CORE_READ(inode, i_mode) & S_IFMT;
 
+	if (BPF_CORE_READ(file, f_mode) & FMODE_PATH) /* a name, not what it leads to */
+		return CARRIES_NOTHING;
 	if (type == S_IFSOCK)
 		return socket_carries(file_sock(file));
 	if (type == S_IFCHR)

@@ -142,6 +142,26 @@ static __always_inline void facts_rate(struct fence_facts *f, const struct fence
 }
 
 /*
+ * Did a user make the network namespace of this packet's socket? There he answers himself (a TUN
+ * device, tc, an address of the resolver's), and what an answer teaches counts in every namespace.
+ */
+static __always_inline int question_of_users(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct sock_common *common = 0;
+	struct user_namespace *ns;
+	struct net *net;
+	int level = 1;
+
+	if (!sk)
+		return 1;
+	bpf_probe_read_kernel(&common, sizeof(common), &sk); /* a number: its fields can be read */
+	net = BPF_CORE_READ(common, skc_net.net);
+	ns = BPF_CORE_READ(net, user_ns);
+	return bpf_core_read(&level, sizeof(level), &ns->level) || level;
+}
+
+/*
  * The question that is the `w->len` octets at `w->off`: its facts into `f`. action | reason << 8;
  * what is not allowed is told.
  */
@@ -166,6 +186,8 @@ __weak __noinline int question_judge(struct __sk_buff *skb, struct fence_sock *s
 		q = (void *)s->room;
 		question_read(skb, w, s);
 		facts_question(f, st, &s->dns, &q->rule);
+		if (question_of_users(skb))
+			f->form = FENCE_FORM_BAD;
 		facts_rate(f, st, s, w->len);
 		t.detail = s->dns.qtype;
 	} else {

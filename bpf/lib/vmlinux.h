@@ -156,7 +156,16 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct net {
+	struct user_namespace *user_ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
+	possible_net_t skc_net;
 	atomic64_t skc_cookie;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;

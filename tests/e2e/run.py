@@ -19,6 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../world")
+import apart  # noqa: E402
 import browsers  # noqa: E402
 import closed  # noqa: E402
 import crm  # noqa: E402
@@ -772,7 +773,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + renewed.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE
 
 
 def run_case(w, f, alone=False):

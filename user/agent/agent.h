@@ -26,6 +26,7 @@
 	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
 		 forgotten */
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
+#define AGENT_HASH_MAX (256 << 20) /* octets of a program that are hashed at once */
 #define AGENT_DOOMED 1024 /* refused sockets that are destroyed together */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_ADDONS 64
@@ -150,7 +151,7 @@ uint64_t agent_exec_tainted(struct agent *a,
 void agent_exec_log(struct agent *a,
 		    struct agent_exec *e); /* its row, and those of its ancestors, once */
 int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
-int agent_hash_file(const char *path, uint8_t out[32], uint64_t *size);
+int agent_hash_fd(int fd, uint8_t out[32]);
 
 /* install.c */
 int agent_policy_install(struct agent *a, struct fence_diag *d);
@@ -210,7 +211,13 @@ int agent_session_write(const struct agent_session *s, const char *file, uint32_
 /* The path of a process's v2 cgroup; is `path` the cgroup `want` or below it? */
 int agent_proc_cgroup(uint32_t tgid, char *out, size_t size);
 int agent_cgroup_below(const char *path, const char *want);
-int agent_refuted(const struct fence_policy_match *m, uint32_t tgid);
+/*
+ * What the kernel could not prove alone. Refuted only when it is certain: by the file and the
+ * cgroup of the exec that matched, `r`, not by what the process made of itself since; NULL: by what
+ * it is now. A process that is gone stays what it was.
+ */
+int agent_refuted(const struct fence_policy_match *m, uint32_t tgid,
+		  const struct fence_rec_exec *r);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
 int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
 		  uint64_t *session, struct fence_diag *d);

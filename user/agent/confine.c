@@ -131,23 +131,47 @@ int agent_cgroup_below(const char *path, const char *want)
 	return !strncmp(path, want, n) && (!path[n] || path[n] == '/');
 }
 
-/*
- * What the kernel could not prove alone. Refuted only when it is certain; a process that is gone
- * stays what it was.
- */
-int agent_refuted(const struct fence_policy_match *m, uint32_t tgid)
+/* Is it in another cgroup than `want`, and was so at the exec `r`? */
+static int refuted_cgroup(const char *want, uint32_t tgid, const struct fence_rec_exec *r)
 {
-	char path[600];
-	uint8_t sha[32];
-	uint64_t size;
+	char path[600], base[200], full[801];
+	struct stat st;
 
-	if (m->kind == FENCE_MATCH_CGROUP)
-		return !agent_proc_cgroup(tgid, path, sizeof(path)) &&
-		       !agent_cgroup_below(path, m->text);
-	if (!m->has_sha)
+	if (agent_proc_cgroup(tgid, path, sizeof(path)) || agent_cgroup_below(path, want))
 		return 0;
+	if (!r)
+		return 1;
+	if (fence_cgroup_mount(base, sizeof(base)))
+		return 0;
+	snprintf(full, sizeof(full), "%s%s", base, path);
+	return !stat(full, &st) && st.st_ino == r->cgroup;
+}
+
+/* Is what it runs another file than the tool's, and the one of the exec `r`? */
+static int refuted_file(const struct fence_policy_match *m, uint32_t tgid,
+			const struct fence_rec_exec *r)
+{
+	struct stat st, own;
+	AUTO_FD int fd = -1;
+	char path[64];
+	uint8_t sha[32];
+
 	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
-	return !agent_hash_file(path, sha, &size) && memcmp(sha, m->sha, 32);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || (r && st.st_ino != r->ino))
+		return 0;
+	if (st.st_size > AGENT_HASH_MAX) /* whoever starts it would have the agent read it */
+		return 0;
+	if (!stat(m->text, &own) && own.st_size != st.st_size)
+		return 1;
+	return !agent_hash_fd(fd, sha) && memcmp(sha, m->sha, 32);
+}
+
+int agent_refuted(const struct fence_policy_match *m, uint32_t tgid, const struct fence_rec_exec *r)
+{
+	if (m->kind == FENCE_MATCH_CGROUP)
+		return refuted_cgroup(m->text, tgid, r);
+	return m->has_sha && refuted_file(m, tgid, r);
 }
 
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
@@ -162,7 +186,7 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	    r->rule >= a->policy->tools[r->tool - 1].nmatch)
 		return;
 	m = &a->policy->tools[r->tool - 1].match[r->rule];
-	if (!agent_refuted(m, r->tgid) || fence_kernel_session(a->kernel, &c))
+	if (!agent_refuted(m, r->tgid, r) || fence_kernel_session(a->kernel, &c))
 		return;
 	as = agent_session_get(a, r->session); /* its own record may still be on its way */
 	if (as)

@@ -373,19 +373,15 @@ int agent_exes_work(struct agent *a)
 	return q->done != q->count;
 }
 
-int agent_hash_file(const char *path, uint8_t out[32], uint64_t *size)
+int agent_hash_fd(int fd, uint8_t out[32])
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	static uint8_t chunk[65536];
 	ssize_t n = -1;
 
-	*size = 0;
-	if (fd >= 0 && md && EVP_DigestInit_ex(md, EVP_sha256(), NULL)) {
-		while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+	if (md && EVP_DigestInit_ex(md, EVP_sha256(), NULL)) {
+		while ((n = read(fd, chunk, sizeof(chunk))) > 0)
 			EVP_DigestUpdate(md, chunk, (size_t)n);
-			*size += (uint64_t)n;
-		}
 		if (!n)
 			EVP_DigestFinal_ex(md, out, NULL);
 	}

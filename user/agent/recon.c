@@ -78,7 +78,7 @@ static int matches(const struct fence_policy_match *m, uint32_t tgid, const char
 {
 	switch (m->kind) {
 	case FENCE_MATCH_EXE:
-		return !strcmp(exe, m->text) && !agent_refuted(m, tgid);
+		return !strcmp(exe, m->text) && !agent_refuted(m, tgid, NULL);
 	case FENCE_MATCH_UID:
 		return uid == m->uid;
 	case FENCE_MATCH_CGROUP:

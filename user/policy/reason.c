@@ -29,7 +29,9 @@ static const struct {
 	[FENCE_R_DNS_NAME] = { "dns-name", "a question for a name that is not allowed would itself "
 					   "carry data out" },
 	[FENCE_R_DNS_TYPE] = { "dns-type", "only A, AAAA and CNAME are asked for" },
-	[FENCE_R_DNS_FORM] = { "dns-form", "not one plain DNS question" },
+	[FENCE_R_DNS_FORM] = { "dns-form", "not one plain DNS question, or asked in a network "
+					   "namespace that a user "
+					   "made, where he answers it himself" },
 	[FENCE_R_UDP] = { "udp", "UDP (QUIC too) hides the server name; clients fall back to TCP" },
 	[FENCE_R_SNI] = { "server-name", "the TLS server name is not allowed" },
 	[FENCE_R_SNI_ADDR] = { "name-elsewhere", "the server name is allowed, but DNS never gave "
