@@ -22,7 +22,7 @@
 #define FUSE_MAGIC 0x65735546
 #define OTHERS_WRITE 022 /* a sticky directory does not help: the name may be free */
 #define FMODE_WRITE 2
-#define LAUNCH_NS 10000000000ULL
+#define LAUNCH_NS 60000000000ULL
 #define CAP_OPT_NOAUDIT 2 /* include/linux/security.h */
 #define KEY_NEED_WRITE 3 /* enum key_need_perm, include/linux/key.h */
 
