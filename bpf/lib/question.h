@@ -145,7 +145,7 @@ static __always_inline void facts_rate(struct fence_facts *f, const struct fence
  * Did a user make the network namespace of this packet's socket? There he answers himself (a TUN
  * device, tc, an address of the resolver's), and what an answer teaches counts in every namespace.
  */
-static __always_inline int question_of_users(struct __sk_buff *skb)
+__weak __noinline int question_of_users(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct sock_common *common = 0;
