@@ -267,7 +267,7 @@ __weak __noinline int answer_read(struct __sk_buff *skb, const struct fence_sock
 /* A datagram from port 53. 1: pass. */
 static __always_inline int answer(struct __sk_buff *skb, struct fence_sock *st, struct wire *w)
 {
-	return answer_read(skb, st, w) >= 0 || config_facts(config_get()) & FENCE_F_MONITOR;
+	return answer_read(skb, st, w) >= 0 || monitors();
 }
 
 /* The next of what is left of a segment, `m`: the rest of an answer, a length, or an answer. */

@@ -236,7 +236,7 @@ static long word_step(__u32 i, void *ctx)
 /* A process that cannot be confined ends; not where nothing is blocked. */
 static __always_inline void end_process(void)
 {
-	if (!(config_facts(config_get()) & FENCE_F_MONITOR))
+	if (!monitors())
 		bpf_send_signal(SIGKILL);
 }
 

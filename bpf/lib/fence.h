@@ -351,6 +351,12 @@ static __always_inline __u8 config_facts(const struct fence_config *c)
 	return flags;
 }
 
+/* The policy watches, and blocks nothing. */
+static __always_inline int monitors(void)
+{
+	return !!(config_facts(config_get()) & FENCE_F_MONITOR);
+}
+
 /* Has the agent been silent for longer than the policy allows? */
 static __always_inline int agent_silent(void)
 {

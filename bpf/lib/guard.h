@@ -97,7 +97,7 @@ static __always_inline int guard_capable(const struct cred *cred, struct user_na
 	if (!guard_session(&who))
 		return 0;
 	if (opts & CAP_OPT_NOAUDIT)
-		return config_facts(config_get()) & FENCE_F_MONITOR ? 0 : -EPERM;
+		return monitors() ? 0 : -EPERM;
 	return guard_refuse_one(&who, FENCE_G_CAPABILITY, (__u16)cap);
 }
 

@@ -77,8 +77,8 @@ static __always_inline void facts_question(struct fence_facts *f, struct fence_s
 }
 
 /*
- * `paid` is the time up to which somebody has paid, `price` a question; he may be `most` ahead of
- * now. 1: paid. Side by side with other CPUs; who is overtaken again and again has his answer too.
+ * `paid` is the time up to which somebody has paid, `price` what a question costs; he may be at
+ * most `most` ahead of now. 1: paid. 0: not, also when other CPUs were quicker four times.
  */
 static __always_inline int rate_pay(__u64 *paid, __u64 price, __u64 most)
 {

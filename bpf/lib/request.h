@@ -161,8 +161,7 @@ static __always_inline void hold_begin(struct thread *t, const struct fence_hold
 /* There is no memory to look at what a confined session writes; not where nothing is blocked. */
 static __always_inline void request_lost(const struct fence_proc *p)
 {
-	if (!session_cleared(p->session) && p->session &&
-	    !(config_facts(config_get()) & FENCE_F_MONITOR))
+	if (!session_cleared(p->session) && p->session && !monitors())
 		bpf_send_signal(SIGKILL);
 }
 

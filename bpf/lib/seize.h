@@ -86,9 +86,9 @@ static __always_inline void seized_owner(struct fence_sock *st, const struct fen
 }
 
 /*
- * Was this socket seized, and its storage, `*st`, does not say so yet? Then it does from now on.
- * Negative: there is no room for storage; whatever it is asked is to be refused. Not where nothing
- * is blocked.
+ * Was this socket seized, and its storage, `*st`, does not say so yet? Then it does from now on: 1.
+ * 0: there is nothing to do. Negative: there is no room for storage, and whatever is asked of the
+ * socket is to be refused (0 where the policy only watches).
  */
 static __always_inline int seized_socket(void *sk, struct fence_sock **st)
 {
@@ -103,7 +103,7 @@ static __always_inline int seized_socket(void *sk, struct fence_sock **st)
 		*st = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!*st) {
 		count(FENCE_C_SOCK_FULL);
-		return config_facts(config_get()) & FENCE_F_MONITOR ? 0 : -1;
+		return monitors() ? 0 : -1;
 	}
 	if (!(*st)->exec)
 		seized_owner(*st, s);

@@ -10,12 +10,6 @@
 
 #define TCP_SYN 0x02
 
-/* The policy watches, and blocks nothing. */
-static __always_inline int monitors(void)
-{
-	return !!(config_facts(config_get()) & FENCE_F_MONITOR);
-}
-
 /* Told of by a policy that only watches, and such a one is in force: the rest is but watched. */
 static __always_inline int stream_watched(const struct fence_sock *st)
 {

@@ -104,8 +104,8 @@ enum fence_stream {
 #define FENCE_F_OVERFLOW 0x80 /* a table was full: nothing can be proved */
 
 /*
- * fence_facts.form: AT_DNS, AT_REQUEST: what is wrong with the message; AT_CREATE: the socket's
- * kind is TCP or UDP
+ * fence_facts.form: what is wrong with the message (AT_DNS: a question, or an answer's address;
+ * AT_REQUEST; AT_STREAM: a request to a proxy). AT_CREATE: the socket's kind is TCP or UDP
  */
 #define FENCE_FORM_OK 0
 #define FENCE_FORM_BAD 1 /* not one plain question, or bytes beyond it */
@@ -114,8 +114,8 @@ enum fence_stream {
 #define FENCE_FORM_TOKEN 4 /* AT_REQUEST: an org's credential, for a host that is not the org's */
 #define FENCE_FORM_RATE 5 /* AT_DNS: more questions than a session may ask */
 #define FENCE_FORM_PRIVATE 6 /* AT_DNS: an answer's address is not a public one */
-#define FENCE_FORM_EARLY 8 /* AT_STREAM: more before the proxy has answered a CONNECT */
 #define FENCE_FORM_RANGE 7 /* AT_DNS: an answer's address is none of those that Salesforce has */
+#define FENCE_FORM_EARLY 8 /* AT_STREAM: more before the proxy has answered a CONNECT */
 
 /* fence_facts.state */
 #define FENCE_S_SILENT \
@@ -208,7 +208,7 @@ FENCE_INLINE __u8 fence_decide_addr(const struct fence_facts *f)
 	int udp = f->proto == FENCE_IPPROTO_UDP;
 
 	switch (f->addr) {
-	case FENCE_ADDR_RESOLVER: /* bad: it would not get there */
+	case FENCE_ADDR_RESOLVER: /* form bad: too few hops to reach it */
 		return f->form == FENCE_FORM_OK ? FENCE_R_PENDING : FENCE_R_DNS_FORM;
 	case FENCE_ADDR_LOOPBACK:
 		return f->flags & FENCE_F_PORT_OK ? FENCE_R_LOCAL_OK : FENCE_R_LOCAL;

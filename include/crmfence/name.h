@@ -17,10 +17,11 @@
  *
  * `hash` has no key, so a session can make two names of one number. No decision rests on it alone:
  * a name is allowed by its text (rule_find), and the number only says which of the allowed ones it
- * was. `answers`, fence_sock.name: a name that is allowed at an address that DNS gave for another
- * one that is allowed as well. `questions`: who can forge an answer can write the right name into
- * it. `soles`: more is held to the policy, never less. `denied`: a denial is counted under another
- * one's name. What is decided by a number is decided by a keyed one (hash.h).
+ * was. What two names of one number give, map by map: `answers`, fence_sock.name: a name that is
+ * allowed at an address that DNS gave for another one that is allowed as well. `questions`: who can
+ * forge an answer can write the right name into it. `soles`: more is held to the policy, never
+ * less. `denied`: a denial is counted under another name. What is decided by a number is decided by
+ * a keyed one (hash.h).
  */
 #ifndef CRMFENCE_NAME_H
 #define CRMFENCE_NAME_H

@@ -76,10 +76,10 @@ enum fence_service {
 	FENCE_SVC_PROXY,
 	FENCE_SVC_LOCAL, /* addr is zero: the port on any address of this machine */
 	/*
-	 * Unix sockets by name: addr begins with the name's hash (hash.h, as all hashes here).
-	 * UNIX: a path where none but root can listen. OWNED: any path or, after '@', abstract
-	 * name; then the hash of the listener's program's path, or of its unit's name. Both are
-	 * for hooks that see the peer.
+	 * Unix sockets by name: addr begins with the name's hash (hash.h, as the others of this
+	 * enum). UNIX: a path where none but root can listen. OWNED: any path or, after '@',
+	 * abstract name; then the hash of the listener's program's path, or of its unit's name.
+	 * Both are for hooks that see the peer.
 	 */
 	FENCE_SVC_UNIX,
 	FENCE_SVC_OWNED,
@@ -97,8 +97,8 @@ enum fence_service {
 
 enum fence_shut {
 	FENCE_SHUT_BELOW, /* the directory and all below it */
-	FENCE_SHUT_ENTRIES, /* what is directly in it: its names stand for such directories */
-	FENCE_SHUT_PLACE, /* it is not moved: such a directory is below */
+	FENCE_SHUT_ENTRIES, /* the names directly in it: they lead to directories of BELOW */
+	FENCE_SHUT_PLACE, /* it is not moved or replaced: one of BELOW is inside it */
 };
 
 struct fence_service_key {
@@ -210,7 +210,7 @@ struct fence_config {
 	__u64 ttl_ceiling; /* ns */
 	__u8 policy[32]; /* SHA-256 of the policy's file, and of what it reads */
 	__u64 distinct_ns; /* what one more question costs of FENCE_ASK_WINDOW_NS */
-	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps; stays while the pins do */
+	__u64 key[FENCE_HASH_KEY]; /* of the keyed hashes (hash.h); stays while the pins do */
 };
 
 /* `procs`, hash by tgid: every live process that is known. */
@@ -261,7 +261,7 @@ struct fence_session {
 	__u8 rule;
 	__u32 tgid; /* first process */
 	__u64 asks; /* time up to which its questions are paid for, FENCE_ASK_NS each ... */
-	__u64 distinct; /* ... and those that differ from those before; of the programs alone */
+	__u64 distinct; /* ... and those that differ from earlier ones; only programs write both */
 };
 
 /*

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * What a session that runs as root has not, however it was begun: `crmfence exec` takes it away,
- * the programs of tier A refuse it.
+ * What is taken from a session that runs as root, however it was begun: by `crmfence exec` at the
+ * launch, by the programs of tier A at each use.
  */
-#ifndef FENCE_SHUT_H
-#define FENCE_SHUT_H
+#ifndef CRMFENCE_SHUT_H
+#define CRMFENCE_SHUT_H
 
 #include <linux/capability.h>
 #include <linux/types.h>

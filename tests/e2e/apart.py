@@ -8,8 +8,7 @@ import subprocess
 import time
 
 import world as W
-from packets import token
-from world import AI, DNS
+from world import AI, DNS, token
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NOBODY = 65534

@@ -2,7 +2,6 @@
 """Closed when things fail: an agent that is stopped, flooded or replaced. Cases for run.py; each starts its own agent."""
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import time
 
 import world as W
-from world import AI
+from world import AI, token
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../vm")
 import insns  # noqa: E402
@@ -36,10 +35,6 @@ for i in range(int(sys.argv[1])):
     l.accept()[0].close()
     s.close()
 """
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
 def told(w, kind, good, seconds=10):

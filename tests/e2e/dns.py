@@ -7,16 +7,9 @@ import subprocess
 import time
 
 import world as W
-from world import AI, DNS, OWN, SHARED
+from world import AI, DNS, OWN, SHARED, script
 
 OWN_NAME = "acme.my.salesforce.com"
-
-
-def script(w, name, text):
-    path = w.dir + "/" + name
-    with open(path, "w") as f:
-        f.write(text)
-    return path
 
 
 def flavours(w):

@@ -7,7 +7,7 @@ import struct
 import launch
 import world as W
 from bpfmap import BpfMap
-from launch import token
+from world import token
 
 FAULTS = W.BUILD + "/faults/crmfenced"
 UID, ALL = 4244, 1 << 60

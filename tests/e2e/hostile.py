@@ -12,20 +12,9 @@ import time
 import world as W
 from bpfmap import BpfMap
 from closed import told
-from world import AI
+from world import AI, script, token
 
 NOBODY = 65534
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
-
-
-def script(w, name, text):
-    path = w.dir + "/" + name
-    with open(path, "w") as f:
-        f.write(text)
-    return path
 
 
 # Who takes a connection and reads nothing until told: what is sent to it waits in the sender's queue for as long as that takes.

@@ -2,7 +2,6 @@
 """What a tool has in its hands when it begins. Cases for run.py; each starts its own agent."""
 import concurrent.futures
 import os
-import random
 import shutil
 import signal
 import struct
@@ -11,14 +10,10 @@ import time
 
 import world as W
 from bpfmap import BpfMap
-from world import AI
+from world import AI, token
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LISTEN = 7272
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
 # kind of socket (launch.c), uid that starts the tool, does it need what this kernel may lack

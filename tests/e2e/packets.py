@@ -2,7 +2,6 @@
 """What is refused stays refused, and what is read is what arrives: refusals that live in the socket, datagrams that are cut, hellos to
 their end, a proxy's conversation. Cases for run.py; each starts its own agent. Each way is tried bare first, where it has to leak."""
 import os
-import random
 import re
 import shutil
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import time
 
 import world as W
-from world import AI, DNS, OWN, PROXY
+from world import AI, DNS, OWN, PROXY, token
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAP = {"10.99.0.2": "4", "fd99::2": "6"}  # the laptop's own addresses
@@ -47,10 +46,6 @@ while True:
             p.unregister(fd)
             held.pop(fd).close()
 """
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
 class Ground:

@@ -9,8 +9,8 @@ import subprocess
 import time
 
 import world as W
-from packets import FLAVOURS, Ground, token
-from world import AI, DNS, PROXY
+from packets import FLAVOURS, Ground
+from world import AI, DNS, PROXY, script, token
 
 STAY = r'''
 import socket, struct, sys, time
@@ -119,13 +119,6 @@ try:
 except OSError as e:
     print("error", e)
 '''
-
-
-def script(w, name, text):
-    path = w.dir + "/" + name
-    with open(path, "w") as f:
-        f.write(text)
-    return path
 
 
 def policy_between(w):

@@ -3,7 +3,6 @@
 import fcntl
 import glob
 import os
-import random
 import re
 import select
 import shutil
@@ -11,13 +10,9 @@ import socket
 import time
 
 import world as W
-from world import AI
+from world import AI, token
 
 NOBODY = 65534
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
 def standard_descriptors(w):

@@ -7,7 +7,6 @@ usage: run.py [NAME...]; ends with "N passed, N failed, N skipped".
 import fnmatch
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -33,15 +32,11 @@ import root  # noqa: E402
 import sight  # noqa: E402
 import tunnels  # noqa: E402
 import world as W  # noqa: E402
-from world import AI, DNS, FOREIGN, OWN, OWN2, SHARED, World  # noqa: E402
+from world import AI, DNS, FOREIGN, OWN, OWN2, SHARED, World, token  # noqa: E402
 
 LEAK = ["/usr/bin/python3", "-"]  # the second is filled in once the world has a directory that every user may read
 results = {"passed": 0, "failed": 0, "skipped": 0}
 only = sys.argv[1:]
-
-
-def token():
-    return W.PREFIX + "%08x" % random.getrandbits(32)
 
 
 def wanted(name):

@@ -7,6 +7,7 @@ import ctypes
 import glob
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -40,6 +41,10 @@ def cgroup2():
     raise SystemExit("no cgroup v2 is mounted")
 
 
+def token():
+    return PREFIX + "%08x" % random.getrandbits(32)
+
+
 def sh(*args, check=True, **kw):
     return subprocess.run(args, check=check, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
 
@@ -52,6 +57,14 @@ class Program(subprocess.Popen):
 
     def wait(self, timeout=None):
         return super().wait(timeout and timeout * SLOW)
+
+
+def script(w, name, text):
+    """A file of the world's own directory; its path."""
+    path = w.dir + "/" + name
+    with open(path, "w") as f:
+        f.write(text)
+    return path
 
 
 class World:

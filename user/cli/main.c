@@ -106,9 +106,8 @@ int cmd_status(int argc, char **argv)
 		       ? ""
 		       : ", CANNOT BE WRITTEN: make room");
 	if (cli_int(s, "unix_closed") + cli_int(s, "unix_unproved"))
-		printf("unix      %lld entries closed in tier B, %lld by their names alone "
-		       "(crmfence "
-		       "doctor)\n",
+		printf("unix      %lld entries closed in tier B, %lld open by their names alone "
+		       "(crmfence doctor)\n",
 		       (long long)cli_int(s, "unix_closed"),
 		       (long long)cli_int(s, "unix_unproved"));
 	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");

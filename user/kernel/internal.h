@@ -35,7 +35,7 @@ struct fence_kernel {
 	uint32_t budget; /* records of this drain still to be taken */
 	uint64_t drained; /* boot time up to which ring 0 has been read */
 	int adopted;
-	__u64 key[FENCE_HASH_KEY]; /* of every hash in the maps */
+	__u64 key[FENCE_HASH_KEY]; /* of the keyed hashes in the maps (hash.h) */
 	enum fence_tier tier;
 	void (*each)(void *ctx, const struct fence_rec *r);
 	void *ctx;

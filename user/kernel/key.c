@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The key of every hash in the maps: made once, and the pins' from then on. */
+/* The key of the keyed hashes in the maps (hash.h): made once, and the pins' from then on. */
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
