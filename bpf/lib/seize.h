@@ -61,12 +61,15 @@ static __always_inline void seized_forget(__u64 sk)
 }
 
 /*
- * An open socket becomes a session's: nothing that let its stream go on before counts any more. The
- * session comes last: from then on packets are judged, perhaps at this moment on another CPU.
+ * An open socket becomes a session's: nothing that let its stream go on before counts any more, and
+ * of a stream that has said something the next is not its beginning. The session comes last: from
+ * then on packets are judged, perhaps at this moment on another CPU.
  */
 static __always_inline void socket_confine(struct fence_sock *st, __u64 session, __u8 tool)
 {
 	st->generation = NO_GENERATION;
+	if (st->phase == FENCE_PH_OPEN)
+		st->flags &= ~FENCE_SK_SEQ;
 	st->phase = FENCE_PH_NEW;
 	st->listed = 0;
 	st->tool = tool;

