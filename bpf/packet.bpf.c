@@ -198,9 +198,13 @@ __weak __noinline int stream_held(struct __sk_buff *skb, struct fence_sock *st)
 static __always_inline int egress_enforce(struct __sk_buff *skb, struct bpf_sock *sk,
 					  struct fence_sock *st)
 {
+	struct bpf_sock *full = bpf_sk_fullsock(sk);
 	struct wire w = {};
 	int r = wire_read(skb, &w, 1);
 
+	if (full &&
+	    full->type == SOCK_RAW) /* made before: its headers are the session's to write */
+		w.odd = 1;
 	if (st->phase == FENCE_PH_REFUSED && w.proto != FENCE_IPPROTO_UDP) {
 		if (!monitors()) {
 			stream_refused(skb, st);

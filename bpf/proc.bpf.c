@@ -255,7 +255,7 @@ __weak __noinline int hands_read(__u64 session, __u64 start, __u32 tool)
 	c.fd = BPF_CORE_READ(fdt, fd);
 	c.open_fds = BPF_CORE_READ(fdt, open_fds);
 	c.words = BPF_CORE_READ(fdt, max_fds) / 64;
-	if (c.words > FD_WORDS)
+	if (!c.words || c.words > FD_WORDS) /* none: it could not be read */
 		c.unseen = 1;
 	fence_loop(FD_WORDS, word_step, &c);
 	return (c.taken ? HANDS_TAKEN : 0) | (c.unseen ? HANDS_UNSEEN : 0);
@@ -476,7 +476,7 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	 */
 	if ((p || m || !overflow_raised()) && bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
-		if (m && !(m->flags & FENCE_MATCH_LOOSE))
+		if (m && (!(m->flags & FENCE_MATCH_LOOSE) || m->flags & FENCE_MATCH_TAINT))
 			end_process();
 	}
 	if (m && old)

@@ -206,14 +206,14 @@ static __always_inline int option_refused(int level, int name)
 	switch (level) {
 	case 1: /* SOL_SOCKET: ZEROCOPY, see wire_shared() */
 		return name == 60;
-	case 0: /* IPPROTO_IP: HDRINCL, OPTIONS, TRANSPARENT */
-		return name == 3 || name == 4 || name == 19;
+	case 0: /* IPPROTO_IP: HDRINCL, OPTIONS, FREEBIND, TRANSPARENT */
+		return name == 3 || name == 4 || name == 15 || name == 19;
 	case 6: /* IPPROTO_TCP: REPAIR, ULP */
 		return name == 19 || name == 31;
 	case 41: /* IPPROTO_IPV6: 2292PKTINFO..2292PKTOPTIONS, HDRINCL, HOPOPTS, RTHDRDSTOPTS,
-		    RTHDR, DSTOPTS, TRANSPARENT */
+		    RTHDR, DSTOPTS, TRANSPARENT, FREEBIND */
 		return (name >= 2 && name <= 6) || name == 36 || name == 54 || name == 55 ||
-		       name == 57 || name == 59 || name == 75;
+		       name == 57 || name == 59 || name == 75 || name == 78;
 	case 132: /* SOL_SCTP */
 	case 263: /* SOL_PACKET */
 	case 283: /* SOL_XDP */

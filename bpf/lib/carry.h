@@ -4,8 +4,8 @@
  *
  * A ring has sockets that no descriptor shows, and perhaps a thread of its maker that works for it;
  * a packet socket, or one of a family without a cgroup hook, is asked nothing when it sends; what
- * MPTCP and the like send leaves by sockets of the kernel's own; what goes into a TUN device comes
- * from nobody.
+ * MPTCP and the like send leaves by sockets of the kernel's own; what goes into a TUN or TAP
+ * device, or a virtual machine's queue, comes from nobody.
  */
 #ifndef FENCE_BPF_CARRY_H
 #define FENCE_BPF_CARRY_H
@@ -16,14 +16,12 @@
 #define S_IFIFO 0010000
 #define S_IFCHR 0020000
 #define S_IFSOCK 0140000
-#define SOCK_RAW 3
 #define IPPROTO_ICMP 1
 #define IPPROTO_ICMPV6 58
 #define AF_UNIX 1
 #define FMODE_PATH 0x4000
 #define AF_NETLINK 16
 #define ANON_INODE_FS_MAGIC 0x09041934
-#define TUN_DEVICE (10u << 20 | 200) /* misc character device, minor of /dev/net/tun */
 
 enum carried {
 	CARRIES_NOTHING,
@@ -73,6 +71,29 @@ static __always_inline struct sock *file_sock(struct file *file)
 	return BPF_CORE_READ(socket, sk);
 }
 
+/*
+ * Of a character device; numbers: Documentation/admin-guide/devices.txt. macvtap and ipvtap have a
+ * number that is given when they are loaded, as other drivers have: those say whose they are.
+ */
+static __always_inline int device_carries(struct inode *inode)
+{
+	__u32 dev = BPF_CORE_READ(inode, i_rdev), major = dev >> 20;
+	struct module *owner;
+	char name[16] = {};
+
+	if (dev == DEVICE(10, 200)) /* TUN and TAP */
+		return 1;
+	if (dev == DEVICE(10, 238) || dev == DEVICE(10, 241)) /* vhost-net, vhost-vsock */
+		return 1;
+	if (!(major >= 234 && major <= 254) && !(major >= 384 && major <= 511))
+		return 0;
+	owner = BPF_CORE_READ(inode, i_cdev, owner);
+	if (!owner || bpf_core_read_str(name, sizeof(name), &owner->name) < 0)
+		return 1;
+	return !bpf_strncmp(name, sizeof(name), "macvtap") ||
+	       !bpf_strncmp(name, sizeof(name), "ipvtap");
+}
+
 static __always_inline enum carried file_carries(struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
@@ -83,8 +104,7 @@ static __always_inline enum carried file_carries(struct file *file)
 	if (type == S_IFSOCK)
 		return socket_carries(file_sock(file));
 	if (type == S_IFCHR)
-		return BPF_CORE_READ(inode, i_rdev) == TUN_DEVICE ? CARRIES_UNSEEN
-								  : CARRIES_NOTHING;
+		return device_carries(inode) ? CARRIES_UNSEEN : CARRIES_NOTHING;
 	return is_ring(file, inode) ? CARRIES_UNSEEN : CARRIES_NOTHING;
 }
 

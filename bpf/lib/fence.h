@@ -10,6 +10,8 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define DEVICE(major, minor) ((major) << 20 | (minor))
+#define SOCK_RAW 3 /* include/linux/net.h */
 #define NO_RULE 0xffffffffu
 #define NO_GENERATION 0xffffffffu /* no policy's: what it let pass is judged again */
 #define NO_UID 0xffffffffu

@@ -97,6 +97,8 @@ GUARD(path_rename, const struct path *from, struct dentry *old, const struct pat
 
 	if (!err)
 		err = write_there(old); /* a directory, that is itself shut */
+	if (!err)
+		err = write_there(new); /* and what it takes the place of, or changes places with */
 	return err ? err : write_name(BPF_CORE_READ(to, dentry), new);
 }
 

@@ -287,7 +287,7 @@ FENCE_INLINE enum fence_proxy_found proxy_header(struct fence_proxy *p, __u8 c)
 
 /*
  * Host: the target's, for some take it for the target. `got`: octets of the name that were equal,
- * 255 behind it; `number`: the port.
+ * 255 behind it; `number`: the port, which is 80 when it is not said.
  */
 FENCE_INLINE enum fence_proxy_found proxy_host_field(struct fence_proxy *p,
 						     const struct fence_name *name, __u8 c)
@@ -314,7 +314,8 @@ FENCE_INLINE enum fence_proxy_found proxy_host_field(struct fence_proxy *p,
 	}
 	if (c != '\r')
 		return FENCE_PROXY_BAD;
-	return p->got != 255 || p->number == p->port ? proxy_to(p, FENCE_P_LF) : FENCE_PROXY_BAD;
+	return (p->got == 255 ? p->number : 80) == p->port ? proxy_to(p, FENCE_P_LF)
+							   : FENCE_PROXY_BAD;
 }
 
 /* Content-Length: `got` 0 before its digits, then their number, 255 behind them. */

@@ -37,10 +37,19 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+struct module {
+	char name[56];
+};
+
+struct cdev {
+	struct module *owner;
+};
+
 struct inode {
 	unsigned short i_mode;
 	kuid_t i_uid;
 	__u32 i_rdev;
+	struct cdev *i_cdev;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 };

@@ -18,7 +18,6 @@
 #define WRITE_STEPS 64 /* directories up to the root; deeper is refused */
 #define S_IFREG 0100000
 #define S_IFBLK 0060000
-#define DEVICE(major, minor) ((major) << 20 | (minor))
 
 enum write_place {
 	WRITE_NOWHERE, /* in no directory of either list */

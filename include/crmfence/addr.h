@@ -24,6 +24,8 @@ FENCE_INLINE int fence_v4_is_private(const __u8 *a)
 		return (a[1] & 0xc0) == 64;
 	case 169: /* link-local, with the cloud's metadata */
 		return a[1] == 254;
+	case 168: /* Azure's, for each machine its own */
+		return a[1] == 63 && a[2] == 129 && a[3] == 16;
 	case 172:
 		return (a[1] & 0xf0) == 16;
 	case 192: /* 192.168/16; 192.0.0/24, protocols' */

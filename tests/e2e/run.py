@@ -430,6 +430,12 @@ def options(w):
     _, out = w.run("python3", "-c", probe)
     big = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_RAW,255)\ntry:\n s.setsockopt(0,64,b'\\0'*8192)\nexcept OSError as e:\n print(e.errno)"
     _, free = w.run("python3", "-c", big, confined=False)
+    freebind = ("import socket\ns=socket.socket(socket.AF_INET%s,socket.SOCK_DGRAM)\n"
+                "try:\n s.setsockopt(%d,%d,1)\n s.bind((%r,0))\n print('bound')\nexcept OSError as e:\n print(e.errno)")
+    for what in (("", 0, 15, "198.51.100.9"), ("6", 41, 78, "2001:db8::9")):  # an address of nobody's as its own: an answer goes there
+        bare, held = (w.run("python3", "-c", freebind % what, confined=c)[1].strip() for c in (False, True))
+        if (bare, held) != ("bound", "1"):
+            out = "FREEBIND %s, unconfined %s" % (held, bare)
     return ([] if out.strip() == "1" else ["IPV6_RTHDR: %r" % out]) + (["large option: EFAULT"] if free.strip() == "14" else [])
 
 
