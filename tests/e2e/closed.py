@@ -497,26 +497,32 @@ def files(w):
     script = ("cd %s; t() { eval \"$2\" 2>/dev/null && echo $1; }; t in 'echo x >ok/a'; t move-in 'mv ok/a ok/b'; t null 'echo x >/dev/null'; "
               "t out 'echo x >sync/a'; t over 'echo x >sync/there'; t cut 'truncate -s 0 sync/there'; t append 'echo x >>sync/there'; "
               "t link 'ln ok/b sync/l'; t move-out 'mv ok/b sync/m'; t name 'mkdir sync/secret'; t symlink 'ln -s secret sync/c'; "
-              "t through 'ln -s ../sync ok/s && echo x >ok/s/d'; t remove 'rm sync/there'; t home 'echo x >~/d'; t shm 'echo x >/dev/shm/%s'" %
+              "t through 'ln -s ../sync ok/s && echo x >ok/s/d'; t remove 'rm sync/there'; t led 'echo x >user/led/e'; t rooted 'echo x >rooted/f'; t home 'echo x >~/d'; t shm 'echo x >/dev/shm/%s'" %
               (w.dir, w.id))
     bad = []
-    for write in (None, [w.dir + "/ok", w.dir + "/nothere"]):
+    for write in (None, [w.dir + x for x in ("/ok", "/nothere", "/user/led", "/rooted")]):
         tool = {"name": "voice-assistant", "allow": ["crm.own"]}
         if write:
             tool["write"] = write
         w.start(tools=[tool])
-        for d in ("ok", "sync"):
+        for d in ("ok", "sync", "user", "own"):
             shutil.rmtree(w.dir + "/" + d, ignore_errors=True)
             os.mkdir(w.dir + "/" + d)
+        os.symlink("../sync", w.dir + "/user/led")  # whose directory it is, he leads it where he likes; root's own links count
+        os.chown(w.dir + "/user", 65534, 65534)
+        if not os.path.islink(w.dir + "/rooted"):
+            os.symlink("own", w.dir + "/rooted")
         open(w.dir + "/sync/there", "w").close()
         _, out = w.run("sh", "-c", script, env={"HOME": w.dir})
         w.stop()
         done = [x for x in out.split("\n") if x and not x.startswith("crmfence: ")]
-        if write and done != ["in", "move-in", "null"]:
+        if write and done != ["in", "move-in", "null", "rooted"]:
             bad.append("with the key: %s" % done)
         if write and "nothere is not there" not in out:
             bad.append("a directory that is not there is not told: %r" % out)
-        if not write and len(done) != 15:
+        if write and "/user/led leads through a symbolic link" not in out:
+            bad.append("a link that is not followed is not told: %r" % out)
+        if not write and len(done) != 17:
             bad.append("without the key: %s" % done)
         if os.path.exists("/dev/shm/" + w.id):
             os.unlink("/dev/shm/" + w.id)

@@ -309,10 +309,13 @@ def trusted_resolvers(w):
             found.append("%s: the vendor's resolver was taken" % name)
         if not asks(W.DNS):
             found.append("%s: the resolvers before are gone" % name)
+        with open(own, "w") as f:
+            f.write(text)
+        os.chown(own, 0, 0)
+        os.chmod(own, 0o644)
+        time.sleep(2.5)
     rows = [r for r in w.rows("tamper") if "resolv.conf" in r["what"]]
     found += [] if len(rows) >= 2 else ["no row of it: %s" % rows]
-    os.chown(own, 0, 0)
-    os.chmod(own, 0o644)
     with open(own, "w") as f:
         f.write("nameserver %s\n" % AI)
     time.sleep(2.5)

@@ -20,6 +20,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/path.h"
 #include "base/shut.h"
 #include "crm/action.h"
 #include "crm/hosts.h"
@@ -90,6 +91,93 @@ static void test_path_trusted(void **state)
 	assert_string_equal(why, "");
 }
 
+static void test_path_plain(void **state)
+{
+	(void)state;
+	assert_true(fence_path_is_plain("/a/b.c/..d/.e"));
+	assert_true(fence_path_is_plain("/a/"));
+	assert_false(fence_path_is_plain("/a//b"));
+	assert_false(fence_path_is_plain("/a/./b"));
+	assert_false(fence_path_is_plain("/a/../b"));
+	assert_false(fence_path_is_plain("/a/."));
+	assert_false(fence_path_is_plain("~/.."));
+}
+
+/* What it leads to: 1 `there`, 0 nothing, with the error expected. */
+static int leads(const char *dir, const char *name, const struct stat *there, int expected)
+{
+	char path[200];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = fence_path_open(path);
+	if (fd < 0) {
+		assert_int_equal(fd, expected);
+		return 0;
+	}
+	assert_int_equal(fstat(fd, &st), 0);
+	close(fd);
+	return st.st_ino == there->st_ino && st.st_dev == there->st_dev;
+}
+
+/* Links of root's in his own directories count, whatever they are made of; nobody else's. */
+static void test_path_open(void **state)
+{
+	char dir[] = "/tmp/crmfence-unit-XXXXXX", path[100];
+	static const char *const dirs[] = { "there", "users" };
+	static const struct {
+		const char *to, *name;
+	} links[] = {
+		{ "there", "near" },	       { "../there", "users/led" },
+		{ "near", "twice" },	       { "users/led", "through" },
+		{ "round", "round" },	       { "users/../there/", "dots" },
+		{ "/proc/self/root", "root" },
+	};
+	struct stat there;
+	size_t i;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_non_null(mkdtemp(dir));
+	chmod(dir, 0755);
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
+		assert_int_equal(mkdir(path, 0755), 0);
+		if (!i)
+			assert_int_equal(stat(path, &there), 0);
+	}
+	assert_int_equal(chown(path, 65534, 65534), 0);
+	for (i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, links[i].name);
+		assert_int_equal(symlink(links[i].to, path), 0);
+	}
+	assert_true(leads(dir, "there", &there, 0));
+	assert_true(leads(dir, "near", &there, 0));
+	assert_true(leads(dir, "twice", &there, 0));
+	assert_true(leads(dir, "dots", &there, 0));
+	assert_false(leads(dir, "users/led", &there, -EPERM));
+	assert_false(leads(dir, "through", &there, -EPERM));
+	assert_false(leads(dir, "round", &there, -ELOOP));
+	assert_false(leads(dir, "nothing", &there, -ENOENT));
+	assert_int_equal(fence_path_open("there"), -EINVAL);
+	snprintf(path, sizeof(path), "%s/near", dir);
+	assert_int_equal(lchown(path, 65534, 65534), 0); /* root's directory, somebody's link */
+	assert_false(leads(dir, "near", &there, -EPERM));
+	chmod(dir, 0777);
+	assert_false(leads(dir, "dots", &there, -EPERM));
+	for (i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, links[i].name);
+		unlink(path);
+	}
+	for (i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
+		rmdir(path);
+	}
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_capabilities_kept(void **state)
 {
 	(void)state;
@@ -148,13 +236,33 @@ static void test_addresses(void **state)
 
 /* The registries' networks, as text; and what a v6 address may hide. */
 static const char *const private_nets[] = {
-	"0.0.0.0/8",	  "10.0.0.0/8",		 "100.64.0.0/10",      "127.0.0.0/8",
-	"169.254.0.0/16", "172.16.0.0/12",	 "192.0.0.0/24",       "192.168.0.0/16",
-	"198.18.0.0/15",  "224.0.0.0/4",	 "240.0.0.0/4",	       "::/96",
-	"::/128",	  "64:ff9b:1::/48",	 "2001::/32",	       "fc00::/7",
-	"fe80::/10",	  "fec0::/10",		 "ff00::/8",	       "64:ff9b::a00:0/104",
-	"2002:a00::/24",  "2002:a9fe::/32",	 "::ffff:0:a00:0/104", "64:ff9b::a9fe:0/112",
-	"2002:c0a8::/32", "::ffff:0:7f00:0/104",
+	"0.0.0.0/8",
+	"10.0.0.0/8",
+	"100.64.0.0/10",
+	"127.0.0.0/8",
+	"168.63.129.16/32",
+	"169.254.0.0/16",
+	"172.16.0.0/12",
+	"192.0.0.0/24",
+	"192.168.0.0/16",
+	"198.18.0.0/15",
+	"224.0.0.0/4",
+	"240.0.0.0/4",
+	"::/96",
+	"::/128",
+	"64:ff9b:1::/48",
+	"2001::/32",
+	"fc00::/7",
+	"fe80::/10",
+	"fec0::/10",
+	"ff00::/8",
+	"64:ff9b::a00:0/104",
+	"2002:a00::/24",
+	"2002:a9fe::/32",
+	"::ffff:0:a00:0/104",
+	"64:ff9b::a9fe:0/112",
+	"2002:c0a8::/32",
+	"::ffff:0:7f00:0/104",
 };
 static const char *const public_addrs[] = {
 	"1.1.1.1",	    "9.255.255.255",   "11.0.0.0",	   "100.63.255.255",
@@ -162,9 +270,9 @@ static const char *const public_addrs[] = {
 	"169.255.0.0",	    "172.15.255.255",  "172.32.0.0",	   "191.255.255.255",
 	"192.0.1.0",	    "192.1.0.0",       "192.167.255.255",  "192.169.0.0",
 	"198.17.255.255",   "198.20.0.0",      "223.255.255.255",  "13.108.0.1",
-	"2600::1",	    "2a00::1",	       "64:ff9b::808:808", "2002:808:808::1",
-	"2001:4860::1",	    "2001:db8::1",     "fbff::1",	   "fe7f::1",
-	"::ffff:0:808:808", "64:ff9a::a00:1",
+	"168.63.129.15",    "168.63.129.17",   "2600::1",	   "2a00::1",
+	"64:ff9b::808:808", "2002:808:808::1", "2001:4860::1",	   "2001:db8::1",
+	"fbff::1",	    "fe7f::1",	       "::ffff:0:808:808", "64:ff9a::a00:1",
 };
 
 /* The first and the last of each network, and both with the network's own bits alone. */
@@ -444,6 +552,8 @@ int main(void)
 		cmocka_unit_test(test_path_below),
 		cmocka_unit_test(test_shut_each),
 		cmocka_unit_test(test_path_trusted),
+		cmocka_unit_test(test_path_plain),
+		cmocka_unit_test(test_path_open),
 		cmocka_unit_test(test_capabilities_kept),
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),

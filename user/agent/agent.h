@@ -118,7 +118,7 @@ struct agent {
 	uint64_t peers, peers_looked; /* Unix sockets: over what was at their names, and when */
 	uint8_t resolvers[AGENT_RESOLVERS_MAX][16]; /* of it, as last believed */
 	size_t nresolvers;
-	time_t resolv_told; /* of one that was not believed: its mtime */
+	int resolv_told; /* that it is not believed */
 	uint64_t dirs, dirs_looked; /* those to write: over all that were there, and when */
 	struct fence_config
 		config; /* as written, without the flags that programs and sessions set */

@@ -3,7 +3,7 @@
  * The directories that a tool's sessions may write below ("write"), and those that root's may not
  * (base/shut.h), as the programs of tier A know them: by device and inode. They are looked at again
  * each second, for they come and go; "~/" is the home of everybody in /etc/passwd, and each
- * directory of /home.
+ * directory of /home. A link that a user made leads to none.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/shut.h"
 
 struct dirs {
@@ -33,11 +34,12 @@ struct dirs {
 static int device_of(uint64_t mount, uint32_t *dev)
 {
 	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
+	AUTO_FREE char *line = NULL;
 	unsigned long long id;
 	unsigned int major, minor;
-	char line[4096];
+	size_t size = 0;
 
-	while (f && fgets(line, sizeof(line), f))
+	while (f && getline(&line, &size, f) > 0)
 		if (sscanf(line, "%llu %*u %u:%u", &id, &major, &minor) == 3 && id == mount) {
 			*dev = major << 20 | minor;
 			return 0;
@@ -47,11 +49,12 @@ static int device_of(uint64_t mount, uint32_t *dev)
 
 static void one(struct dirs *d, const char *path)
 {
+	AUTO_FD int fd = d->err ? -1 : fence_path_open(path);
 	struct statx st;
 	uint64_t id[2];
 	uint32_t dev;
 
-	if (d->err || statx(AT_FDCWD, path, 0, STATX_INO | STATX_MNT_ID, &st) ||
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) ||
 	    !(st.stx_mask & STATX_MNT_ID))
 		return;
 	d->sum = (d->sum ^ st.stx_ino ^ st.stx_mnt_id << 40 ^ d->tool) * FENCE_FNV_PRIME;

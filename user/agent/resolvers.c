@@ -4,6 +4,7 @@
  * there says who tells addresses for the org's names; so lines are taken of a file only that root
  * alone could have put there. Of another one nothing is taken: the resolvers stay those before.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include "agent/agent.h"
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/shut.h"
 
 static void read_lines(struct agent *a, FILE *f)
@@ -26,18 +28,25 @@ static void read_lines(struct agent *a, FILE *f)
 
 int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8_t addr[16]))
 {
-	AUTO_FILE FILE *f = fopen(FENCE_RESOLV, "re");
-	char why[FENCE_PATH_MAX];
+	AUTO_FD int fd = fence_path_open(FENCE_RESOLV);
+	AUTO_FILE FILE *f = NULL;
+	char why[FENCE_PATH_MAX], link[32];
 	struct stat st;
 	size_t i;
 	int err = 0;
 
-	if (f && fence_path_trusted(FENCE_RESOLV, why, sizeof(why))) {
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (fence_path_trusted(FENCE_RESOLV, why, sizeof(why)) && fd == -EPERM)
+		snprintf(why, sizeof(why), "a symbolic link on the way");
+	if (fd >= 0 && !why[0])
+		f = fopen(link, "re");
+	if (f) {
 		if (!fstat(fileno(f), &st))
 			a->resolv = st.st_mtim;
+		a->resolv_told = 0;
 		read_lines(a, f);
-	} else if (f && !fstat(fileno(f), &st) && st.st_mtime != a->resolv_told) {
-		a->resolv_told = st.st_mtime;
+	} else if (why[0] && !a->resolv_told) {
+		a->resolv_told = 1;
 		agent_tampered(a,
 			       "/etc/resolv.conf is not root's alone: its resolvers are not taken",
 			       why, 0);

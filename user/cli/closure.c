@@ -34,6 +34,7 @@
 #include <crmfence/shut.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "cli/cli.h"
 #include "ipc/control.h"
 
@@ -73,10 +74,10 @@ static uint64_t writing_rights(long abi)
 static int allow(int ruleset, const char *path, uint64_t rights)
 {
 	struct landlock_path_beneath_attr at = { .allowed_access = rights };
-	AUTO_FD int fd = open(path, O_PATH | O_CLOEXEC);
+	AUTO_FD int fd = fence_path_open(path);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	at.parent_fd = fd;
 	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &at, 0) ? -errno
 											   : 0;
@@ -119,9 +120,11 @@ static int write_rule(void *ctx, const char *path)
 	const struct writing *w = ctx;
 	int err = allow(w->ruleset, path, writing_rights(w->abi));
 
-	if (err != -ENOENT)
+	if (err != -ENOENT && err != -EPERM)
 		return err ? cli_close_failed(path, -err) : 0;
-	fprintf(stderr, "crmfence: %s is not there; nothing can be written below it\n", path);
+	fprintf(stderr, "crmfence: %s %s; nothing can be written below it\n", path,
+		err == -EPERM ? "leads through a symbolic link that is not root's"
+			      : "is not there");
 	return 0;
 }
 

@@ -30,6 +30,7 @@
 #include <crmfence/shut.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/shut.h"
 #include "cli/cli.h"
 
@@ -110,12 +111,14 @@ static int is_below(void *ctx, const char *shut)
 /* A directory of "write" in what is to be shut: it stays, unless it is the kernel's or a device. */
 static int keep_writable(void *ctx, const char *path)
 {
-	char real[PATH_MAX];
+	AUTO_FD int fd = fence_path_open(path);
+	char link[32], real[PATH_MAX];
 	struct statfs fs;
 
-	if (!realpath(path, real) || statfs(real, &fs) || (__u32)fs.f_type == FENCE_PROC_MAGIC ||
-	    fence_is_switches((__u32)fs.f_type) || fence_path_below(real, "/dev") ||
-	    !fence_shut_each(is_below, real))
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (fd < 0 || !realpath(link, real) || statfs(real, &fs) ||
+	    (__u32)fs.f_type == FENCE_PROC_MAGIC || fence_is_switches((__u32)fs.f_type) ||
+	    fence_path_below(real, "/dev") || !fence_shut_each(is_below, real))
 		return 0;
 	return keep_tree(ctx, real);
 }
@@ -269,11 +272,14 @@ static const struct {
 /* A device, socket or directory of the old /dev as it is there; nodev may have come over it. */
 static int keep_device(struct mounts *m, int dev, const char *name, mode_t mode)
 {
+	size_t before = m->nkept;
 	char path[64];
 	int fd, err;
 
 	snprintf(path, sizeof(path), "/dev/%s", name);
 	err = keep_tree(m, path);
+	if (!err && m->nkept == before)
+		return 0; /* it went meanwhile */
 	if (!err)
 		err = set_mount(m->kept[m->nkept - 1].fd, "", AT_EMPTY_PATH | AT_RECURSIVE, 0,
 				MOUNT_ATTR_NODEV, PRIVATE);
@@ -350,8 +356,9 @@ static int renew_standard(int fd)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
 	path[n < 0 ? 0 : n] = 0;
-	if (stat(path, &st) || st.st_ino != old.st_ino || st.st_dev != old.st_dev ||
-	    statvfs(path, &fs) || !(fs.f_flag & ST_RDONLY))
+	if (stat(path, &st) || st.st_ino != old.st_ino || st.st_dev != old.st_dev)
+		return old.st_nlink ? -EROFS : 0; /* by another name it may be what is shut */
+	if (statvfs(path, &fs) || !(fs.f_flag & ST_RDONLY))
 		return 0;
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		return -EROFS;

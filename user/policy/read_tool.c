@@ -2,6 +2,7 @@
 /* One tool of the policy: how it is recognised, and what it may reach. */
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "policy/read.h"
 
 static int read_sha(struct reader *r, const cJSON *v, const char *path,
@@ -61,8 +62,7 @@ int fence_read_exe(struct reader *r, const cJSON *v, const char *path, char *out
 {
 	int err = fence_read_str(r, v, path, out, size);
 
-	if (err >= 0 &&
-	    (out[0] != '/' || strstr(out, "//") || strstr(out, "/./") || strstr(out, "/../")))
+	if (err >= 0 && (out[0] != '/' || !fence_path_is_plain(out)))
 		return REFUSE(r, path,
 			      "must be an absolute path without \"//\", \"/./\" or \"/../\"");
 	return err;
@@ -271,8 +271,8 @@ static int read_write(struct reader *r, const cJSON *v, const char *path,
 		snprintf(sub, sizeof(sub), "%s[%zu]", path, t->nwrite);
 		p = t->write[t->nwrite];
 		err = fence_read_str(r, e, sub, p, FENCE_WRITE_MAX);
-		if (err >= 0 && ((p[0] != '/' && strncmp(p, "~/", 2)) || strstr(p, "//") ||
-				 strstr(p, "/./") || strstr(p, "/../") || strchr(p, '\n')))
+		if (err >= 0 && ((p[0] != '/' && strncmp(p, "~/", 2)) || !fence_path_is_plain(p) ||
+				 strchr(p, '\n')))
 			return REFUSE(
 				r, sub,
 				"must be an absolute directory, or one below the user's home, "

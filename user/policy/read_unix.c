@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* $.tools[].unix: which Unix sockets a session may reach. */
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "policy/read.h"
 
 int fence_unix_resolves(const char *path)
@@ -25,8 +26,7 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 			      "it out: the C library then asks the resolver",
 			      path);
 	if (u->path[0] != '@' &&
-	    ((path[0] != '/' && strncmp(path, "%t/", 3)) || strstr(path, "/../") ||
-	     strstr(path, "/./") || strstr(path, "//")))
+	    ((path[0] != '/' && strncmp(path, "%t/", 3)) || !fence_path_is_plain(path)))
 		return REFUSE(r, sub,
 			      "must be an absolute path without \"//\", \"/./\" or \"/../\", or "
 			      "begin with %%t/ (a user's runtime directory) or @ (abstract)");

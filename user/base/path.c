@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define LINKS_MAX 40 /* as the kernel's */
+
+int fence_path_is_plain(const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	return !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../") &&
+	       !(last && (!strcmp(last, "/.") || !strcmp(last, "/..")));
+}
+
+/* The link `fd` in the directory `dir`: what it says, in `text`. */
+static int read_link(int dir, int fd, const struct stat *link, char *text, size_t size)
+{
+	struct stat above;
+	ssize_t n;
+
+	if (fstat(dir, &above))
+		return -errno;
+	if (link->st_uid || above.st_uid || above.st_mode & 022)
+		return -EPERM;
+	n = readlinkat(fd, "", text, size);
+	if (n < 0)
+		return -errno;
+	if (n == (ssize_t)size)
+		return -ENAMETOOLONG;
+	text[n] = 0;
+	return 0;
+}
+
+/* What is left becomes what the link says, and then that. */
+static int put_before(char *rest, size_t size, const char *text)
+{
+	char whole[2 * PATH_MAX + 2];
+	int n = snprintf(whole, sizeof(whole), "%s/%s", text, rest);
+
+	if (n < 0 || (size_t)n >= size)
+		return -ENAMETOOLONG;
+	memcpy(rest, whole, (size_t)n + 1);
+	return 0;
+}
+
+struct walk {
+	int dir; /* owned: where it stands */
+	int links;
+	char rest[PATH_MAX]; /* from there */
+};
+
+/* The next component of what is left. 1: there was none. */
+static int step(struct walk *w)
+{
+	AUTO_FD int fd = -1;
+	char text[PATH_MAX];
+	struct stat st;
+	size_t skip, n;
+	int err;
+
+	if (w->rest[0] == '/') {
+		fd = w->dir;
+		w->dir = open("/", O_PATH | O_CLOEXEC);
+		skip = strspn(w->rest, "/");
+		memmove(w->rest, w->rest + skip, strlen(w->rest + skip) + 1);
+		return w->dir < 0 ? -errno : 0;
+	}
+	n = strcspn(w->rest, "/");
+	if (!n)
+		return 1;
+	memcpy(text, w->rest, n);
+	text[n] = 0;
+	skip = n + strspn(w->rest + n, "/");
+	memmove(w->rest, w->rest + skip, strlen(w->rest + skip) + 1);
+	fd = openat(w->dir, text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (!S_ISLNK(st.st_mode)) {
+		close(w->dir);
+		w->dir = TAKE_FD(fd);
+		return 0;
+	}
+	if (++w->links > LINKS_MAX)
+		return -ELOOP;
+	err = read_link(w->dir, fd, &st, text, sizeof(text));
+	return err ? err : put_before(w->rest, sizeof(w->rest), text);
+}
+
+int fence_path_open(const char *path)
+{
+	struct walk w = { .dir = -1 };
+	int err;
+
+	if (path[0] != '/')
+		return -EINVAL;
+	if (snprintf(w.rest, sizeof(w.rest), "%s", path) >= (int)sizeof(w.rest))
+		return -ENAMETOOLONG;
+	do
+		err = step(&w);
+	while (!err);
+	if (err > 0)
+		return w.dir;
+	if (w.dir >= 0)
+		close(w.dir);
+	return err;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paths that somebody else may have a hand in. */
+#ifndef FENCE_BASE_PATH_H
+#define FENCE_BASE_PATH_H
+
+/* No "//", no component "." or "..": the text says where it leads, but for symbolic links. */
+int fence_path_is_plain(const char *path);
+
+/*
+ * What an absolute path leads to, as an O_PATH descriptor (the caller's to close). Of symbolic
+ * links those count that root alone can have made: they are root's, in a directory that is root's
+ * and his to write. Negative: errno; -EPERM: on the way is a link of somebody else's.
+ */
+int fence_path_open(const char *path);
+
+#endif
