@@ -23,7 +23,7 @@ def go(t):
         return str(e)
 time.sleep(0.7)
 first = go(sys.argv[1])
-subprocess.run(["sh", "-c", sys.argv[3]])
+subprocess.run(["sh", "-c", sys.argv[3]], close_fds=False)
 time.sleep(0.7)
 print(first, "/", go(sys.argv[2]))
 '''
@@ -66,29 +66,49 @@ def not_refuted(w):
         os.chown(d, NOBODY, NOBODY)
         os.chown(d + "/cgroup.procs", NOBODY, NOBODY)
 
-    def held(name, command, where=None):
+    def held(name, command, where=None, free=False):
+        """Nothing of it arrives; `free`: all of it does."""
         first, then = token(), token()
         if where:
             w.cgroup += where
         try:
-            said = w.run(*[{"FIRST": first, "THEN": then}.get(x, x) for x in command], confined=False, uid=NOBODY)[1].strip()
+            said = w.run(*[{"FIRST": first, "THEN": then}.get(x, x) for x in command], confined=False, uid=NOBODY, pass_fds=(procs.fileno(),))[1].strip()
         finally:
             w.cgroup = w.cgroup[:-len(where)] if where else w.cgroup
-        if w.arrived(first) or w.arrived(then) or "sent" in said:
+        if (bool(w.arrived(first) and w.arrived(then)) != free) or (not free and (w.arrived(first) or w.arrived(then) or "sent" in said)):
             bad.append("%s: %r, arrived %s, %s" % (name, said[-200:], w.arrived(first), w.arrived(then)))
 
+    procs = open(other + "/cgroup.procs", "w")  # where a session runs, `ip netns exec` has mounted another /sys
+    users = w.dir + "/users"
+    os.mkdir(users)
+    shutil.copy(tool, users + "/tool")
+    os.chown(users, NOBODY, NOBODY)
+    child = [tool, twice, "FIRST", "THEN", "true"]
+    become = [tool, "-Sc", "import os, sys; os.execv('/usr/bin/python3', ['python3'] + sys.argv[1:])", twice, "FIRST", "THEN", "true"]
+    swap = ["sh", "-c", "cp $0 $0.new; printf x >>$0.new; \"$0\" \"$@\" & mv $0.new $0; wait", users + "/tool", twice, "FIRST", "THEN", "true"]
+    moves = ["/usr/bin/python3", twice, "FIRST", "THEN", "echo $$ >&%d; exec true" % procs.fileno()]
+    itself = ["/usr/bin/python3", "-Sc", "import os, sys; os.write(int(sys.argv[1]), b'0'); os.execv(sys.executable, sys.argv[1:])", str(procs.fileno()),
+              twice, "FIRST", "THEN", "true"]
+    for command, where in ((child, None), (become, None), (swap, None), (moves, "/deep"), (itself, "/deep")):
+        held("bare", command, where, free=True)
     for name, match in (("sha256", [{"exe": tool, "sha256": sha}]), ("unit, then sha256", [{"unit": "x.service"}, {"exe": tool, "sha256": sha}])):
         w.start("--quiet", tools=[{"name": "voice-assistant", "match": match, "allow": ["crm.own"]}])
-        held(name + ", a child", [tool, twice, "FIRST", "THEN", "true"])
+        held(name + ", a child", child)
         for _ in range(5):  # it becomes another program before anybody has looked
-            held(name + ", another program at once", [tool, "-Sc", "import os, sys; os.execv('/usr/bin/python3', ['python3'] + sys.argv[1:])", twice, "FIRST", "THEN", "true"])
+            held(name + ", another program at once", become)
         w.stop()
-    w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"cgroup": "/%s/deep" % w.id}], "allow": ["crm.own"]}])
-    held("cgroup, a child that moves", ["/usr/bin/python3", twice, "FIRST", "THEN", "echo $$ >%s/cgroup.procs; exec true" % other], "/deep")
-    for _ in range(5):
-        held("cgroup, it moves itself", ["/usr/bin/python3", "-Sc", "import os, sys; open(sys.argv[1], 'w').write('0'); os.execv(sys.executable, sys.argv[1:])",
-                                         other + "/cgroup.procs", twice, "FIRST", "THEN", "true"], "/deep")
+    w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": users + "/tool", "sha256": sha}], "allow": ["crm.own"]}])
+    for _ in range(5):  # its file is another one by the time that somebody looks
+        shutil.copy(tool, users + "/tool")
+        held("sha256, the file is exchanged", swap)
+    held("another build", [users + "/tool", twice, "FIRST", "THEN", "true"], free=True)
     w.stop()
+    w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"cgroup": "/%s/deep" % w.id}], "allow": ["crm.own"]}])
+    held("cgroup, a child that moves", moves, "/deep")
+    for _ in range(5):
+        held("cgroup, it moves itself", itself, "/deep")
+    w.stop()
+    procs.close()
     return bad
 
 
