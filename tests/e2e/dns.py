@@ -485,6 +485,7 @@ def ip_ranges(w):
                             ("a number", '{"prefixes": [{"ip_prefix": 1}]}', "$.prefixes[0].ip_prefix"),
                             ("host bits", '{"prefixes": [{"ip_prefix": ["10.0.0.1/8"]}]}', "$.prefixes[0].ip_prefix[0]"),
                             ("everything", '{"prefixes": [{"ip_prefix": ["0.0.0.0/0"]}]}', "too wide"),
+                            ("everything as IPv6", '{"prefixes": [{"ip_prefix": ["::/80"]}]}', "too wide"),
                             ("too many", json.dumps({"prefixes": [{"ip_prefix": ["198.51.100.1/32"] * 9000}]}), "8192"),
                             ("too large", '{"prefixes": [' + " " * (4 << 20) + "]}", "cannot be read")):
         with open(file, "w") as f:

@@ -442,6 +442,10 @@ static int commit(struct agent *a, const struct swap *s, struct fence_diag *d)
 		err = put_config(a, &s->old);
 	if (!err && !s->same)
 		clear_bank(a, s->from);
+	if (err) { /* what is in force is the old one */
+		a->bank = s->from;
+		a->generation = s->old.generation;
+	}
 	a->digest = agent_policy_digest(a);
 	return err ? fence_diag_set(d, err, NULL, "the kernel refused the policy: %s",
 				    strerror(-err))
@@ -518,6 +522,8 @@ int agent_policy_reload(struct agent *a, struct fence_diag *d)
 	err = commit(a, &s, d);
 	if (err < 0) {
 		a->policy = old;
+		put_tools(a);
+		a->digest = agent_policy_digest(a);
 		fence_policy_free(fresh);
 		return err;
 	}

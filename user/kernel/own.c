@@ -72,7 +72,9 @@ static int put_maps(struct fence_kernel *k, uint32_t stamp)
 		{
 			memset(&info, 0, sizeof(info));
 			len = sizeof(info);
-			if (!err && !bpf_map_get_info_by_fd(bpf_map__fd(map), &info, &len))
+			if (!err)
+				err = bpf_map_get_info_by_fd(bpf_map__fd(map), &info, &len);
+			if (!err)
 				err = put(k, FENCE_OWN_MAP, info.id, stamp);
 		}
 	}

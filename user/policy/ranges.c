@@ -45,7 +45,8 @@ static int range_add(struct reader *r, const cJSON *v, const char *path)
 	if (!cJSON_IsString(v) || fence_addr_parse_net(v->valuestring, addr, &bits))
 		return REFUSE(r, path, "must be a network, address/bits with no host bits set%s",
 			      AGAIN);
-	if (bits < (fence_addr_is_v4(addr) ? 96 + 8 : 16))
+	if (bits < (fence_addr_is_v4(addr) ? 96 + 8 : 16) ||
+	    (!fence_addr_is_v4(addr) && !addr[0] && !addr[1])) /* ::/80 has all of IPv4 */
 		return REFUSE(r, path, "\"%s\" is too wide to be one company's%s", v->valuestring,
 			      AGAIN);
 	if (p->nranges >= FENCE_RANGE_MAX)
