@@ -386,7 +386,7 @@ def rights(w):
     time.sleep(0.3)
     with open("/proc/%d/status" % w.agent.pid) as f:
         s = dict(line.split(":\t") for line in f.read().split("\n") if ":\t" in line)
-    kept = sum(1 << c for c in (1, 2, 5, 12, 19, 21, 23, 38, 39))  # capabilities(7), by number
+    kept = sum(1 << c for c in (1, 2, 5, 12, 19, 21, 23, 24, 38, 39))  # capabilities(7), by number
     bad = [] if int(s["CapEff"], 16) & ~kept == 0 and int(s["CapPrm"], 16) & ~kept == 0 and int(s["CapBnd"], 16) == 0 else [
         "capabilities: %s %s %s" % (s["CapEff"], s["CapPrm"], s["CapBnd"])]
     bad += [] if s["NoNewPrivs"] == "1" and s["Seccomp"] == "2" else ["no_new_privs %s, seccomp %s" % (s["NoNewPrivs"], s["Seccomp"])]
