@@ -6,12 +6,14 @@
  * session. tp_btf/sched_process_exec -> the new program is matched against the policy before its
  * first instruction, and so is what it has in its hands; an exec record. tp_btf/sched_process_exit
  * -> the last thread takes the entry away; the last process ends the session.
+ * tp_btf/cgroup_attach_task -> what is moved into a tool's unit becomes the tool's: desktops start
+ * a program first, and give it its scope then.
  *
  * Membership is for ever: nothing here takes a process out of its session, and exec does not match
  * again inside one; but for sessions that are not confined.
  */
 #include "lib/carry.h"
-#include "lib/path.h"
+#include "lib/match.h"
 #include "lib/seize.h"
 #include "lib/subject.h"
 
@@ -20,114 +22,9 @@ char _license[] SEC("license") = "GPL";
 #define FD_WORDS (1u << 17) /* of 64 descriptors: eight million */
 #define QUEUE_STEPS 65536 /* connections that wait to be accepted */
 #define SIGKILL 9
-#define CHROME_ORIGIN "chrome-extension://"
 
-static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value)
-{
-	struct fence_match_key k = { .value = value, .kind = kind, .bank = tool_key(0) };
-
-	return bpf_map_lookup_elem(&matches, &k);
-}
-
-/* A unit is a cgroup of its name; any cgroup on the way to the root counts. */
-static __always_inline struct fence_match_rule *match_cgroup(struct task_struct *task,
-							     struct fence_scratch *s)
-{
-	struct cgroup *cg = BPF_CORE_READ(task, cgroups, dfl_cgrp);
-	struct fence_match_rule *r;
-	__u32 i;
-
-	for (i = 0; i < CGROUP_STEPS && cg; i++) {
-		long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
-
-		if (n > 1) {
-			r = match_find(FENCE_MATCH_CGROUP, text_hash(s, TEXT_ARG, 0, (__u32)n - 1));
-			if (r)
-				return r;
-		}
-		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
-	}
-	return 0;
-}
-
-static __always_inline int is_origin(const char *arg)
-{
-	const char want[] = CHROME_ORIGIN;
-	__u32 i;
-
-	for (i = 0; i < sizeof(want) - 1; i++)
-		if (arg[i] != want[i])
-			return 0;
-	return 1;
-}
-
-/*
- * argv[1] or argv[2] is the origin of the extension that a browser started this native messaging
- * host for.
- */
-static __always_inline struct fence_match_rule *match_native(struct task_struct *task,
-							     struct fence_scratch *s)
-{
-	unsigned long at = BPF_CORE_READ(task, mm, arg_start),
-		      end = BPF_CORE_READ(task, mm, arg_end);
-	__u32 i;
-
-	for (i = 0; i < 3; i++) {
-		const __u32 id = sizeof(CHROME_ORIGIN) - 1;
-		struct fence_match_rule *r;
-		long n;
-
-		if (at >= end)
-			return 0;
-		n = bpf_probe_read_user_str(s->arg, sizeof(s->arg), (void *)at);
-		if (n <= 0) {
-			count(FENCE_C_ARG_FAULT);
-			return 0;
-		}
-		at += n;
-		if (!i || !is_origin(s->arg))
-			continue;
-		r = match_find(FENCE_MATCH_NATIVE, text_hash(s, TEXT_ARG, id, id + 32));
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-/*
- * Which tool, and how it was recognised. The executable speaks first, then the origin, the unit,
- * the uid.
- */
-static __always_inline struct fence_match_rule *
-match_task(struct task_struct *task, struct fence_scratch *s, __u64 program, __u32 uid, __u8 *how)
-{
-	struct fence_config *cfg = config_get();
-	struct fence_match_rule *r;
-
-	*how = FENCE_MATCH_EXE;
-	r = match_find(FENCE_MATCH_EXE, program);
-	if (r)
-		return r;
-	if (cfg && cfg->flags & FENCE_CFG_NATIVE) {
-		*how = FENCE_MATCH_NATIVE;
-		r = match_native(task, s);
-		if (r)
-			return r;
-	}
-	if (cfg && cfg->flags & FENCE_CFG_CGROUP) {
-		*how = FENCE_MATCH_CGROUP;
-		r = match_cgroup(task, s);
-		if (r)
-			return r;
-	}
-	*how = FENCE_MATCH_UID;
-	r = match_find(FENCE_MATCH_UID, uid);
-	if (!r)
-		*how = FENCE_MATCH_NONE;
-	return r;
-}
-
-static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change)
+static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change,
+					 __u64 cgroup)
 {
 	struct fence_rec_session *r = bpf_ringbuf_reserve(&denials, sizeof(*r), 0);
 
@@ -144,6 +41,7 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 	r->tool = s->tool;
 	r->match = s->match;
 	r->change = change;
+	r->cgroup = cgroup;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
@@ -243,12 +141,12 @@ static __always_inline void end_process(void)
 #define HANDS_TAKEN 1 /* there were inet sockets */
 #define HANDS_UNSEEN 2 /* and what carries out unseen, or more than can be remembered */
 
-__weak __noinline int hands_read(__u64 session, __u64 start, __u32 tool)
+__weak __noinline int hands_read(__u64 of, __u64 session, __u64 start, __u32 tool)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = (void *)of;
 	struct fd_cursor c = { .owner = { .session = session,
 					  .start = start,
-					  .tgid = task->tgid,
+					  .tgid = BPF_CORE_READ(task, tgid),
 					  .tool = (__u8)tool } };
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 
@@ -259,6 +157,12 @@ __weak __noinline int hands_read(__u64 session, __u64 start, __u32 tool)
 		c.unseen = 1;
 	fence_loop(FD_WORDS, word_step, &c);
 	return (c.taken ? HANDS_TAKEN : 0) | (c.unseen ? HANDS_UNSEEN : 0);
+}
+
+/* A number, which a function takes of a task. */
+static __always_inline __u64 leader(struct task_struct *task)
+{
+	return (__u64)BPF_CORE_READ(task, group_leader);
 }
 
 /* Beside hands_read(), not in it: both need their room on the stack. */
@@ -276,39 +180,50 @@ __weak __noinline int hands_refuse(void)
  */
 static __always_inline int hands_take(__u64 session, __u64 start, __u32 tool)
 {
-	int what = hands_read(session, start, tool);
+	int what = hands_read(leader(bpf_get_current_task_btf()), session, start, tool);
 
 	if (what & HANDS_UNSEEN)
 		hands_refuse();
 	return what & HANDS_TAKEN;
 }
 
-/* The process is in `procs` by now: the agent may be on its way as soon as it is told. */
-static __always_inline void session_begin(__u64 id, __u64 start, __u32 tgid,
-					  const struct fence_match_rule *m, __u8 how)
+/*
+ * The process is in `procs` by now: the agent may be on its way as soon as it is told. `moved`: the
+ * cgroup that it was moved into by somebody else, 0: it is the current one, at its exec. What a
+ * moved one holds that carries out unseen only the agent can end.
+ */
+static __always_inline void session_begin(struct task_struct *task, const struct fence_proc *p,
+					  struct fence_match_rule m, __u8 how, __u64 moved)
 {
-	int loose = m->flags & FENCE_MATCH_LOOSE;
+	__u64 id = p->session;
+	int loose = m.flags & FENCE_MATCH_LOOSE;
 	struct fence_session s = {
-		.cleared = !loose			  ? FENCE_CONFINED
-			   : m->flags & FENCE_MATCH_TAINT ? FENCE_UNTAINTED
-							  : FENCE_CLEARED,
+		.cleared = !loose			 ? FENCE_CONFINED
+			   : m.flags & FENCE_MATCH_TAINT ? FENCE_UNTAINTED
+							 : FENCE_CLEARED,
 		.start = id,
 		.procs = 1,
 		.total = 1,
-		.tool = m->tool,
+		.tool = m.tool,
 		.match = how,
-		.rule = m->rule,
-		.tgid = tgid,
+		.rule = m.rule,
+		.tgid = BPF_CORE_READ(task, tgid),
 	};
 
 	int full = bpf_map_update_elem(&sessions, &id, &s, BPF_ANY) != 0, taken = 0;
 
-	if (!loose)
-		taken = hands_take(id, start, m->tool);
+	if (!loose && moved)
+		hands_read(leader(task), id, p->start, m.tool);
+	else if (!loose)
+		taken = hands_take(id, p->start, m.tool);
 	if (full)
 		count(FENCE_C_SESSION_FULL);
 	else
-		session_emit(id, &s, taken ? FENCE_SESSION_SEIZED : FENCE_SESSION_START);
+		session_emit(id, &s,
+			     moved   ? FENCE_SESSION_MOVED
+			     : taken ? FENCE_SESSION_SEIZED
+				     : FENCE_SESSION_START,
+			     moved);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -348,7 +263,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 static __always_inline void exec_emit(struct task_struct *task, struct linux_binprm *bprm,
 				      struct fence_scratch *s, const struct fence_proc *p,
 				      __u32 off, __u64 parent_exec, __u32 uid,
-				      const struct fence_match_rule *m, __u8 how)
+				      struct fence_match_rule m, __u8 how)
 {
 	struct fence_rec_exec *r = (void *)s->room;
 	__u32 n = 2 * FENCE_PATH_MAX - off, len;
@@ -370,9 +285,9 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 	r->parent = p->parent;
 	r->uid = uid;
 	r->tool = p->tool;
-	r->match = m ? how : FENCE_MATCH_NONE;
-	r->check = m ? p->check : 0;
-	r->rule = m ? m->rule : 0;
+	r->match = how;
+	r->check = m.tool ? p->check : 0;
+	r->rule = m.rule;
 	r->path_len = (__u16)n;
 	r->spare = 0;
 	bpf_probe_read_kernel(r->path, n & (2 * FENCE_PATH_MAX - 1),
@@ -383,20 +298,12 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 		rec_lost(FENCE_K_EXEC);
 }
 
-/* Slots of its own, then those of all. */
-static __always_inline struct fence_scratch *scratch_exec(void)
-{
-	struct fence_scratch *s = scratch_of(&exec_scratch);
-
-	return s ? s : scratch_take();
-}
-
 /* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
-static __always_inline int session_again(__u64 id, const struct fence_match_rule *m)
+static __always_inline int session_again(__u64 id, struct fence_match_rule m)
 {
 	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
 
-	return s && (m->flags & FENCE_MATCH_LOOSE || m->rule == s->rule);
+	return s && (m.flags & FENCE_MATCH_LOOSE || m.rule == s->rule);
 }
 
 /* A process less; the last one ends it. */
@@ -406,7 +313,7 @@ static __always_inline void session_leave(__u64 id)
 
 	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
 		return;
-	session_emit(id, s, FENCE_SESSION_END);
+	session_emit(id, s, FENCE_SESSION_END, 0);
 	bpf_map_delete_elem(&sessions, &id);
 }
 
@@ -437,11 +344,11 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct fence_scratch *s = scratch_exec();
-	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off;
-	struct fence_match_rule *m = 0;
+	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off, word = 0;
+	struct fence_match_rule m = {};
 	struct fence_proc fresh = {}, *p;
 	__u8 how = FENCE_MATCH_NONE;
-	__u64 before, old, named;
+	__u64 before, old, named, script = 0;
 
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
@@ -455,36 +362,82 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		exec_unread(tgid, &fresh);
 		return 0;
 	}
+	old = fresh.session;
+	if (!session_confined(old))
+		script = script_of(task, bprm, s);
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
 	named = text_hash(s, TEXT_PATH, off, 2 * FENCE_PATH_MAX);
-	/* a tool is matched by its path in any namespace: that only confines more */
 	fresh.program = path_trusted((__u64)BPF_CORE_READ(bprm, file, f_path.mnt), named);
 	/* out of a session that is not confined a tool begins one of its own */
-	old = fresh.session;
 	if (!session_confined(old))
-		m = match_task(task, s, named, uid, &how);
-	if (m && old && m->tool == fresh.tool && session_again(old, m))
-		m = 0;
-	if (m) {
+		word = match_task(task, bprm, s, named, script, uid, &how);
+	if (word == MATCH_UNREAD) {
+		scratch_give(s);
+		exec_unread(tgid, &fresh);
+		return 0;
+	}
+	m = rule_of(word);
+	if (m.tool && old && m.tool == fresh.tool && session_again(old, m))
+		m.tool = 0;
+	if (m.tool) {
 		fresh.session = fresh.exec;
-		fresh.tool = m->tool;
-		fresh.check = m->flags & FENCE_MATCH_CHECK;
-		fresh.sight = !!(m->flags & FENCE_MATCH_SIGHT);
+		fresh.tool = m.tool;
+		fresh.check = m.flags & FENCE_MATCH_CHECK;
+		fresh.sight = !!(m.flags & FENCE_MATCH_SIGHT);
 	}
 	/* who is not known while `overflow` is raised may be a session's: but as a tool he stays so
 	 */
-	if ((p || m || !overflow_raised()) && bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
+	if ((p || m.tool || !overflow_raised()) &&
+	    bpf_map_update_elem(&procs, &tgid, &fresh, BPF_ANY)) {
 		count(FENCE_C_PROC_FULL);
-		if (m && (!(m->flags & FENCE_MATCH_LOOSE) || m->flags & FENCE_MATCH_TAINT))
+		if (m.tool && (!(m.flags & FENCE_MATCH_LOOSE) || m.flags & FENCE_MATCH_TAINT))
 			end_process();
 	}
-	if (m && old)
+	if (m.tool && old)
 		session_leave(old);
-	if (m)
-		session_begin(fresh.session, fresh.start, tgid, m, how);
+	if (m.tool)
+		session_begin(task, &fresh, m, how, 0);
+	else
+		how = FENCE_MATCH_NONE;
 	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
 	scratch_give(s);
+	return 0;
+}
+
+/*
+ * A process was moved; perhaps by itself, mostly by who manages the user's session. It keeps its
+ * program; no room to see where to is told by the counter alone, for it may be anybody.
+ */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(proc_attach, struct cgroup *to, const char *path, struct task_struct *task)
+{
+	struct fence_config *cfg = config_get();
+	struct fence_match_rule m;
+	struct fence_proc fresh, *p;
+	__u32 tgid = task->tgid, word;
+	__u64 old;
+
+	p = bpf_map_lookup_elem(&procs, &tgid);
+	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUP) || !p || session_confined(p->session))
+		return 0;
+	word = match_cgroup((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	if (!word || word == MATCH_UNREAD)
+		return 0;
+	fresh = *p;
+	old = fresh.session;
+	m = rule_of(word);
+	if (old && m.tool == fresh.tool && session_again(old, m))
+		return 0;
+	fresh.session = bpf_ktime_get_boot_ns();
+	fresh.tool = m.tool;
+	fresh.sight = !!(m.flags & FENCE_MATCH_SIGHT);
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_EXIST))
+		return 0; /* it has just ended */
+	if (old)
+		session_leave(old);
+	session_begin(task, &fresh, m, FENCE_MATCH_CGROUP,
+		      BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
 	return 0;
 }
 

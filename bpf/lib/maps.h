@@ -79,6 +79,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct fence_name_key);
+	__type(value, struct fence_unit_rule);
+} units SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, FENCE_RULE_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct fence_name_key);

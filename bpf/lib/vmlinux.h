@@ -84,6 +84,10 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct fs_struct {
+	struct path pwd;
+};
+
 struct file {
 	struct path f_path;
 	unsigned int f_mode;
@@ -118,7 +122,9 @@ struct mm_struct {
 };
 
 struct linux_binprm {
-	struct file *file;
+	struct file *file; /* the program; of a script, its interpreter */
+	const char *filename; /* as execve(2) was given it */
+	const char *interp; /* the same pointer, but for scripts and the like */
 };
 
 struct kernfs_node {
@@ -153,6 +159,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	const struct cred *cred;
 	struct css_set *cgroups;
+	struct fs_struct *fs;
 	struct files_struct *files;
 	struct uprobe_task *utask;
 };

@@ -68,6 +68,8 @@ enum fence_session_change {
 	FENCE_SESSION_START = 1,
 	FENCE_SESSION_END,
 	FENCE_SESSION_SEIZED, /* a start; it had sockets, which are the session's: to be tagged */
+	FENCE_SESSION_MOVED, /* a start; it ran already, and was moved into a tool's cgroup: what it
+				holds is to be looked at, and what it has started is in it too */
 };
 
 struct fence_rec_session {
@@ -80,6 +82,7 @@ struct fence_rec_session {
 	__u8 tool;
 	__u8 match;
 	__u8 change; /* enum fence_session_change */
+	__u64 cgroup; /* v2 cgroup id; MOVED: to where */
 };
 
 struct fence_rec_flow {

@@ -166,6 +166,8 @@ enum fence_match {
 	FENCE_MATCH_NATIVE, /* key: hash of the 32 letters of the extension id */
 	FENCE_MATCH_EXEC, /* crmfence exec */
 	FENCE_MATCH_JOIN, /* crmfence join: it ran already */
+	FENCE_MATCH_FILE, /* key: inode and device of a listed executable; told as EXE */
+	FENCE_MATCH_SCRIPT, /* key: hash of a script's path as it was started; told as EXE */
 	FENCE_MATCH_MAX,
 };
 
@@ -178,6 +180,8 @@ struct fence_match_key {
 	__u64 value;
 	__u32 kind; /* enum fence_match */
 	__u32 bank;
+	__u32 dev; /* FENCE_MATCH_FILE: the kernel's encoding, major << 20 | minor */
+	__u32 spare;
 };
 
 struct fence_match_rule {
@@ -187,11 +191,32 @@ struct fence_match_rule {
 	__u8 spare;
 };
 
+/*
+ * `units`, LPM trie, key struct fence_name_key with bank and no tool: what a cgroup's name begins
+ * with. It is a match where the name also ends as one of these says, and something is between. The
+ * longest key that fits is the one that is found: it has those that begin shorter too.
+ */
+#define FENCE_UNIT_ENDS 4
+
+struct fence_unit_end {
+	__u64 hash; /* of the end */
+	__u32 head; /* octets that the name begins with; 0: no more ends */
+	__u32 tail; /* octets of the end */
+	struct fence_match_rule rule;
+	__u32 spare;
+};
+
+struct fence_unit_rule {
+	struct fence_unit_end end[FENCE_UNIT_ENDS];
+};
+
 /* `config`, array of one. Written by the agent; the generation changes with every policy. */
 #define FENCE_CFG_MONITOR 0x1
 #define FENCE_CFG_QUIC 0x2
 #define FENCE_CFG_NATIVE 0x4 /* some tool is recognised by its extension: read argv at exec */
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
+#define FENCE_CFG_SCRIPT 0x10 /* some tool is a script */
+#define FENCE_CFG_UNITS 0x1000 /* some tool's unit has a star */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
 #define FENCE_CFG_SIGHT 0x80 /* some tool's TLS is seen: a request may be held */
 #define FENCE_CFG_ORGS 0x100 /* the policy says which orgs are the customer's */

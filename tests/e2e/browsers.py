@@ -32,7 +32,7 @@ def sight_sandbox(w):
     if not os.path.exists(program):
         return "chromium is not installed"
     t, modes, bad = tools(w), {}, []
-    t["tools"][0]["match"] = [{"exe": program}]
+    t["tools"][0]["match"] = [{"exe": program, "broad": "nobody else's browser runs here"}]
     w.start("--quiet", **t)
     for begun in range(0, conns, 4):
         ps = []

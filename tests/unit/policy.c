@@ -223,6 +223,75 @@ static void test_policy_refusals(void **state)
 	}
 }
 
+/* Each as the only match of a tool: "" is taken, else the policy says so. */
+static const struct {
+	const char *match, *say;
+} matches[] = {
+	{ "{\"exe\":\"/opt/x/assistant\"}", "" },
+	{ "{\"exe\":\"/opt/x/bin/bash\"}", "" }, /* a tool's own */
+	{ "{\"exe\":\"/opt/x/python3\"}", "" },
+	{ "{\"exe\":\"/usr/bin/slack\"}", "" },
+	{ "{\"exe\":\"/usr/bin/bash\"}", "a shell" },
+	{ "{\"exe\":\"/bin/sh\"}", "a shell" },
+	{ "{\"exe\":\"/usr/bin/bash\",\"broad\":\"a kiosk\"}", "" },
+	{ "{\"exe\":\"/usr/bin/python3.11\"}", "an interpreter" },
+	{ "{\"exe\":\"/usr/bin/node\"}", "an interpreter" },
+	{ "{\"exe\":\"/usr/bin/env\"}", "an interpreter" },
+	{ "{\"exe\":\"/sbin/init\"}", "the system itself" },
+	{ "{\"exe\":\"/lib/systemd/systemd\"}", "the system itself" },
+	{ "{\"exe\":\"/usr/bin/gnome-shell\"}", "the system itself" },
+	{ "{\"exe\":\"/usr/lib/firefox/firefox\"}", "a whole browser" },
+	{ "{\"exe\":\"/opt/google/chrome/chrome\"}", "a whole browser" },
+	{ "{\"exe\":\"/opt/google/chrome/chrome\",\"broad\":\"a kiosk\"}", "" },
+	{ "{\"unit\":\"assistant.service\"}", "" },
+	{ "{\"unit\":\"app-assistant-*.scope\"}", "" },
+	{ "{\"unit\":\"app-gnome-assistant-*.scope\"}", "" },
+	{ "{\"unit\":\"snap.assistant.*\"}", "" },
+	{ "{\"unit\":\"app-*.scope\"}", "nothing in common" },
+	{ "{\"unit\":\"app-gnome-*.scope\"}", "nothing in common" },
+	{ "{\"unit\":\"*.service\"}", "nothing in common" },
+	{ "{\"unit\":\"us*.slice\"}", "nothing in common" },
+	{ "{\"unit\":\"a*b*.scope\"}", "one \"*\"" },
+	{ "{\"unit\":\"user.slice\"}", "everything" },
+	{ "{\"unit\":\"user-1000.slice\"}", "everything" },
+	{ "{\"unit\":\"user@1000.service\"}", "everything" },
+	{ "{\"cgroup\":\"/user.slice\"}", "everything" },
+	{ "{\"cgroup\":\"/crm.slice/assistant\"}", "" },
+	{ "{\"unit\":\"user.slice\",\"broad\":\"one user, one tool\"}", "" },
+	{ "{\"unit\":\"assistant.service\",\"broad\":\"x\"}", "take it away" },
+	{ "{\"unit\":\"a-*.scope\"},{\"unit\":\"a-*.service\"},{\"unit\":\"a-*.slice\"},"
+	  "{\"unit\":\"a-b-*.slice\"}",
+	  "" },
+	{ "{\"unit\":\"a-*.scope\"},{\"unit\":\"a-*.service\"},{\"unit\":\"a-*.slice\"},"
+	  "{\"unit\":\"a-*.mount\"},{\"unit\":\"a-b-*.slice\"}",
+	  "begin alike" },
+};
+
+static void test_matches(void **state)
+{
+	struct fence_policy *p;
+	struct fence_diag d;
+	char text[1024];
+	size_t i;
+	int err;
+
+	(void)state;
+	for (i = 0; i < sizeof(matches) / sizeof(matches[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "{\"crmfence\":1,\"name\":\"t\",\"mode\":\"enforce\",\"tools\":[{\"name\":"
+			 "\"a\",\"match\":[%s],\"allow\":[{\"host\":\"a.example\",\"why\":\"x\"}]}]"
+			 "}",
+			 matches[i].match);
+		memset(&d, 0, sizeof(d));
+		p = NULL;
+		err = fence_policy_parse(text, strlen(text), "f.json", &p, &d);
+		if ((err >= 0) != !matches[i].say[0] ||
+		    (err < 0 && !strstr(d.text, matches[i].say)))
+			fail_msg("%s: %d %s: %s", matches[i].match, err, d.path, d.text);
+		fence_policy_free(p);
+	}
+}
+
 static const char *reason_of(const struct fence_policy *p, const char *host, const char *addr)
 {
 	struct fence_query q = { .tool = 1, .host = host, .has_addr = 1, .proto = 6 };
@@ -417,9 +486,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grammar_options), cmocka_unit_test(test_policy_refusals),
-		cmocka_unit_test(test_leads),		cmocka_unit_test(test_shipped_policy),
-		cmocka_unit_test(test_cases_can_fail),	cmocka_unit_test(test_unix_unproved),
-		cmocka_unit_test(test_unix_amiss),
+		cmocka_unit_test(test_matches),		cmocka_unit_test(test_leads),
+		cmocka_unit_test(test_shipped_policy),	cmocka_unit_test(test_cases_can_fail),
+		cmocka_unit_test(test_unix_unproved),	cmocka_unit_test(test_unix_amiss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

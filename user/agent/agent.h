@@ -83,6 +83,7 @@ struct agent_options {
 	long seconds; /* 0: until a signal */
 };
 
+struct agent_matches;
 struct exe_queue;
 struct sight;
 struct show;
@@ -106,6 +107,7 @@ struct agent {
 	struct exe_queue *exes; /* owned */
 	struct show *show; /* owned */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
+	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
 	struct agent_totals totals;
 	uint64_t counters[FENCE_C_MAX]; /* as last logged */
 	int64_t wall_offset; /* ns: wall clock minus boot clock, taken every turn */
@@ -139,6 +141,7 @@ struct agent {
 	uint64_t committed; /* boot time of the last commit */
 	uint32_t uncommitted; /* rows since */
 	int urgent; /* a row that should not wait */
+	int moved; /* a process was moved into a tool's unit: what it has started is to be found */
 };
 
 /* identity.c */
@@ -189,8 +192,25 @@ void agent_tampered(void *agent, const char *what, const char *name, int err);
 /* resolvers.c: each that the system's file names. Ends with, and returns, what is not 0. */
 int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8_t addr[16]));
 
+/* match.c */
+struct agent_running {
+	uint32_t tgid, uid;
+	const char *exe; /* as /proc has it */
+	dev_t dev; /* of its file, as stat(2) has it */
+	uint64_t ino;
+	const char *cgroup; /* from the v2 root */
+};
+
+int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
+void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
+void agent_matches_turn(struct agent *a); /* at most once a second */
+void agent_matches_done(struct agent *a);
+uint8_t agent_match_running(struct agent *a, const struct agent_running *r,
+			    uint8_t *index); /* the tool, by that match; 0: none */
+
 /* recon.c */
 int agent_reconcile(struct agent *a);
+int agent_recognise(struct agent *a); /* what runs, is a tool's, and is in no session */
 /* Those that sessions' processes have open; `tgid`: that this one has. */
 int agent_sockets_join(struct agent *a, uint32_t tgid);
 
@@ -219,6 +239,7 @@ int agent_cgroup_below(const char *path, const char *want);
 int agent_refuted(const struct fence_policy_match *m, uint32_t tgid,
 		  const struct fence_rec_exec *r);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
+void agent_check_moved(struct agent *a, const struct fence_rec_session *r);
 int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
 		  uint64_t *session, struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);

@@ -194,6 +194,20 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 			m->has_sha ? "its file has another SHA-256" : "it is in another cgroup");
 }
 
+void agent_check_moved(struct agent *a, const struct fence_rec_session *r)
+{
+	const struct fence_rec_exec e = { .session = r->session,
+					  .cgroup = r->cgroup,
+					  .tgid = r->tgid,
+					  .tool = r->tool,
+					  .rule = r->rule };
+
+	if (r->tool && r->tool <= a->policy->ntools &&
+	    r->rule < a->policy->tools[r->tool - 1].nmatch &&
+	    a->policy->tools[r->tool - 1].match[r->rule].text[0] == '/')
+		agent_check_match(a, &e);
+}
+
 static int slice_path(const struct agent *a, char *out, size_t size)
 {
 	char base[200];

@@ -27,26 +27,6 @@ struct dirs {
 	uint64_t sum; /* over all that are there */
 };
 
-/*
- * The device as the kernel has it in its superblock, which stat(2) does not tell of every file
- * system: mountinfo does.
- */
-static int device_of(uint64_t mount, uint32_t *dev)
-{
-	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
-	AUTO_FREE char *line = NULL;
-	unsigned long long id;
-	unsigned int major, minor;
-	size_t size = 0;
-
-	while (f && getline(&line, &size, f) > 0)
-		if (sscanf(line, "%llu %*u %u:%u", &id, &major, &minor) == 3 && id == mount) {
-			*dev = major << 20 | minor;
-			return 0;
-		}
-	return -1;
-}
-
 static void one(struct dirs *d, const char *path)
 {
 	AUTO_FD int fd = d->err ? -1 : fence_path_open(path);
@@ -58,10 +38,9 @@ static void one(struct dirs *d, const char *path)
 	    !(st.stx_mask & STATX_MNT_ID))
 		return;
 	d->sum = (d->sum ^ st.stx_ino ^ st.stx_mnt_id << 40 ^ d->tool) * FENCE_FNV_PRIME;
-	if (!d->put || device_of(st.stx_mnt_id, &dev))
+	if (!d->put || fence_path_id(fd, &dev, &id[1]))
 		return;
 	id[0] = dev;
-	id[1] = st.stx_ino;
 	d->err = d->put(d->a, d->tool, d->kind, d->how, (const uint8_t *)id);
 }
 

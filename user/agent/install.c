@@ -86,30 +86,6 @@ static int put_services(struct agent *a)
 	return err ? err : agent_sockets_put(a, put_peer);
 }
 
-static int put_match(struct agent *a, uint8_t tool, uint8_t index,
-		     const struct fence_policy_match *m)
-{
-	struct fence_match_rule r = { .tool = tool, .rule = index };
-	struct fence_match_key k = { .kind = m->kind, .bank = a->bank };
-	const char *leaf = strrchr(m->text, '/');
-
-	if (m->kind == FENCE_MATCH_UID)
-		k.value = m->uid;
-	else if (m->kind == FENCE_MATCH_CGROUP && leaf)
-		k.value = agent_hash(a, leaf + 1); /* one name; user space confirms the path */
-	else
-		k.value = agent_hash(a, m->text);
-	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && leaf))
-		r.flags = FENCE_MATCH_CHECK;
-	if (fence_policy_sees(a->policy, tool))
-		r.flags |= FENCE_MATCH_SIGHT;
-	if (fence_policy_loose(a->policy, tool))
-		r.flags |= FENCE_MATCH_LOOSE;
-	if (fence_policy_taints(a->policy, tool))
-		r.flags |= FENCE_MATCH_TAINT;
-	return fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k, &r);
-}
-
 static uint32_t config_flags(const struct fence_policy *p)
 {
 	uint32_t flags =
@@ -122,6 +98,10 @@ static uint32_t config_flags(const struct fence_policy *p)
 				flags |= FENCE_CFG_NATIVE;
 			if (p->tools[i].match[j].kind == FENCE_MATCH_CGROUP)
 				flags |= FENCE_CFG_CGROUP;
+			if (strchr(p->tools[i].match[j].text, '*'))
+				flags |= FENCE_CFG_UNITS;
+			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE)
+				flags |= FENCE_CFG_SCRIPT;
 		}
 	for (i = 0; i < p->ntools; i++)
 		if (p->tools[i].sight)
@@ -164,7 +144,7 @@ static int put_policy(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
 	struct fence_answer net = { .until = ~0ULL };
-	size_t i, j;
+	size_t i;
 	int err = 0;
 
 	for (i = 0; !err && i < p->nnames; i++) {
@@ -182,9 +162,8 @@ static int put_policy(struct agent *a)
 	}
 	if (!err)
 		err = put_ranges(a);
-	for (i = 0; !err && i < p->ntools; i++)
-		for (j = 0; !err && j < p->tools[i].nmatch; j++)
-			err = put_match(a, (uint8_t)(i + 1), (uint8_t)j, &p->tools[i].match[j]);
+	if (!err)
+		err = agent_matches_put(a);
 	return err ? err : put_services(a);
 }
 
@@ -193,6 +172,7 @@ static uint8_t bank_of(enum fence_map map, const void *key)
 {
 	switch (map) {
 	case FENCE_MAP_NAMES:
+	case FENCE_MAP_UNITS:
 		return ((const struct fence_name_key *)key)->tool & FENCE_BANK;
 	case FENCE_MAP_NETS:
 		return ((const struct fence_net_key *)key)->tool & FENCE_BANK;
@@ -212,7 +192,8 @@ static int clear_bank(struct agent *a, uint8_t bank)
 {
 	static const enum fence_map maps[] = { FENCE_MAP_NAMES,	   FENCE_MAP_NETS,
 					       FENCE_MAP_SERVICES, FENCE_MAP_MATCHES,
-					       FENCE_MAP_ANSWERS,  FENCE_MAP_RANGES };
+					       FENCE_MAP_ANSWERS,  FENCE_MAP_RANGES,
+					       FENCE_MAP_UNITS };
 	union {
 		struct fence_name_key name;
 		uint8_t octets[sizeof(struct fence_name_key)];
@@ -378,6 +359,7 @@ uint64_t agent_policy_digest(struct agent *a)
 		{ FENCE_MAP_SERVICES, sizeof(uint32_t) },
 		{ FENCE_MAP_MATCHES, sizeof(struct fence_match_rule) },
 		{ FENCE_MAP_RANGES, sizeof(uint32_t) },
+		{ FENCE_MAP_UNITS, sizeof(struct fence_unit_rule) },
 	};
 	uint64_t sum = 0, part;
 	size_t i;

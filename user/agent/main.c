@@ -180,6 +180,7 @@ static int start(struct agent *a, struct fence_diag *d)
 		return err;
 	agent_watch_init(a);
 	agent_log_start(a);
+	agent_matches_tell(a);
 	err = agent_sight_init(a);
 	if (err < 0)
 		return err;
@@ -204,9 +205,12 @@ static int reload(struct agent *a, struct fence_diag *d)
 	else
 		agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
 				(unsigned long long)a->generation);
-	if (err >= 0)
-		agent_sight_reload(a);
-	return err;
+	if (err < 0)
+		return err;
+	agent_sight_reload(a);
+	agent_matches_tell(a);
+	agent_recognise(a); /* what was no tool before */
+	return 0;
 }
 
 static int is_abstract(void *ctx, const char *path, const char *owner, int flags)
@@ -341,6 +345,8 @@ static int turn(struct agent *a, int final)
 
 	clocks(a);
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
+	if (!final)
+		agent_matches_turn(a);
 	agent_doomed_turn(a);
 	agent_denials_turn(a, final);
 	agent_beat(a);
@@ -438,6 +444,7 @@ static void done(struct agent *a, int keep)
 	}
 	agent_flows_done(a);
 	agent_exec_done(a);
+	agent_matches_done(a);
 	agent_names_free(a->names);
 	agent_show_free(a->show);
 	fence_policy_free(a->policy);

@@ -46,6 +46,11 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 		s->ended = r->h.time;
 		return;
 	}
+	if (r->change == FENCE_SESSION_MOVED) {
+		s->fresh = 1;
+		a->moved = 1;
+		agent_check_moved(a, r);
+	}
 	if (r->change == FENCE_SESSION_SEIZED) {
 		s->fresh = 1;
 		agent_sockets_join(a, 0);

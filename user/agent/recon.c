@@ -22,8 +22,7 @@
 struct recon {
 	struct agent *a;
 	struct agent_session *session; /* that is joined */
-	int matched;
-	int kin; /* descendants in it */
+	int kin; /* processes that are in a session now, and were in none */
 	int ended; /* connections */
 	int killed; /* processes, for what they held; once for each such descriptor */
 };
@@ -39,56 +38,6 @@ static int read_link(uint32_t tgid, char *out, size_t size)
 		return -errno;
 	out[n] = 0;
 	return 0;
-}
-
-/* argv[1] or argv[2] is the extension's origin. */
-static int argv_has(uint32_t tgid, const char *extension)
-{
-	AUTO_BUF struct fence_buf b = { 0 };
-	char path[64], want[64];
-	const char *arg;
-	int i;
-
-	snprintf(path, sizeof(path), "/proc/%u/cmdline", tgid);
-	snprintf(want, sizeof(want), "chrome-extension://%s", extension);
-	if (fence_buf_read_file(&b, path, 1u << 17) || !b.len)
-		return 0;
-	arg = b.data;
-	for (i = 0; i < 3 && arg < b.data + b.len; i++, arg += strlen(arg) + 1)
-		if (i && !strncmp(arg, want, strlen(want)))
-			return 1;
-	return 0;
-}
-
-static int unit_in(const char *path, const char *unit)
-{
-	size_t n = strlen(unit);
-	const char *s = path;
-
-	while ((s = strstr(s, unit))) {
-		if (s > path && s[-1] == '/' && (!s[n] || s[n] == '/'))
-			return 1;
-		s += n;
-	}
-	return 0;
-}
-
-static int matches(const struct fence_policy_match *m, uint32_t tgid, const char *exe, uint32_t uid,
-		   const char *cgroup)
-{
-	switch (m->kind) {
-	case FENCE_MATCH_EXE:
-		return !strcmp(exe, m->text) && !agent_refuted(m, tgid, NULL);
-	case FENCE_MATCH_UID:
-		return uid == m->uid;
-	case FENCE_MATCH_CGROUP:
-		return m->text[0] == '/' ? agent_cgroup_below(cgroup, m->text)
-					 : unit_in(cgroup, m->text);
-	case FENCE_MATCH_NATIVE:
-		return argv_has(tgid, m->text);
-	default:
-		return 0;
-	}
 }
 
 /* A process that belongs to a session, and cannot be marked, ends; not where nothing is blocked. */
@@ -122,30 +71,27 @@ static int inherit(struct agent *a, const struct fence_recon_task *t, struct fen
 /*
  * A running process that is a tool's becomes a session; one whose parent is in a session joins it.
  */
-static void join(struct recon *r, const struct fence_recon_task *t, const char *exe, uint32_t uid,
-		 const char *cgroup)
+static void join(struct recon *r, const struct fence_recon_task *t, const struct agent_running *p)
 {
-	const struct fence_policy *p = r->a->policy;
 	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
 	struct agent_session *s;
-	size_t i, j;
+	uint8_t tool, index;
 	int err;
 
 	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) && own.session)
 		return;
-	if (inherit(r->a, t, &own))
+	if (inherit(r->a, t, &own)) {
+		r->kin++;
 		return;
-	for (i = 0; i < p->ntools; i++)
-		for (j = 0; j < p->tools[i].nmatch; j++)
-			if (matches(&p->tools[i].match[j], t->tgid, exe, uid, cgroup)) {
-				err = agent_session_begin(r->a, t->tgid, (uint8_t)(i + 1),
-							  p->tools[i].match[j].kind, (uint8_t)j,
-							  &s);
-				if (err && err != -EALREADY)
-					end_unmarked(r->a, t->tgid, (uint8_t)(i + 1));
-				r->matched++;
-				return;
-			}
+	}
+	tool = agent_match_running(r->a, p, &index);
+	if (!tool)
+		return;
+	err = agent_session_begin(r->a, t->tgid, tool,
+				  r->a->policy->tools[tool - 1].match[index].kind, index, &s);
+	if (err && err != -EALREADY)
+		end_unmarked(r->a, t->tgid, tool);
+	r->kin++;
 }
 
 static void on_task(void *ctx, const void *task);
@@ -182,6 +128,7 @@ static void on_task(void *ctx, const void *task)
 		__attribute__((aligned(8))) = { 0 };
 	struct fence_rec_exec *e = (void *)room;
 	char exe[FENCE_PATH_MAX] = "", cgroup[512] = "", path[64];
+	struct agent_running p = { .tgid = t->tgid, .exe = exe, .cgroup = cgroup };
 	struct recon *r = ctx;
 	struct stat st = { 0 };
 
@@ -198,7 +145,8 @@ static void on_task(void *ctx, const void *task)
 	if (!t->kernel && !read_link(t->tgid, exe, sizeof(exe))) {
 		snprintf(path, sizeof(path), "/proc/%u/exe", t->tgid);
 		if (!stat(path, &st)) {
-			e->ino = st.st_ino;
+			e->ino = p.ino = st.st_ino;
+			p.dev = st.st_dev;
 			e->dev = (uint32_t)(major(st.st_dev) << 20 | minor(st.st_dev));
 		}
 	}
@@ -208,7 +156,8 @@ static void on_task(void *ctx, const void *task)
 	if (t->kernel)
 		return;
 	agent_proc_cgroup(t->tgid, cgroup, sizeof(cgroup));
-	join(r, t, exe, e->uid, cgroup);
+	p.uid = e->uid;
+	join(r, t, &p);
 }
 
 /*
@@ -283,15 +232,22 @@ int agent_sockets_join(struct agent *a, uint32_t tgid)
 	return sockets(&r, tgid);
 }
 
-int agent_reconcile(struct agent *a)
+int agent_recognise(struct agent *a)
 {
 	struct recon r = { .a = a };
-	int err = fence_kernel_tasks(a->kernel, on_task, &r);
+	int before, err;
 
-	if (err >= 0 && r.matched) /* children that the iterator met before their parents */
+	do { /* children that the iterator met before their parents */
+		before = r.kin;
 		err = fence_kernel_tasks(a->kernel, on_task, &r);
-	if (err >= 0)
-		err = sockets(&r, 0);
+	} while (err >= 0 && r.kin > before);
+	return err < 0 ? err : sockets(&r, 0);
+}
+
+int agent_reconcile(struct agent *a)
+{
+	int err = agent_recognise(a);
+
 	agent_cgroups_thaw(a); /* what an agent that ended in the middle of a join had frozen */
 	return err;
 }

@@ -113,3 +113,30 @@ int fence_path_open(const char *path)
 		close(w.dir);
 	return err;
 }
+
+/* The device of a mount, by its number. */
+static int device_of(uint64_t mount, uint32_t *dev)
+{
+	AUTO_FILE FILE *f = fopen("/proc/self/mountinfo", "re");
+	AUTO_FREE char *line = NULL;
+	unsigned long long id;
+	unsigned int major, minor;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0)
+		if (sscanf(line, "%llu %*u %u:%u", &id, &major, &minor) == 3 && id == mount) {
+			*dev = major << 20 | minor;
+			return 0;
+		}
+	return -ENOENT;
+}
+
+int fence_path_id(int fd, uint32_t *dev, uint64_t *ino)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st))
+		return -errno;
+	*ino = st.stx_ino;
+	return st.stx_mask & STATX_MNT_ID ? device_of(st.stx_mnt_id, dev) : -ENODATA;
+}

@@ -3,6 +3,8 @@
 #ifndef FENCE_BASE_PATH_H
 #define FENCE_BASE_PATH_H
 
+#include <stdint.h>
+
 /* No "//", no component "." or "..": the text says where it leads, but for symbolic links. */
 int fence_path_is_plain(const char *path);
 
@@ -12,5 +14,11 @@ int fence_path_is_plain(const char *path);
  * and his to write. Negative: errno; -EPERM: on the way is a link of somebody else's.
  */
 int fence_path_open(const char *path);
+
+/*
+ * Device (major << 20 | minor, as the superblock has it, which stat(2) does not tell of every file
+ * system) and inode of an open file. Negative: they cannot be told.
+ */
+int fence_path_id(int fd, uint32_t *dev, uint64_t *ino);
 
 #endif

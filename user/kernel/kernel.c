@@ -45,9 +45,9 @@ static const struct {
 #define DRAIN_MOST 16384 /* a flood does not keep the agent from its heartbeat */
 
 const char *const fence_map_names[FENCE_MAP_COUNT_] = {
-	"names", "nets",     "services", "matches",  "answers", "cgroups",
-	"procs", "sessions", "config",	 "counters", "logged",	"pulse",
-	"tools", "denied",   "own",	 "ring",     "denials", "ranges",
+	"names",    "nets",   "services", "matches", "answers", "cgroups", "procs",
+	"sessions", "config", "counters", "logged",  "pulse",	"tools",   "denied",
+	"own",	    "ring",   "denials",  "ranges",  "units",
 };
 
 /* libbpf's last warning: the reason when a load fails. */

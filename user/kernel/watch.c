@@ -20,7 +20,7 @@
 
 #define BATCH 64 /* entries of a map in one system call */
 #define KEY_MAX sizeof(struct fence_name_key) /* the longest of the policy's maps */
-#define VALUE_MAX 64
+#define VALUE_MAX sizeof(struct fence_unit_rule)
 
 /* The ids of the link's program and cgroup; cgroup 0: detached. */
 static int link_ids(const struct bpf_link *link, uint32_t *prog, uint64_t *cgroup)

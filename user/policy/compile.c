@@ -254,34 +254,18 @@ static int compile_proxy(struct compiler *c, size_t index, uint8_t tool)
 	return x->is_addr ? 0 : add_name(c, x->host);
 }
 
-static int lint_tools(struct fence_policy *p, struct fence_diag *d)
+static void warn_matches(struct fence_policy *p, size_t tool)
 {
-	size_t i, j, k, l;
 	char path[96];
+	size_t j;
 
-	for (i = 0; i < p->ntools; i++) {
-		for (j = 0; j < p->tools[i].nmatch; j++) {
-			const struct fence_policy_match *m = &p->tools[i].match[j];
-
-			snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", i, j);
-			for (k = 0; k <= i; k++)
-				for (l = 0; l < (k == i ? j : p->tools[k].nmatch); l++)
-					if (m->kind == p->tools[k].match[l].kind &&
-					    m->uid == p->tools[k].match[l].uid &&
-					    !strcmp(m->text, p->tools[k].match[l].text))
-						return fence_diag_set(
-							d, -EINVAL, path,
-							"the same match stands in "
-							"$.tools[%zu].match[%zu]; "
-							"a process belongs to one tool",
-							k, l);
-			if (m->has_sha)
-				warn(p, path,
-				     "with \"sha256\" another build at this path is not the tool, "
-				     "and is not confined");
-		}
+	for (j = 0; j < p->tools[tool].nmatch; j++) {
+		snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", tool, j);
+		if (p->tools[tool].match[j].has_sha)
+			warn(p, path,
+			     "with \"sha256\" another build at this path is not the tool, "
+			     "and is not confined");
 	}
-	return 0;
 }
 
 static void warn_unix(struct fence_policy *p, size_t tool)
@@ -331,9 +315,10 @@ int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allow
 {
 	struct compiler c = { .p = p, .d = d };
 	size_t i, j;
-	int err = lint_tools(p, d);
+	int err = fence_lint_matches(p, d);
 
 	for (i = 0; err >= 0 && i < p->ntools; i++) {
+		warn_matches(p, i);
 		warn_unix(p, i);
 		warn_write(p, i);
 		for (j = 0; err >= 0 && j < allows[i].count; j++)

@@ -40,7 +40,9 @@
 
 struct fence_policy_match {
 	uint8_t kind; /* enum fence_match */
-	char text[256]; /* path, unit, cgroup path, or extension id */
+	char text[256]; /* path, unit (a '*' in it stands for one octet or more), cgroup path, or
+			   extension id */
+	char broad[FENCE_WHY_MAX]; /* why it may be the whole machine; "" */
 	uint32_t uid;
 	int has_sha;
 	uint8_t sha[32];

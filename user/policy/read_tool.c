@@ -71,10 +71,10 @@ int fence_read_exe(struct reader *r, const cJSON *v, const char *path, char *out
 static int read_match(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_match *m)
 {
-	const cJSON *exe, *unit, *cgroup, *uid, *native, *sha;
+	const cJSON *exe, *unit, *cgroup, *uid, *native, *sha, *broad;
 	char sub[128];
 	long n = 0;
-	int err = fence_read_keys(r, v, path, ",exe,sha256,unit,cgroup,uid,native_host_of,");
+	int err = fence_read_keys(r, v, path, ",exe,sha256,unit,cgroup,uid,native_host_of,broad,");
 
 	if (err < 0)
 		return err;
@@ -84,6 +84,13 @@ static int read_match(struct reader *r, const cJSON *v, const char *path,
 	cgroup = cJSON_GetObjectItemCaseSensitive(v, "cgroup");
 	uid = cJSON_GetObjectItemCaseSensitive(v, "uid");
 	native = cJSON_GetObjectItemCaseSensitive(v, "native_host_of");
+	broad = cJSON_GetObjectItemCaseSensitive(v, "broad");
+	if (broad) {
+		snprintf(sub, sizeof(sub), "%s.broad", path);
+		err = fence_read_str(r, broad, sub, m->broad, sizeof(m->broad));
+		if (err < 0)
+			return err;
+	}
 	if (!!exe + !!unit + !!cgroup + !!uid + !!native != 1)
 		return REFUSE(r, path,
 			      "needs exactly one of exe, unit, cgroup, uid, native_host_of");
@@ -104,6 +111,10 @@ static int read_match(struct reader *r, const cJSON *v, const char *path,
 		if (err >= 0 && (strchr(m->text, '/') || !strchr(m->text, '.')))
 			err = REFUSE(r, sub,
 				     "must be a unit's full name, such as \"assistant.service\"");
+		if (err >= 0 && strchr(m->text, '*') != strrchr(m->text, '*'))
+			err = REFUSE(r, sub,
+				     "may have one \"*\", as in \"app-NAME-*.scope\" or "
+				     "\"snap.NAME.*\"; write a second match for another pattern");
 	} else if (cgroup) {
 		m->kind = FENCE_MATCH_CGROUP;
 		snprintf(sub, sizeof(sub), "%s.cgroup", path);

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tool is what the policy says it is: through links, by another name of the file, as a script, by a pattern of units; before the agent, while
+it looks away, and after an updater. Each way leaks bare. Cases for run.py."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import world as W
+from world import AI, token
+
+# Says that it is there, and waits; with a connection to the vendor when asked to. Then sends on it, and on a new one.
+WAITS = r'''
+import os, socket, sys
+tokens = sys.argv[1:]
+s = socket.create_connection(("%s", 80), 5) if tokens[0] != "-" else None
+if "child" in tokens:
+    r, w = os.pipe()
+    if os.fork():
+        os.wait()
+        os._exit(0)
+print("there", flush=True)
+sys.stdin.readline()
+def go(what):
+    try:
+        print(what(), end=" ", flush=True)
+    except OSError as e:
+        print(e.errno, end=" ", flush=True)
+if s:
+    go(lambda: s.send(tokens[0].encode()))
+go(lambda: socket.create_connection(("%s", 80), 5).send(tokens[1].encode()))
+import time; time.sleep(0.5)
+''' % (AI, AI)
+FIRST = "import socket, sys\ntry:\n socket.create_connection(('%s', 80), 5).send(sys.argv[1].encode()); print('sent')\nexcept OSError as e:\n print(e.errno)" % AI
+
+
+def python(path):
+    shutil.copy(os.path.realpath("/usr/bin/python3"), path)
+    return path
+
+
+def tool(*match):
+    return {"tools": [{"name": "voice-assistant", "match": list(match), "allow": ["crm.own"]}]}
+
+
+def turn(link, to):
+    os.symlink(to, link + ".new")
+    os.rename(link + ".new", link)
+
+
+class Ways:
+    def __init__(self, w):
+        self.w, self.bad = w, []
+
+    def one(self, name, free, *command, **kw):
+        """Its first act is to send a token to the vendor: `free`, it arrives."""
+        tok = token()
+        _, out = self.w.run(*[tok if x == "TOKEN" else x for x in command], confined=False, **kw)
+        if bool(self.w.arrived(tok)) != free or ("sent" in out) != free:
+            self.bad.append("%s: %r, arrived %s" % (name, out[-200:], self.w.arrived(tok)))
+
+    def rows(self, what, **members):
+        end = time.time() + 10 * W.SLOW
+        while time.time() < end:
+            if [r for r in self.w.rows(what) if all(r.get(k) == v for k, v in members.items())]:
+                return
+            time.sleep(0.1)
+        self.bad.append("no row %s %s: %s" % (what, members, self.w.rows(what)[-3:]))
+
+
+def waiting(w, *command, **kw):
+    p = w.popen(*command, confined=False, stdin_fd=subprocess.PIPE, **kw)
+    p.stdout.readline()
+    return p
+
+
+def recognised_links(w):
+    """An executable by a link, a link of a directory, another name and a mount of its file; then a link is turned to the next version."""
+    at, ways = w.dir + "/opt", Ways(w)
+    for v in ("1.0", "1.1"):
+        os.makedirs("%s/versions/%s" % (at, v))
+        python("%s/versions/%s/assistant" % (at, v))
+    os.mkdir(at + "/bin")
+    turn(at + "/current", "versions/1.0")
+    turn(at + "/bin/assistant", "../current/assistant")
+    os.link(at + "/versions/1.0/assistant", at + "/hard")
+    python(at + "/other")
+    open(at + "/place", "w").close()
+    mounted = ["unshare", "-m", "sh", "-c", "mount --bind %s/versions/1.0/assistant %s/place && exec \"$0\" \"$@\"" % (at, at), at + "/place", "-c", FIRST, "TOKEN"]
+    starts = {"the link": [at + "/bin/assistant", "-c", FIRST, "TOKEN"], "a link on the way": [at + "/current/assistant", "-c", FIRST, "TOKEN"],
+              "the file": [at + "/versions/1.0/assistant", "-c", FIRST, "TOKEN"], "another name of it": [at + "/hard", "-c", FIRST, "TOKEN"],
+              "a mount of it": mounted}
+    for name, command in starts.items():
+        ways.one("bare, " + name, True, *command)
+    w.start("--quiet", **tool({"exe": at + "/bin/assistant"}))
+    for name, command in starts.items():
+        ways.one(name, False, *command)
+    ways.one("a copy at another path", True, at + "/other", "-c", FIRST, "TOKEN")
+    w.agent.send_signal(signal.SIGSTOP)  # it looks away, an updater turns the link, and the new one is started
+    turn(at + "/current", "versions/1.1")
+    first, then = token(), token()
+    p = waiting(w, at + "/bin/assistant", "-c", WAITS, first, then)
+    w.agent.send_signal(signal.SIGCONT)
+    ways.rows("match", change="turned", real=at + "/versions/1.1/assistant")
+    ways.rows("session", change="start", pid=p.pid)
+    out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
+    if w.arrived(first) or w.arrived(then):
+        ways.bad.append("started while a link was turned: %r, arrived %s %s" % (out, w.arrived(first), w.arrived(then)))
+    ways.one("the link, turned", False, at + "/bin/assistant", "-c", FIRST, "TOKEN")
+    os.unlink(at + "/versions/1.1/assistant")
+    ways.rows("match", change="missing")
+    python(at + "/versions/1.1/assistant")
+    ways.rows("match", change="found")
+    ways.one("gone, and there again", False, at + "/bin/assistant", "-c", FIRST, "TOKEN")
+    python(at + "/next")
+    os.rename(at + "/next", at + "/versions/1.1/assistant")
+    ways.one("replaced a moment ago", False, at + "/bin/assistant", "-c", FIRST, "TOKEN")
+    ways.rows("match", change="replaced")
+    turn(at + "/bin/assistant", "/bin/sh")  # which everybody starts
+    ways.rows("match", change="broad", real=os.path.realpath("/bin/sh"))
+    ways.one("a shell that a link leads to", True, "sh", "-c", "exec %s/other -c \"$0\" $1" % at, FIRST, "TOKEN")
+    w.stop()
+    return ways.bad
+
+
+def recognised_scripts(w):
+    """A script by its absolute and relative path, by links, by its name in a directory of programs; running before the agent; the interpreter
+    itself, and another script of the same text, are nobody's."""
+    at, ways = w.dir + "/app", Ways(w)
+    os.makedirs(at + "/elsewhere")
+    inner = python(at + "/inner")
+    for path, text in (("run.sh", "#!/bin/sh\nexec %s -c \"$@\"\n" % inner), ("elsewhere/run.sh", "#!/bin/sh\nexec %s -c \"$@\"\n" % inner),
+                       ("env.py", "#! /usr/bin/env python3\nimport sys; exec(sys.argv.pop(1))\n"), ("wait.sh", "#!/bin/sh -e\n%s -c \"$@\"\nexit 0\n" % inner)):
+        with open(at + "/" + path, "w") as f:
+            f.write(text)
+        os.chmod(at + "/" + path, 0o755)
+    turn(at + "/link", "run.sh")
+    common = "/usr/local/bin/" + w.id
+    os.symlink(at + "/run.sh", common)
+    rest = [FIRST, "TOKEN"]
+    starts = {"absolute": [at + "/run.sh", *rest], "relative": ["sh", "-c", "cd %s && ./run.sh \"$0\" $1" % at, *rest],
+              "from above": ["sh", "-c", "cd %s && app/run.sh \"$0\" $1" % w.dir, *rest], "a link": [at + "/link", *rest],
+              "a common name": [os.path.basename(common), *rest], "env": [at + "/env.py", *rest]}
+    matches = tool({"exe": at + "/link"}, {"exe": at + "/env.py"}, {"exe": at + "/wait.sh"})
+    try:
+        for name, command in starts.items():
+            ways.one("bare, " + name, True, *command)
+        early = [token(), token()]
+        p = waiting(w, at + "/wait.sh", WAITS, *early)
+        w.start("--quiet", **matches)
+        for name, command in starts.items():
+            ways.one(name, False, *command)
+        out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
+        if w.arrived(early[0]) or w.arrived(early[1]):
+            ways.bad.append("before the agent: %r, arrived" % out)
+        ways.one("another script", True, at + "/elsewhere/run.sh", *rest)
+        ways.one("the interpreter", True, "sh", "-c", "exec %s -c \"$0\" $1" % inner, *rest)
+        ways.rows("match", change="script", script=True)
+        w.stop()
+    finally:
+        os.unlink(common)
+    return ways.bad
+
+
+def in_scope(w, scope, *command):
+    """As systemd --user does for its own: in the cgroup first, then the program. In the laptop's network alone: /sys stays."""
+    return ["nsenter", "--net=/run/netns/" + w.lap, "sh", "-c", "echo $$ >%s/%s/cgroup.procs && exec \"$0\" \"$@\"" % (w.cgroup, scope), *command]
+
+
+def outside(w, *command, **kw):
+    return subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+
+
+def recognised_units(w):
+    """A unit with a star: begun in its scope, and moved into it after its start with an open connection and a child, as desktops do; also while the
+    agent stands still. Names that only look alike are nobody's."""
+    ways, program = Ways(w), python(w.dir + "/program")
+    scopes = {"app-assistant-4711.scope": False, "app-assistant@3.service": False, "snap.assistant.app-9d.scope": False, "app-assistant-more-1.scope": False,
+              "app-assistant-.scope": True, "app-other-4711.scope": True, "app-assistant-4711.slice": True}
+    for s in scopes:
+        os.mkdir(w.cgroup + "/" + s)
+
+    def begin(name, scope, free):
+        tok = token()
+        p = outside(w, *in_scope(w, scope, program, "-c", FIRST, tok))
+        out = p.communicate(timeout=20 * W.SLOW)[0]
+        if bool(w.arrived(tok)) != free:
+            ways.bad.append("%s, %s: %r" % (name, scope, out))
+
+    def moved(name, scope, free, stands=False, *more):
+        toks = [token(), token()]
+        p = outside(w, *in_scope(w, "", program, "-c", WAITS, *toks, *more))
+        p.stdout.readline()
+        if stands:
+            w.agent.send_signal(signal.SIGSTOP)
+        with open(w.cgroup + "/" + scope + "/cgroup.procs", "w") as f:
+            f.write(str(p.pid))
+        if not stands and not free:
+            ways.rows("session", change="start", pid=p.pid)
+            time.sleep(1)
+        out = p.communicate("go\n", timeout=20 * W.SLOW)[0]
+        if stands:
+            w.agent.send_signal(signal.SIGCONT)
+        if (bool(w.arrived(toks[0])), bool(w.arrived(toks[1]))) != (free, free):
+            ways.bad.append("%s, %s: %r, arrived %s %s" % (name, scope, out, w.arrived(toks[0]), w.arrived(toks[1])))
+
+    begin("bare", "app-assistant-4711.scope", True)
+    moved("bare, moved", "app-assistant-4711.scope", True)
+    moved("bare, a child", "app-assistant-4711.scope", True, False, "child")
+    w.start("--quiet", **tool({"unit": "app-assistant-*.scope"}, {"unit": "app-assistant@*.service"}, {"unit": "snap.assistant.*"},
+                              {"unit": "app-assistant-more-*.scope"}))
+    for s, free in scopes.items():
+        begin("begun", s, free)
+        moved("moved", s, free)
+    moved("moved, the agent stands", "app-assistant-4711.scope", False, True)
+    moved("its child", "app-assistant-4711.scope", False, False, "child")
+    w.stop()
+    for s in scopes:
+        os.rmdir(w.cgroup + "/" + s)
+    return ways.bad
+
+
+ALONE = [recognised_links, recognised_scripts, recognised_units]

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an executable that a policy names is now. */
+#ifndef FENCE_BASE_EXE_H
+#define FENCE_BASE_EXE_H
+
+#include <crmfence/abi.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum fence_exe_kind {
+	FENCE_EXE_MISSING, /* `err` says why */
+	FENCE_EXE_PROGRAM, /* ELF */
+	FENCE_EXE_SCRIPT, /* "#!" and an interpreter */
+	FENCE_EXE_OTHER, /* a file that execve(2) does not start by itself; no file */
+};
+
+struct fence_exe {
+	enum fence_exe_kind kind;
+	int err; /* errno; 0: it is there */
+	char real[FENCE_PATH_MAX]; /* symbolic links resolved */
+	char interpreter[FENCE_PATH_MAX]; /* of a script, likewise; "": it is not there */
+	char others[FENCE_PATH_MAX]; /* what of it, or on the way to it, others than root can write
+					or turn; "": nothing */
+	dev_t dev; /* as stat(2) has it */
+	uint32_t kernel_dev; /* as the superblock has it, major << 20 | minor */
+	uint64_t ino; /* 0: not known */
+	int64_t ctime; /* ns */
+};
+
+/* Reads 256 bytes of a regular file at most, follows links as execve(2) does. */
+void fence_exe_look(const char *path, struct fence_exe *e);
+
+/* Is it the same file, at the same place? */
+int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b);
+
+/*
+ * Absolute paths that a script may be started by: as it is named, where its links lead, and each
+ * name in a directory of programs (/usr/bin, /usr/local/bin, ...) that leads to it. Until `each`
+ * returns other than 0, which is returned.
+ */
+int fence_exe_names(const char *path, const struct fence_exe *e,
+		    int (*each)(void *ctx, const char *name), void *ctx);
+
+/* A number that changes when a name in one of those directories comes, goes or is turned. */
+uint64_t fence_exe_dirs(void);
+
+/*
+ * Would a tool of this executable, cgroup or unit be the whole machine, or what everybody starts? A
+ * sentence that says what it is; NULL: no.
+ */
+const char *fence_exe_broad(const char *path);
+const char *fence_unit_broad(const char *unit);
+
+/* Is it a browser as a distribution or its maker installs it: the user's own, not a tool's? */
+int fence_exe_browser(const char *path);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Lint of what the policy calls a tool: nothing twice, and nothing that everybody runs. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/exe.h"
+#include "policy/compile.h"
+
+static int is_same(const struct fence_policy_match *a, const struct fence_policy_match *b)
+{
+	return a->kind == b->kind && a->uid == b->uid && !strcmp(a->text, b->text);
+}
+
+static int lint_twice(const struct fence_policy *p, size_t tool, size_t index, const char *path,
+		      struct fence_diag *d)
+{
+	const struct fence_policy_match *m = &p->tools[tool].match[index];
+	size_t k, l;
+
+	for (k = 0; k <= tool; k++)
+		for (l = 0; l < (k == tool ? index : p->tools[k].nmatch); l++)
+			if (is_same(m, &p->tools[k].match[l]))
+				return fence_diag_set(d, -EINVAL, path,
+						      "the same match stands in "
+						      "$.tools[%zu].match[%zu]; "
+						      "a process belongs to one tool",
+						      k, l);
+	return 0;
+}
+
+static int lint_broad(const struct fence_policy_tool *t, const struct fence_policy_match *m,
+		      const char *path, struct fence_diag *d)
+{
+	const char *what = NULL;
+
+	if (m->kind == FENCE_MATCH_EXE)
+		what = fence_exe_broad(m->text);
+	if (m->kind == FENCE_MATCH_EXE && !what && !t->loose && fence_exe_browser(m->text))
+		what = "a whole browser, every tab of it (\"confine\": \"extensions\" holds its "
+		       "extensions alone)";
+	if (m->kind == FENCE_MATCH_CGROUP)
+		what = fence_unit_broad(m->text);
+	if (what && !m->broad[0])
+		return fence_diag_set(d, -EINVAL, path,
+				      "\"%s\" is %s; where that is meant, say so: \"broad\": "
+				      "\"why\"",
+				      m->text, what);
+	if (!what && m->broad[0] && m->kind != FENCE_MATCH_EXE)
+		return fence_diag_set(d, -EINVAL, path,
+				      "\"broad\" is for what everybody runs; \"%s\" is not: take "
+				      "it away",
+				      m->text);
+	return 0;
+}
+
+/* Of patterns that begin alike the programs look at a few. */
+static int lint_star(const struct fence_policy *p, const struct fence_policy_match *m,
+		     const char *path, struct fence_diag *d)
+{
+	const char *star = strchr(m->text, '*'), *other;
+	size_t k, l, n = 0;
+
+	for (k = 0; k < p->ntools; k++)
+		for (l = 0; l < p->tools[k].nmatch; l++) {
+			other = strchr(p->tools[k].match[l].text, '*');
+			if (other && p->tools[k].match[l].kind == FENCE_MATCH_CGROUP &&
+			    other - p->tools[k].match[l].text <= star - m->text &&
+			    !strncmp(m->text, p->tools[k].match[l].text,
+				     (size_t)(other - p->tools[k].match[l].text)))
+				n++;
+		}
+	return n <= FENCE_UNIT_ENDS ? 0
+				    : fence_diag_set(d, -EINVAL, path,
+						     "is one of %zu patterns that begin alike; %d "
+						     "may: write more of the name before the \"*\"",
+						     n, FENCE_UNIT_ENDS);
+}
+
+int fence_lint_matches(const struct fence_policy *p, struct fence_diag *d)
+{
+	const struct fence_policy_match *m;
+	char path[96];
+	size_t i, j;
+	int err = 0;
+
+	for (i = 0; err >= 0 && i < p->ntools; i++)
+		for (j = 0; err >= 0 && j < p->tools[i].nmatch; j++) {
+			m = &p->tools[i].match[j];
+			snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", i, j);
+			err = lint_twice(p, i, j, path, d);
+			if (err >= 0)
+				err = lint_broad(&p->tools[i], m, path, d);
+			if (err >= 0 && m->kind == FENCE_MATCH_CGROUP && strchr(m->text, '*'))
+				err = lint_star(p, m, path, d);
+		}
+	return err;
+}
