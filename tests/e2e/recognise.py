@@ -221,4 +221,113 @@ def recognised_units(w):
     return ways.bad
 
 
-ALONE = [recognised_links, recognised_scripts, recognised_units]
+def asked(w, *command):
+    p = W.sh(W.BUILD + "/crmfence", *command, check=False)
+    return p.returncode, p.stdout
+
+
+def tools_amiss(w):
+    """What is wrong with a listed executable is told by policy check, doctor, status and in the log; a well one by none of them. A tool that nobody
+    has met for the policy's days is told; one that is met is not."""
+    bad, at = [], w.dir + "/amiss"
+    os.makedirs(at + "/theirs")
+    python(at + "/well")
+    for name, text in (("script", "#!/bin/sh\n"), ("text", "echo\n")):
+        with open(at + "/" + name, "w") as f:
+            f.write(text)
+        os.chmod(at + "/" + name, 0o755)
+    python(at + "/theirs/program")
+    os.chown(at + "/theirs", 65534, 65534)
+    turn(at + "/shell", "/bin/bash")
+    states = {"gone": "missing", "script": "script", "text": "no program", "theirs/program": "others", "shell": "broad"}
+    words = {"gone": "No such file", "script": "is a script", "text": "is no program", "theirs/program": "others than root", "shell": "a shell"}
+    tools = [{"name": "voice-assistant", "match": [{"exe": "%s/%s" % (at, s)} for s in [*states, "well"]], "allow": ["crm.own"]},
+             {"name": "met", "match": [{"exe": at + "/theirs/met"}, {"exe": w.dir + "/met"}], "allow": ["crm.own"]}]
+    python(w.dir + "/met")
+    eight = int((time.time() - 8 * 86400) * 1e6)
+    with open(w.dir + "/tools-seen", "w") as f:
+        f.write("%d 0 voice-assistant\n%d %d met\n" % (eight, eight, eight))
+    w.start("--quiet", tools=tools)
+    ways = Ways(w)
+    for tool_name in ("voice-assistant", "met"):
+        ways.rows("match", change="unseen", tool=tool_name)
+    status, (_, doctor) = asked(w, "status", "--control", w.control)[1], asked(w, "doctor", "--control", w.control)
+    check = asked(w, "policy", "check", w.dir + "/policy.json")[1]
+    for name, state in states.items():
+        ways.rows("match", change=state, exe="%s/%s" % (at, name))
+        if "%s/%s: %s\n" % (at, name, state) not in status:
+            bad.append("status: %s" % name)
+        for who, said in (("doctor", doctor), ("policy check", check)):
+            if not [x for x in said.split("\n") if "%s/%s" % (at, name) in x and words[name] in x]:
+                bad.append("%s: %s: %r" % (who, name, said))
+    bad += ["told of what is well: %s" % x for x in (status, doctor, check) if at + "/well" in x]
+    bad += [] if status.count("NOT FOR DAYS") == 2 and doctor.count("no session for days") == 2 else ["unseen: %s %s" % (status, doctor)]
+    w.run(w.dir + "/met", "-c", "pass", confined=False)
+    ways.rows("session", change="start", tool="met")
+    status = asked(w, "status", "--control", w.control)[1]
+    bad += [] if status.count("NOT FOR DAYS") == 1 and "met, last seen 20" in status else ["met: %s" % status]
+    w.stop()
+    w.start("--quiet", tools=tools)
+    time.sleep(1)
+    status = asked(w, "status", "--control", w.control)[1]
+    bad += [] if status.count("NOT FOR DAYS") == 1 and "met, last seen 20" in status else ["another agent: %s" % status]
+    w.stop()
+    os.chown(w.dir + "/tools-seen", 65534, 65534)
+    w.start("--quiet", tools=tools)
+    bad += [] if "tools-seen is not a file that root alone can write" in open(w.dir + "/agent.log").read() else ["somebody's file was read"]
+    w.stop()
+    return bad + ways.bad
+
+
+def policy_alone(w):
+    """A policy that others than root can write, or turn a link to, is refused at the start and by a reload; so is the file of its ip_ranges."""
+    bad, at = [], w.dir + "/etc"
+    os.makedirs(at)
+    os.mkdir(w.dir + "/theirs")
+    os.chown(w.dir + "/theirs", 65534, 65534)
+    whole = w.policy(org={"my_domain": "acme", "ip_ranges": "ranges.json"})
+    ranges = '{"prefixes": [{"ip_prefix": ["198.51.100.0/24"]}]}'
+
+    def lay(where, owner=0, mode=0o644):
+        for name, text in (("policy.json", open(whole).read()), ("ranges.json", ranges)):
+            with open(where + "/" + name, "w") as f:
+                f.write(text)
+            os.chmod(where + "/" + name, 0o644)
+        os.chown(where + "/policy.json", owner, owner)
+        os.chmod(where + "/policy.json", mode)
+        return where + "/policy.json"
+
+    def start(path):
+        return subprocess.run([W.BUILD + "/crmfenced", "--policy", path, "--db", w.dir + "/alone.db", "--control", w.dir + "/alone.sock", "--cgroup", w.cgroup,
+                               "--pin-dir", w.pins, "--quiet", "--for", "1s"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def refused(name, path, where):
+        p = start(path)
+        if p.returncode != 2 or "others than root can write or turn %s:" % where not in p.stdout or p.stdout.count("\n") != 1:
+            bad.append("%s: %d %r" % (name, p.returncode, p.stdout))
+
+    p = start(lay(at))
+    bad += [] if p.returncode == 0 else ["root's: %d %r" % (p.returncode, p.stdout)]
+    refused("of another user", lay(at, 65534), at + "/policy.json")
+    refused("all may write", lay(at, 0, 0o666), at + "/policy.json")
+    refused("in somebody's directory", lay(w.dir + "/theirs"), w.dir + "/theirs")
+    lay(at)
+    os.symlink(at + "/policy.json", w.dir + "/theirs/link.json")
+    refused("by a link in somebody's directory", w.dir + "/theirs/link.json", w.dir + "/theirs")
+    os.symlink("policy.json", at + "/link.json")
+    p = start(at + "/link.json")
+    bad += [] if p.returncode == 0 else ["by root's link: %d %r" % (p.returncode, p.stdout)]
+    os.chmod(at + "/ranges.json", 0o666)
+    refused("its ip_ranges", at + "/policy.json", at + "/ranges.json")
+    w.start("--quiet")
+    os.chmod(w.dir + "/policy.json", 0o666)
+    code, said = asked(w, "reload", "--control", w.control)
+    bad += [] if code and "others than root" in said else ["reload: %d %r" % (code, said)]
+    os.chmod(w.dir + "/policy.json", 0o644)
+    code, said = asked(w, "reload", "--control", w.control)
+    bad += [] if not code else ["reload of root's: %d %r" % (code, said)]
+    w.stop()
+    return bad
+
+
+ALONE = [recognised_links, recognised_scripts, recognised_units, tools_amiss, policy_alone]

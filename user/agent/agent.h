@@ -77,6 +77,14 @@ struct agent_totals {
 	uint64_t flows, denials, would, sessions, bad, gaps, hosts;
 };
 
+/* A tool, in wall clock microseconds. */
+struct agent_seen {
+	int64_t first; /* the policy has listed it since */
+	int64_t last; /* its last session began; 0: it had none */
+	int64_t saved; /* `last` as it is on disk */
+	int told; /* that nobody meets it */
+};
+
 struct agent_options {
 	const char *policy, *db, *control, *cgroup, *pin_dir;
 	int table, keep, quiet;
@@ -108,6 +116,8 @@ struct agent {
 	struct show *show; /* owned */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
 	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
+	struct agent_seen seen[FENCE_TOOL_MAX]; /* by the policy's order, which stays */
+	uint64_t seen_looked;
 	struct agent_totals totals;
 	uint64_t counters[FENCE_C_MAX]; /* as last logged */
 	int64_t wall_offset; /* ns: wall clock minus boot clock, taken every turn */
@@ -157,6 +167,8 @@ int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
 int agent_hash_fd(int fd, uint8_t out[32]);
 
 /* install.c */
+int agent_policy_read(struct agent *a, struct fence_policy **ret,
+		      struct fence_diag *d); /* refused where others than root can write it */
 int agent_policy_install(struct agent *a, struct fence_diag *d);
 int agent_policy_reload(struct agent *a,
 			struct fence_diag *d); /* read the file again; on error the old one stays */
@@ -205,8 +217,16 @@ int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
 void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
 void agent_matches_turn(struct agent *a); /* at most once a second */
 void agent_matches_done(struct agent *a);
+void agent_matches_status(struct agent *a, struct fence_json *j); /* "tools" */
 uint8_t agent_match_running(struct agent *a, const struct agent_running *r,
 			    uint8_t *index); /* the tool, by that match; 0: none */
+
+/* seen.c */
+void agent_seen_load(struct agent *a); /* also for the tools of another policy */
+void agent_seen_save(struct agent *a);
+void agent_seen(struct agent *a, uint8_t tool); /* it has a session now */
+int agent_unseen(const struct agent *a, size_t tool); /* index; not for the policy's days */
+void agent_seen_turn(struct agent *a); /* at most once a minute */
 
 /* recon.c */
 int agent_reconcile(struct agent *a);

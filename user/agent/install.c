@@ -5,6 +5,7 @@
  * is carried over where the new one allows it, so that nobody has to ask again.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -485,11 +486,43 @@ int agent_policy_restore(struct agent *a, struct fence_diag *d)
 	return swap(a, 1, d);
 }
 
+/* Who can write it says what is enforced. */
+static int is_roots(const char *file, struct fence_diag *d)
+{
+	char real[PATH_MAX], why[FENCE_PATH_MAX];
+
+	if (!realpath(file[0] ? file : ".", real)) /* reading it says what is wrong */
+		return 0;
+	if (!fence_path_others(file[0] == '/' ? file : real, why, sizeof(why)))
+		return 0;
+	return fence_diag_set(d, -EPERM, NULL,
+			      "others than root can write or turn %s: a policy is root's alone; "
+			      "chown root:root and chmod go-w it, or keep the policy in "
+			      "/etc/crmfence",
+			      why);
+}
+
+int agent_policy_read(struct agent *a, struct fence_policy **ret, struct fence_diag *d)
+{
+	struct fence_policy *p = NULL;
+	int err = is_roots(a->opt.policy, d);
+
+	if (err >= 0)
+		err = fence_policy_read(a->opt.policy, &p, d);
+	if (err >= 0 && p->ranges_file[0])
+		err = is_roots(p->ranges_file, d);
+	if (err >= 0)
+		*ret = p;
+	else
+		fence_policy_free(p);
+	return err;
+}
+
 int agent_policy_reload(struct agent *a, struct fence_diag *d)
 {
 	struct fence_policy *old = a->policy, *fresh = NULL;
 	struct swap s;
-	int err = fence_policy_read(a->opt.policy, &fresh, d);
+	int err = agent_policy_read(a, &fresh, d);
 
 	if (err < 0)
 		return err;

@@ -154,7 +154,7 @@ static int lock(const struct agent *a, struct fence_diag *d)
 static int start(struct agent *a, struct fence_diag *d)
 {
 	struct fence_kernel_opts ko = { .cgroup = a->opt.cgroup, .pin_dir = a->opt.pin_dir };
-	int err = fence_policy_read(a->opt.policy, &a->policy, d);
+	int err = agent_policy_read(a, &a->policy, d);
 
 	if (err < 0)
 		return err;
@@ -181,6 +181,7 @@ static int start(struct agent *a, struct fence_diag *d)
 	agent_watch_init(a);
 	agent_log_start(a);
 	agent_matches_tell(a);
+	agent_seen_load(a);
 	err = agent_sight_init(a);
 	if (err < 0)
 		return err;
@@ -209,6 +210,7 @@ static int reload(struct agent *a, struct fence_diag *d)
 		return err;
 	agent_sight_reload(a);
 	agent_matches_tell(a);
+	agent_seen_load(a);
 	agent_recognise(a); /* what was no tool before */
 	return 0;
 }
@@ -345,8 +347,10 @@ static int turn(struct agent *a, int final)
 
 	clocks(a);
 	more = fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
-	if (!final)
+	if (!final) {
 		agent_matches_turn(a);
+		agent_seen_turn(a);
+	}
 	agent_doomed_turn(a);
 	agent_denials_turn(a, final);
 	agent_beat(a);
@@ -509,6 +513,7 @@ int main(int argc, char **argv)
 	unlink(a.opt.control);
 	turn(&a, 1);
 	agent_sight_done(&a);
+	agent_seen_save(&a);
 	agent_log_stop(&a, why);
 	fence_log_commit(a.log);
 	agent_show_summary(&a);

@@ -435,7 +435,8 @@ static int is_exe(const struct fence_policy_match *m, const struct fence_exe *e,
 	if (e->kind == FENCE_EXE_SCRIPT && is_script(m->text, e, r))
 		return 1;
 	if (strcmp(r->exe, m->text) &&
-	    (e->err || (strcmp(r->exe, e->real) && (r->ino != e->ino || r->dev != e->dev))))
+	    (e->err || is_broad(m, e) ||
+	     (strcmp(r->exe, e->real) && (r->ino != e->ino || r->dev != e->dev))))
 		return 0;
 	return !agent_refuted(m, r->tgid, NULL);
 }
@@ -512,6 +513,38 @@ uint8_t agent_match_running(struct agent *a, const struct agent_running *r, uint
 					return (uint8_t)(i + 1);
 				}
 	return 0;
+}
+
+void agent_matches_status(struct agent *a, struct fence_json *j)
+{
+	const struct fence_policy *p = a->policy;
+	size_t i, k;
+
+	fence_json_array(j, "tools");
+	for (i = 0; i < p->ntools; i++) {
+		fence_json_open(j, NULL);
+		if (a->seen[i].last)
+			fence_json_int(j, "last_seen", a->seen[i].last);
+		fence_json_array(j, "matches"); /* those that are to be looked at */
+		for (k = 0; k < p->tools[i].nmatch; k++) {
+			const struct fence_policy_match *m = &p->tools[i].match[k];
+			const char *what = m->kind == FENCE_MATCH_EXE
+						   ? amiss(m, &a->matches->exe[i][k])
+						   : NULL;
+
+			if (!what)
+				continue;
+			fence_json_open(j, NULL);
+			fence_json_str(j, "exe", m->text);
+			fence_json_str(j, "state", what);
+			fence_json_close(j);
+		}
+		fence_json_array_end(j);
+		fence_json_str(j, "name", p->tools[i].name);
+		fence_json_bool(j, "unseen", agent_unseen(a, i));
+		fence_json_close(j);
+	}
+	fence_json_array_end(j);
 }
 
 void agent_matches_done(struct agent *a)

@@ -66,6 +66,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	a->totals.sessions++;
 	if (fence_policy_sees(a->policy, s->tool))
 		agent_sight_session(a, s->tgid, s->id);
+	agent_seen(a, s->tool);
 	session_row(a, s, "start");
 	agent_show_note(a, "session of %s begins: pid %u, recognised by %s",
 			fence_policy_tool_name(a->policy, s->tool), s->tgid,

@@ -215,6 +215,7 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_int(&j, "sessions_live", (int64_t)live);
 	agent_sight_status(a, &j);
 	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
+	agent_matches_status(a, &j);
 	unix_entries(a, &closed, &unproved);
 	fence_json_int(&j, "unix_closed", closed);
 	fence_json_int(&j, "unix_unproved", unproved);

@@ -51,28 +51,17 @@ static void read_first(int fd, struct fence_exe *e)
 		snprintf(e->interpreter, sizeof(e->interpreter), "%.511s", real);
 }
 
-/* Where it is, and whose: the text is followed as execve(2) follows it, whoever made the links. */
+/* Where it is: the text is followed as execve(2) follows it, whoever made the links. */
 static int look_path(const char *path, struct fence_exe *e)
 {
-	char real[PATH_MAX], above[PATH_MAX], *cut;
-	struct stat st;
+	char real[PATH_MAX];
 
-	snprintf(above, sizeof(above), "%s", path);
-	for (cut = strrchr(above, '/'); cut && cut > above && !e->others[0];
-	     cut = strrchr(above, '/')) {
-		if (!lstat(above, &st) && S_ISLNK(st.st_mode) && st.st_uid)
-			snprintf(e->others, sizeof(e->others), "%.511s", above);
-		*cut = 0;
-		if (!e->others[0] && !access(above, F_OK))
-			fence_path_trusted(above, e->others, sizeof(e->others));
-	}
+	fence_path_others(path, e->others, sizeof(e->others));
 	if (!realpath(path, real))
 		return -errno;
 	if (strlen(real) >= sizeof(e->real))
 		return -ENAMETOOLONG;
 	memcpy(e->real, real, strlen(real) + 1);
-	if (!e->others[0])
-		fence_path_trusted(real, e->others, sizeof(e->others));
 	return 0;
 }
 

@@ -126,6 +126,25 @@ static int is_trusted(const struct stat *st)
 	return (!st->st_uid || is_resolved(st->st_uid)) && !(st->st_mode & others);
 }
 
+int fence_path_others(const char *path, char *why, size_t size)
+{
+	char above[PATH_MAX], *cut;
+	struct stat st;
+
+	snprintf(above, sizeof(above), "%s", path);
+	*why = 0;
+	do { /* each name on the way: a link in a directory of somebody's leads where he likes */
+		if (!lstat(above, &st) && S_ISLNK(st.st_mode) && st.st_uid)
+			snprintf(why, size, "%s", above);
+		else if (!access(above, F_OK))
+			fence_path_trusted(above, why, size);
+		cut = strrchr(above, '/');
+		if (cut)
+			*cut = 0;
+	} while (!*why && cut && cut > above);
+	return *why != 0;
+}
+
 int fence_path_trusted(const char *path, char *why, size_t size)
 {
 	char real[PATH_MAX], *cut;

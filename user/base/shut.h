@@ -34,4 +34,10 @@ int fence_path_below(const char *path, const char *above);
  */
 int fence_path_trusted(const char *path, char *why, size_t size);
 
+/*
+ * Can others than these write what an absolute path leads to, or turn a link on the way? 1, with
+ * the place in `why`; 0 also when nothing is there.
+ */
+int fence_path_others(const char *path, char *why, size_t size);
+
 #endif

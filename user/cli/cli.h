@@ -88,6 +88,14 @@ void cli_browser_drift(const struct fence_policy *p, const char *root, cli_drift
 int cli_policy_browser(const struct fence_policy *p, int argc,
 		       char **argv); /* -EINVAL: usage; else an exit status */
 
+/*
+ * matches.c. Each executable of the policy's with which something is amiss on this machine: `path`
+ * in the policy, why, and what to do.
+ */
+typedef void cli_match_amiss(void *ctx, const char *tool, const char *path, const char *why,
+			     const char *remedy);
+void cli_matches(const struct fence_policy *p, cli_match_amiss *each, void *ctx);
+
 int cli_colour(void);
 const char *cli_clock(int64_t us,
 		      char out[32]); /* day of the month and local time; us since 1970 */

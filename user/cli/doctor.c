@@ -36,6 +36,8 @@ struct doctor {
 	int shares; /* the agent's programs do not see payload on shared pages */
 	int open; /* ways out that stay open */
 	const char *last; /* Unix name that was told */
+	char unseen_tools[FENCE_TOOL_MAX][FENCE_TOOL_NAME_MAX]; /* the agent has not met them */
+	size_t nunseen;
 };
 
 /* What a session could use in tier B and a laptop does without. */
@@ -320,6 +322,16 @@ static void check_files(struct doctor *d, const struct fence_policy *p)
 		    "start the tool with crmfence exec");
 }
 
+static void on_match(void *ctx, const char *tool, const char *path, const char *why,
+		     const char *remedy)
+{
+	char way[64];
+
+	(void)path;
+	snprintf(way, sizeof(way), "tool %s", tool);
+	say(ctx, way, why, remedy);
+}
+
 /* Is it laxer than wanted? `have`: its value. A kernel without it is not. */
 static int is_lax(const struct doctor *d, size_t i, char have[64])
 {
@@ -327,6 +339,19 @@ static int is_lax(const struct doctor *d, size_t i, char have[64])
 
 	snprintf(path, sizeof(path), "/proc/sys/%s", sysctls[i].key);
 	return !first_line(d, path, have, 64) && !strcmp(have, "0") != (sysctls[i].want[0] == '0');
+}
+
+static void check_tools(struct doctor *d, const struct fence_policy *p)
+{
+	size_t i;
+
+	if (p && !d->root[0])
+		cli_matches(p, on_match, d);
+	for (i = 0; i < d->nunseen; i++)
+		on_match(
+			d, d->unseen_tools[i], NULL,
+			"no session for days: perhaps it is started by another path, or not at all",
+			"compare the policy's match with what runs: crmfence flows");
 }
 
 static void check_sysctls(struct doctor *d)
@@ -471,7 +496,7 @@ static int undo(const struct doctor *d)
 static void ask_tier(struct doctor *d, const char *control)
 {
 	static char text[FENCE_CONTROL_REPLY], tier[8];
-	const cJSON *sight;
+	const cJSON *sight, *t;
 	cJSON *s;
 	int sees;
 
@@ -486,6 +511,11 @@ static void ask_tier(struct doctor *d, const char *control)
 	d->sight = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on"));
 	d->streams = cli_int(sight, "streams");
 	d->unseen = cli_int(sight, "unseen");
+	cJSON_ArrayForEach (t, cJSON_GetObjectItemCaseSensitive(s, "tools"))
+		if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(t, "unseen")) &&
+		    d->nunseen < FENCE_TOOL_MAX)
+			snprintf(d->unseen_tools[d->nunseen++], FENCE_TOOL_NAME_MAX, "%s",
+				 cli_str(t, "name"));
 	cJSON_Delete(s);
 	d->tier = tier[0] ? tier : "?";
 	d->shares = !sees;
@@ -530,6 +560,7 @@ int cmd_doctor(int argc, char **argv)
 	p = policy_of(&d);
 	check_unix(&d, p);
 	check_files(&d, p);
+	check_tools(&d, p);
 	check_sight(&d, p);
 	check_resolvers(&d, p);
 	if (p)

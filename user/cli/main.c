@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -61,6 +62,26 @@ int cmd_run(int argc, char **argv)
 	return 2;
 }
 
+static void status_tools(const cJSON *tools)
+{
+	const cJSON *t, *m;
+	char when[40];
+	time_t at;
+
+	cJSON_ArrayForEach (t, tools) {
+		at = (time_t)(cli_int(t, "last_seen") / 1000000);
+		snprintf(when, sizeof(when), "never");
+		if (at)
+			strftime(when, sizeof(when), "%Y-%m-%d %H:%M", localtime(&at));
+		printf("tool      %s, last seen %s%s\n", cli_str(t, "name"), when,
+		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(t, "unseen"))
+			       ? ": NOT FOR DAYS, see crmfence doctor"
+			       : "");
+		cJSON_ArrayForEach (m, cJSON_GetObjectItemCaseSensitive(t, "matches"))
+			printf("          %s: %s\n", cli_str(m, "exe"), cli_str(m, "state"));
+	}
+}
+
 int cmd_status(int argc, char **argv)
 {
 	static const struct option longs[] = { { "json", 0, NULL, 'j' },
@@ -110,6 +131,7 @@ int cmd_status(int argc, char **argv)
 		       "(crmfence doctor)\n",
 		       (long long)cli_int(s, "unix_closed"),
 		       (long long)cli_int(s, "unix_unproved"));
+	status_tools(cJSON_GetObjectItemCaseSensitive(s, "tools"));
 	sight = cJSON_GetObjectItemCaseSensitive(s, "sight");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(sight, "on")))
 		printf("TLS SIGHT IS ON: %lld probes, %lld connections, %lld requests read, %lld "

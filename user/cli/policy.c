@@ -24,6 +24,14 @@ static const char usage[] =
 	"       crmfence policy browser FILE [--browser chromium|chrome|edge|firefox] [--root DIR] "
 	"[--install|--remove]\n";
 
+static void match_warning(void *ctx, const char *tool, const char *path, const char *why,
+			  const char *remedy)
+{
+	(void)ctx;
+	(void)tool;
+	printf("warning: %s: on this machine %s: %s\n", path, why, remedy);
+}
+
 static int check(const struct fence_policy *p)
 {
 	char line[1100];
@@ -31,6 +39,7 @@ static int check(const struct fence_policy *p)
 
 	for (i = 0; i < p->nwarnings; i++)
 		printf("warning: %s\n", fence_diag_line(&p->warnings[i], line, sizeof(line)));
+	cli_matches(p, match_warning, NULL);
 	printf("%s: ok: %zu tools, %zu rules, %zu names, %s\n", p->file, p->ntools, p->nrules,
 	       p->nnames, p->monitor ? "monitor" : "enforce");
 	return 0;

@@ -144,6 +144,7 @@ struct fence_policy {
 	int quic_allow;
 	long ttl_floor, ttl_ceiling; /* seconds */
 	long heartbeat; /* seconds that the agent may be silent before sessions reach nothing */
+	long unseen_days; /* that a tool may be without a session before that is told */
 	long distinct; /* DNS questions that differ, of a session, a minute */
 	struct fence_org org;
 	struct fence_policy_tool tools[FENCE_TOOL_MAX];

@@ -419,7 +419,7 @@ static int read_top(struct reader *r, const cJSON *top)
 	int err =
 		fence_read_keys(r, top, "$",
 				",crmfence,name,mode,org,tools,browser,resolvers,proxies,quic,ttl,"
-				"heartbeat,dns,");
+				"heartbeat,dns,unseen_days,");
 
 	if (err < 0)
 		return err;
@@ -441,6 +441,8 @@ static int read_top(struct reader *r, const cJSON *top)
 		err = read_ttl(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "heartbeat")))
 		err = fence_read_int(r, k, "$.heartbeat", 2, 3600, &r->p->heartbeat);
+	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "unseen_days")))
+		err = fence_read_int(r, k, "$.unseen_days", 1, 365, &r->p->unseen_days);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "dns")))
 		err = read_dns(r, k);
 	if (err >= 0 && (k = cJSON_GetObjectItemCaseSensitive(top, "resolvers")))
@@ -520,6 +522,7 @@ int fence_policy_parse(const char *text, size_t len, const char *file, struct fe
 	r.p->ttl_floor = 60;
 	r.p->ttl_ceiling = 3600;
 	r.p->heartbeat = 15;
+	r.p->unseen_days = 7;
 	r.p->distinct = 240;
 	json = cJSON_ParseWithOpts(text, &end, 1);
 	err = json ? read_top(&r, json) : refuse_json(&r, text, end);

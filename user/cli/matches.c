@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is amiss with the executables that a policy names, on this machine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/exe.h"
+#include "cli/cli.h"
+#include "policy/policy.h"
+
+/* 0: nothing. Else why and what to do, of a match by exe. */
+static int amiss(const struct fence_policy_match *m, char *why, size_t size, const char **remedy)
+{
+	struct fence_exe e;
+	const char *broad;
+
+	fence_exe_look(m->text, &e);
+	broad = m->broad[0] || !strcmp(e.real, m->text) ? NULL : fence_exe_broad(e.real);
+	if (e.err) {
+		snprintf(why, size, "%s: %s; nothing is recognised by it", m->text,
+			 strerror(e.err));
+		*remedy = "install it, or correct the path";
+	} else if (broad) {
+		snprintf(why, size, "%s leads to %s, which is %s: not followed", m->text, e.real,
+			 broad);
+		*remedy = "name the tool's own program, or say why: \"broad\"";
+	} else if (e.kind == FENCE_EXE_OTHER) {
+		snprintf(why, size,
+			 "%s is no program: neither an executable nor a script that begins with "
+			 "\"#!\"",
+			 m->text);
+		*remedy = "name what is started";
+	} else if (e.others[0]) {
+		snprintf(why, size,
+			 "%s: others than root can write %s, and with it end recognition", m->text,
+			 e.others);
+		*remedy = "give it to root, or start the tool with crmfence exec";
+	} else if (e.kind == FENCE_EXE_SCRIPT) {
+		snprintf(why, size,
+			 "%s is a script: known by the names that it is started by, not as `sh %s`",
+			 m->text, m->text);
+		*remedy = "name the program that it starts, too";
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
+void cli_matches(const struct fence_policy *p, cli_match_amiss *each, void *ctx)
+{
+	char path[96], why[1024];
+	const char *remedy;
+	size_t i, j;
+
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
+			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE ||
+			    !amiss(&p->tools[i].match[j], why, sizeof(why), &remedy))
+				continue;
+			snprintf(path, sizeof(path), "$.tools[%zu].match[%zu].exe", i, j);
+			each(ctx, p->tools[i].name, path, why, remedy);
+		}
+}
