@@ -226,6 +226,66 @@ static __always_inline void session_begin(struct task_struct *task, const struct
 			     moved);
 }
 
+/* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
+static __always_inline int session_again(__u64 id, struct fence_match_rule m)
+{
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	return s && (m.flags & FENCE_MATCH_LOOSE || m.rule == s->rule);
+}
+
+/* A process less; the last one ends it. */
+static __always_inline void session_leave(__u64 id)
+{
+	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
+
+	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
+		return;
+	session_emit(id, s, FENCE_SESSION_END, 0);
+	bpf_map_delete_elem(&sessions, &id);
+}
+
+/*
+ * A process is in another cgroup than it was: by itself, mostly by who manages the user's session.
+ * It keeps its program. No room to see where it is counts as an error alone, for it may be anybody.
+ */
+static __always_inline void moved(struct task_struct *task, __u32 tgid)
+{
+	__u64 cgroup = (__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp), old;
+	struct fence_config *cfg = config_get();
+	struct fence_match_rule m;
+	struct fence_proc fresh, *p;
+	__u32 word;
+
+	p = bpf_map_lookup_elem(&procs, &tgid);
+	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUP) || !p || session_confined(p->session))
+		return;
+	word = match_cgroup(cgroup);
+	if (!word || word == MATCH_UNREAD)
+		return;
+	fresh = *p;
+	old = fresh.session;
+	m = rule_of(word);
+	if (old && m.tool == fresh.tool && session_again(old, m))
+		return;
+	fresh.session = bpf_ktime_get_boot_ns();
+	fresh.tool = m.tool;
+	fresh.sight = !!(m.flags & FENCE_MATCH_SIGHT);
+	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_EXIST))
+		return; /* it has just ended */
+	if (old)
+		session_leave(old);
+	session_begin(task, &fresh, m, FENCE_MATCH_CGROUP,
+		      BPF_CORE_READ((struct cgroup *)cgroup, kn, id));
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(proc_attach, struct cgroup *to, const char *path, struct task_struct *task)
+{
+	moved(task, task->tgid);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -250,13 +310,13 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 			overflow_raise();
 		return 0;
 	}
-	if (!fresh.session)
-		return 0;
-	s = bpf_map_lookup_elem(&sessions, &fresh.session);
+	s = fresh.session ? bpf_map_lookup_elem(&sessions, &fresh.session) : 0;
 	if (s) {
 		__sync_fetch_and_add(&s->procs, 1);
 		__sync_fetch_and_add(&s->total, 1);
 	}
+	if (BPF_CORE_READ(child, cgroups) != BPF_CORE_READ(parent, cgroups))
+		moved(child, tgid); /* CLONE_INTO_CGROUP */
 	return 0;
 }
 
@@ -298,25 +358,6 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 		rec_lost(FENCE_K_EXEC);
 }
 
-/* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
-static __always_inline int session_again(__u64 id, struct fence_match_rule m)
-{
-	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
-
-	return s && (m.flags & FENCE_MATCH_LOOSE || m.rule == s->rule);
-}
-
-/* A process less; the last one ends it. */
-static __always_inline void session_leave(__u64 id)
-{
-	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
-
-	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
-		return;
-	session_emit(id, s, FENCE_SESSION_END, 0);
-	bpf_map_delete_elem(&sessions, &id);
-}
-
 /*
  * No room to see what it is: it may be a tool. In a session it stays there; else it belongs to one
  * that nobody knows, and is refused everything.
@@ -344,11 +385,11 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	struct fence_scratch *s = scratch_exec();
-	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off, word = 0;
+	__u32 tgid = task->tgid, uid = (__u32)bpf_get_current_uid_gid(), off, start = 0, word = 0;
 	struct fence_match_rule m = {};
 	struct fence_proc fresh = {}, *p;
 	__u8 how = FENCE_MATCH_NONE;
-	__u64 before, old, named, script = 0;
+	__u64 before, old, named;
 
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (p)
@@ -364,14 +405,14 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 	}
 	old = fresh.session;
 	if (!session_confined(old))
-		script = script_of(task, bprm, s);
+		start = match_start(task, bprm, s);
 	off = path_read((__u64)BPF_CORE_READ(bprm, file, f_path.dentry),
 			(__u64)BPF_CORE_READ(bprm, file, f_path.mnt), s);
 	named = text_hash(s, TEXT_PATH, off, 2 * FENCE_PATH_MAX);
 	fresh.program = path_trusted((__u64)BPF_CORE_READ(bprm, file, f_path.mnt), named);
 	/* out of a session that is not confined a tool begins one of its own */
 	if (!session_confined(old))
-		word = match_task(task, bprm, s, named, script, uid, &how);
+		word = match_task(task, bprm, s, named, start, uid, &how);
 	if (word == MATCH_UNREAD) {
 		scratch_give(s);
 		exec_unread(tgid, &fresh);
@@ -402,42 +443,6 @@ int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binp
 		how = FENCE_MATCH_NONE;
 	exec_emit(task, bprm, s, &fresh, off, before, uid, m, how);
 	scratch_give(s);
-	return 0;
-}
-
-/*
- * A process was moved; perhaps by itself, mostly by who manages the user's session. It keeps its
- * program; no room to see where to is told by the counter alone, for it may be anybody.
- */
-SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(proc_attach, struct cgroup *to, const char *path, struct task_struct *task)
-{
-	struct fence_config *cfg = config_get();
-	struct fence_match_rule m;
-	struct fence_proc fresh, *p;
-	__u32 tgid = task->tgid, word;
-	__u64 old;
-
-	p = bpf_map_lookup_elem(&procs, &tgid);
-	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUP) || !p || session_confined(p->session))
-		return 0;
-	word = match_cgroup((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
-	if (!word || word == MATCH_UNREAD)
-		return 0;
-	fresh = *p;
-	old = fresh.session;
-	m = rule_of(word);
-	if (old && m.tool == fresh.tool && session_again(old, m))
-		return 0;
-	fresh.session = bpf_ktime_get_boot_ns();
-	fresh.tool = m.tool;
-	fresh.sight = !!(m.flags & FENCE_MATCH_SIGHT);
-	if (bpf_map_update_elem(&procs, &tgid, &fresh, BPF_EXIST))
-		return 0; /* it has just ended */
-	if (old)
-		session_leave(old);
-	session_begin(task, &fresh, m, FENCE_MATCH_CGROUP,
-		      BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Layer 5. Which tool a program is: by its file's path, its file, the script that it was started
- * for, the extension that a browser started it for, its unit, its user. In this order; the first
+ * Layer 5. Which tool a program is: by its file's path, its file, the name that it was started
+ * by, the extension that a browser started it for, its unit, its user. In this order; the first
  * counts.
  */
 #ifndef FENCE_BPF_MATCH_H
@@ -10,7 +10,7 @@
 #include "path.h"
 
 #define CHROME_ORIGIN "chrome-extension://"
-#define DOT_STEPS 4 /* "./" in front of a script's path */
+#define DOT_STEPS 4 /* "./" in front of a path */
 
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value, __u32 dev)
 {
@@ -135,7 +135,7 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 	return 0;
 }
 
-struct script_cursor {
+struct start_cursor {
 	struct fence_hash hash;
 	const struct fence_scratch *s;
 	__u32 dir, name; /* where the directory begins in s->path, and the name in s->arg */
@@ -143,9 +143,9 @@ struct script_cursor {
 };
 
 /* The directory, a slash, the name. */
-static long script_step(__u32 i, void *ctx)
+static long start_step(__u32 i, void *ctx)
 {
-	struct script_cursor *c = ctx;
+	struct start_cursor *c = ctx;
 	__u32 dir = 2 * FENCE_PATH_MAX - c->dir, at = c->name + i - dir - 1;
 	__u8 octet;
 
@@ -162,12 +162,12 @@ static long script_step(__u32 i, void *ctx)
 }
 
 /*
- * Of the path of a script as execve(2) was given it, `name` in the kernel, behind the directory
- * where it is relative. What is in s->path is gone.
+ * Of a path that a program was started by, `name` in the kernel, behind the directory where it is
+ * relative. What is in s->path is gone.
  */
-__weak __noinline __u64 script_hash(__u64 name, __u64 dentry, __u64 mnt, struct fence_scratch *s)
+__weak __noinline __u64 start_hash(__u64 name, __u64 dentry, __u64 mnt, struct fence_scratch *s)
 {
-	struct script_cursor c = { .s = s };
+	struct start_cursor c = { .s = s };
 	struct fence_config *cfg = config_get();
 	__u32 i;
 	long n;
@@ -184,27 +184,36 @@ __weak __noinline __u64 script_hash(__u64 name, __u64 dentry, __u64 mnt, struct 
 	c.end = (__u32)n - 1;
 	c.dir = path_read(dentry, mnt, s);
 	fence_hash_init(&c.hash, cfg->key);
-	fence_loop(2 * FENCE_PATH_MAX, script_step, &c);
+	fence_loop(2 * FENCE_PATH_MAX, start_step, &c);
 	return fence_hash_end(&c.hash);
 }
 
-/* The script that this interpreter was started for; 0: it was started for none, or nobody asks. */
-static __always_inline __u64 script_of(struct task_struct *task, struct linux_binprm *bprm,
-				       struct fence_scratch *s)
+/*
+ * By the path that execve(2) was given, and by the interpreter that a script names: a script, and a
+ * link to an interpreter that everybody uses. What is in s->path is gone.
+ */
+static __always_inline __u32 match_start(struct task_struct *task, struct linux_binprm *bprm,
+					 struct fence_scratch *s)
 {
+	__u64 dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry),
+	      mnt = (__u64)BPF_CORE_READ(task, fs, pwd.mnt),
+	      name = (__u64)BPF_CORE_READ(bprm, filename),
+	      interp = (__u64)BPF_CORE_READ(bprm, interp);
 	struct fence_config *cfg = config_get();
-	const char *name = BPF_CORE_READ(bprm, filename);
+	struct fence_match_rule *r;
 
-	if (!cfg || !(cfg->flags & FENCE_CFG_SCRIPT) || name == BPF_CORE_READ(bprm, interp))
+	if (!cfg || !(cfg->flags & FENCE_CFG_EXE))
 		return 0;
-	return script_hash((__u64)name, (__u64)BPF_CORE_READ(task, fs, pwd.dentry),
-			   (__u64)BPF_CORE_READ(task, fs, pwd.mnt), s);
+	r = match_find(FENCE_MATCH_NAME, start_hash(name, dentry, mnt, s), 0);
+	if (!r && interp != name)
+		r = match_find(FENCE_MATCH_NAME, start_hash(interp, dentry, mnt, s), 0);
+	return rule_word(r);
 }
 
-/* `path`: hash; in any mount namespace, that only confines more. */
+/* `path`: hash; in any mount namespace, that only confines more. `start`: of match_start(). */
 static __always_inline __u32 match_task(struct task_struct *task, struct linux_binprm *bprm,
-					struct fence_scratch *s, __u64 path, __u64 script,
-					__u32 uid, __u8 *how)
+					struct fence_scratch *s, __u64 path, __u32 start, __u32 uid,
+					__u8 *how)
 {
 	struct fence_config *cfg = config_get();
 	struct fence_match_rule *r;
@@ -215,8 +224,8 @@ static __always_inline __u32 match_task(struct task_struct *task, struct linux_b
 	if (!r)
 		r = match_find(FENCE_MATCH_FILE, BPF_CORE_READ(bprm, file, f_inode, i_ino),
 			       BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev));
-	if (!r && script)
-		r = match_find(FENCE_MATCH_SCRIPT, script, 0);
+	if (!r && start)
+		return start;
 	if (!r && cfg && cfg->flags & FENCE_CFG_NATIVE) {
 		*how = FENCE_MATCH_NATIVE;
 		r = match_native(task, s);

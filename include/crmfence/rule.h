@@ -167,7 +167,8 @@ enum fence_match {
 	FENCE_MATCH_EXEC, /* crmfence exec */
 	FENCE_MATCH_JOIN, /* crmfence join: it ran already */
 	FENCE_MATCH_FILE, /* key: inode and device of a listed executable; told as EXE */
-	FENCE_MATCH_SCRIPT, /* key: hash of a script's path as it was started; told as EXE */
+	FENCE_MATCH_NAME, /* key: hash of the path that execve(2) was given, or of a script's
+			     interpreter as its first line has it; told as EXE */
 	FENCE_MATCH_MAX,
 };
 
@@ -215,7 +216,7 @@ struct fence_unit_rule {
 #define FENCE_CFG_QUIC 0x2
 #define FENCE_CFG_NATIVE 0x4 /* some tool is recognised by its extension: read argv at exec */
 #define FENCE_CFG_CGROUP 0x8 /* some tool is recognised by cgroup */
-#define FENCE_CFG_SCRIPT 0x10 /* some tool is a script */
+#define FENCE_CFG_EXE 0x10 /* some tool is recognised by its executable */
 #define FENCE_CFG_UNITS 0x1000 /* some tool's unit has a star */
 #define FENCE_CFG_CGROUPS 0x20 /* `cgroups` is not empty */
 #define FENCE_CFG_SIGHT 0x80 /* some tool's TLS is seen: a request may be held */

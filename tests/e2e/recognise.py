@@ -35,6 +35,21 @@ import time; time.sleep(0.5)
 FIRST = "import socket, sys\ntry:\n socket.create_connection(('%s', 80), 5).send(sys.argv[1].encode()); print('sent')\nexcept OSError as e:\n print(e.errno)" % AI
 
 
+CLONE = r'''
+import ctypes, os, socket, struct, sys
+args = ctypes.create_string_buffer(struct.pack("11Q", 0x200000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, os.open(sys.argv[1], os.O_RDONLY)))
+if ctypes.CDLL(None).syscall(435, args, 88) == 0:
+    try:
+        socket.create_connection(("%s", 80), 5).send(sys.argv[2].encode())
+        print("sent")
+    except OSError as e:
+        print(e.errno)
+    sys.stdout.flush()
+    os._exit(0)
+os.wait()
+''' % AI
+
+
 def python(path):
     shutil.copy(os.path.realpath("/usr/bin/python3"), path)
     return path
@@ -120,6 +135,29 @@ def recognised_links(w):
     turn(at + "/bin/assistant", "/bin/sh")  # which everybody starts
     ways.rows("match", change="broad", real=os.path.realpath("/bin/sh"))
     ways.one("a shell that a link leads to", True, "sh", "-c", "exec %s/other -c \"$0\" $1" % at, FIRST, "TOKEN")
+    ways.one("the link to a shell", False, at + "/bin/assistant", "-c", "exec %s/other -c \"$0\" $1" % at, FIRST, "TOKEN")
+    w.stop()
+    os.mkdir(at + "/theirs")
+    os.symlink("../other", at + "/theirs/link")
+    os.lchown(at + "/theirs/link", 65534, 65534)
+    os.chown(at + "/theirs", 65534, 65534)
+    os.makedirs(at + "/venv/bin")
+    os.symlink("/usr/bin/python3", at + "/venv/bin/python3")
+    with open(at + "/venv/bin/tool", "w") as f:
+        f.write("#!%s/venv/bin/python3\nimport sys; exec(sys.argv.pop(1))\n" % at)
+    os.chmod(at + "/venv/bin/tool", 0o755)
+    early = [token(), token()]
+    p = waiting(w, at + "/venv/bin/python3", "-c", WAITS, *early)
+    w.start("--quiet", **tool({"exe": at + "/venv/bin/python3"}, {"exe": at + "/theirs/link"}))
+    ways.rows("match", change="not followed", real=at + "/other")
+    ways.one("what somebody's link leads to", True, at + "/other", "-c", FIRST, "TOKEN")
+    ways.one("an environment's link", False, at + "/venv/bin/python3", "-c", FIRST, "TOKEN")
+    ways.one("from inside it", False, "sh", "-c", "cd %s/venv && bin/python3 -c \"$0\" $1" % at, FIRST, "TOKEN")
+    ways.one("a script of it", False, at + "/venv/bin/tool", FIRST, "TOKEN")
+    ways.one("its interpreter by another name", True, "/usr/bin/python3", "-c", FIRST, "TOKEN")
+    out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
+    if w.arrived(early[0]) or w.arrived(early[1]):
+        ways.bad.append("an environment's, before the agent: %r" % out)
     w.stop()
     return ways.bad
 
@@ -205,7 +243,16 @@ def recognised_units(w):
         if (bool(w.arrived(toks[0])), bool(w.arrived(toks[1]))) != (free, free):
             ways.bad.append("%s, %s: %r, arrived %s %s" % (name, scope, out, w.arrived(toks[0]), w.arrived(toks[1])))
 
+    def cloned(name, free):
+        """A fork straight into the scope, which executes nothing."""
+        tok = token()
+        p = outside(w, *in_scope(w, "", program, "-c", CLONE, w.cgroup + "/app-assistant-4711.scope", tok))
+        out = p.communicate(timeout=20 * W.SLOW)[0]
+        if bool(w.arrived(tok)) != free:
+            ways.bad.append("%s: %r" % (name, out))
+
     begin("bare", "app-assistant-4711.scope", True)
+    cloned("bare, cloned", True)
     moved("bare, moved", "app-assistant-4711.scope", True)
     moved("bare, a child", "app-assistant-4711.scope", True, False, "child")
     w.start("--quiet", **tool({"unit": "app-assistant-*.scope"}, {"unit": "app-assistant@*.service"}, {"unit": "snap.assistant.*"},
@@ -213,6 +260,7 @@ def recognised_units(w):
     for s, free in scopes.items():
         begin("begun", s, free)
         moved("moved", s, free)
+    cloned("cloned", False)
     moved("moved, the agent stands", "app-assistant-4711.scope", False, True)
     moved("its child", "app-assistant-4711.scope", False, False, "child")
     w.stop()
@@ -239,8 +287,10 @@ def tools_amiss(w):
     python(at + "/theirs/program")
     os.chown(at + "/theirs", 65534, 65534)
     turn(at + "/shell", "/bin/bash")
-    states = {"gone": "missing", "script": "script", "text": "no program", "theirs/program": "others", "shell": "broad"}
-    words = {"gone": "No such file", "script": "is a script", "text": "is no program", "theirs/program": "others than root", "shell": "a shell"}
+    turn(at + "/theirs/link", at + "/well")
+    os.lchown(at + "/theirs/link", 65534, 65534)
+    states = {"gone": "missing", "script": "script", "text": "no program", "theirs/program": "others", "shell": "broad", "theirs/link": "not followed"}
+    words = {"gone": "No such file", "script": "is a script", "text": "is no program", "theirs/program": "others than root", "shell": "a shell", "theirs/link": "is not root's, to"}
     tools = [{"name": "voice-assistant", "match": [{"exe": "%s/%s" % (at, s)} for s in [*states, "well"]], "allow": ["crm.own"]},
              {"name": "met", "match": [{"exe": at + "/theirs/met"}, {"exe": w.dir + "/met"}], "allow": ["crm.own"]}]
     python(w.dir + "/met")
@@ -260,7 +310,7 @@ def tools_amiss(w):
         for who, said in (("doctor", doctor), ("policy check", check)):
             if not [x for x in said.split("\n") if "%s/%s" % (at, name) in x and words[name] in x]:
                 bad.append("%s: %s: %r" % (who, name, said))
-    bad += ["told of what is well: %s" % x for x in (status, doctor, check) if at + "/well" in x]
+    bad += ["told of what is well: %s" % x for x in (status, doctor, check) if "/well: " in x]
     bad += [] if status.count("NOT FOR DAYS") == 2 and doctor.count("no session for days") == 2 else ["unseen: %s %s" % (status, doctor)]
     w.run(w.dir + "/met", "-c", "pass", confined=False)
     ways.rows("session", change="start", tool="met")

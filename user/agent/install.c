@@ -102,7 +102,7 @@ static uint32_t config_flags(const struct fence_policy *p)
 			if (strchr(p->tools[i].match[j].text, '*'))
 				flags |= FENCE_CFG_UNITS;
 			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE)
-				flags |= FENCE_CFG_SCRIPT;
+				flags |= FENCE_CFG_EXE;
 		}
 	for (i = 0; i < p->ntools; i++)
 		if (p->tools[i].sight)

@@ -78,12 +78,12 @@ static int is_broad(const struct fence_policy_match *m, const struct fence_exe *
 	return !m->broad[0] && strcmp(m->text, e->real) && fence_exe_broad(e->real);
 }
 
-static int add_script(void *ctx, const char *name)
+static int add_name(void *ctx, const char *name)
 {
 	struct keys *k = ctx;
 
 	k->rule.flags &= (uint8_t)~FENCE_MATCH_CHECK; /* "sha256" is not its interpreter's */
-	add(k, FENCE_MATCH_SCRIPT, agent_hash(k->a, name), 0);
+	add(k, FENCE_MATCH_NAME, agent_hash(k->a, name), 0);
 	return 0;
 }
 
@@ -92,11 +92,15 @@ static void add_exe(struct keys *k, const struct fence_policy_match *m, const st
 	const char *path = m->text;
 
 	add(k, FENCE_MATCH_EXE, agent_hash(k->a, path), 0);
-	if (e->err || is_broad(m, e))
+	if (e->err || e->foreign)
 		return;
+	if (is_broad(m, e)) { /* known by this name alone */
+		add_name(k, path);
+		return;
+	}
 	add(k, FENCE_MATCH_EXE, agent_hash(k->a, e->real), 0);
 	if (e->kind == FENCE_EXE_SCRIPT)
-		fence_exe_names(path, e, add_script, k);
+		fence_exe_names(path, e, add_name, k);
 	else if (e->ino)
 		add(k, FENCE_MATCH_FILE, e->ino, e->kernel_dev);
 }
@@ -268,6 +272,7 @@ static int is_other(const char *path, const struct fence_exe *e)
 static const char *amiss(const struct fence_policy_match *m, const struct fence_exe *e)
 {
 	return e->err			     ? "missing"
+	       : e->foreign		     ? "not followed"
 	       : is_broad(m, e)		     ? "broad"
 	       : e->kind == FENCE_EXE_OTHER  ? "no program"
 	       : e->others[0]		     ? "others"
@@ -397,17 +402,22 @@ static int is_started(void *ctx, const char *name)
 	return 0;
 }
 
-/* Is it the interpreter of the script, started for it? Its command line says so, behind its name.
+/*
+ * Was it started by a name of the script, whose interpreter it is, or by the link of the policy's?
+ * Its command line says so: a script's name stands behind its interpreter's, perhaps one argument
+ * later.
  */
-static int is_script(const char *path, const struct fence_exe *e, const struct agent_running *r)
+static int is_named(const struct fence_policy_match *m, const struct fence_exe *e,
+		    const struct agent_running *r)
 {
+	int script = e->kind == FENCE_EXE_SCRIPT;
 	AUTO_BUF struct fence_buf args = { 0 };
 	char at[64], cwd[FENCE_PATH_MAX], whole[3][2 * FENCE_PATH_MAX];
 	const char *names[3], *arg;
 	struct started s = { .names = names };
 	ssize_t n;
 
-	if (strcmp(r->exe, e->interpreter))
+	if (strcmp(r->exe, script ? e->interpreter : e->real))
 		return 0;
 	snprintf(at, sizeof(at), "/proc/%u/cwd", r->tgid);
 	n = readlink(at, cwd, sizeof(cwd) - 1);
@@ -415,7 +425,7 @@ static int is_script(const char *path, const struct fence_exe *e, const struct a
 	snprintf(at, sizeof(at), "/proc/%u/cmdline", r->tgid);
 	if (fence_buf_read_file(&args, at, 1u << 17) || !args.len)
 		return 0;
-	for (arg = args.data + strlen(args.data) + 1; s.n < 3 && arg < args.data + args.len;
+	for (arg = args.data; s.n < (script ? 3 : 1) && arg < args.data + args.len;
 	     arg += strlen(arg) + 1) {
 		const char *name = arg;
 
@@ -426,19 +436,18 @@ static int is_script(const char *path, const struct fence_exe *e, const struct a
 		names[s.n] = whole[s.n];
 		s.n++;
 	}
-	return fence_exe_names(path, e, is_started, &s);
+	return script ? fence_exe_names(m->text, e, is_started, &s) : is_started(&s, m->text);
 }
 
 static int is_exe(const struct fence_policy_match *m, const struct fence_exe *e,
 		  const struct agent_running *r)
 {
-	if (e->kind == FENCE_EXE_SCRIPT && is_script(m->text, e, r))
+	int followed = !e->err && !e->foreign, broad = is_broad(m, e);
+
+	if (followed && (e->kind == FENCE_EXE_SCRIPT || broad) && is_named(m, e, r))
 		return 1;
-	if (strcmp(r->exe, m->text) &&
-	    (e->err || is_broad(m, e) ||
-	     (strcmp(r->exe, e->real) && (r->ino != e->ino || r->dev != e->dev))))
-		return 0;
-	return !agent_refuted(m, r->tgid, NULL);
+	followed &= !broad && (!strcmp(r->exe, e->real) || (r->ino == e->ino && r->dev == e->dev));
+	return (followed || !strcmp(r->exe, m->text)) && !agent_refuted(m, r->tgid, NULL);
 }
 
 /* argv[1] or argv[2] is the extension's origin. */

@@ -65,6 +65,13 @@ static int look_path(const char *path, struct fence_exe *e)
 	return 0;
 }
 
+static int is_turned(const char *path)
+{
+	AUTO_FD int fd = fence_path_open(path);
+
+	return fd == -EPERM;
+}
+
 void fence_exe_look(const char *path, struct fence_exe *e)
 {
 	AUTO_FD int fd = -1;
@@ -80,6 +87,7 @@ void fence_exe_look(const char *path, struct fence_exe *e)
 		return;
 	}
 	e->kind = FENCE_EXE_OTHER;
+	e->foreign = !st.st_uid && is_turned(path);
 	e->dev = st.st_dev;
 	e->ctime = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
 	if (!S_ISREG(st.st_mode))
@@ -92,9 +100,9 @@ void fence_exe_look(const char *path, struct fence_exe *e)
 
 int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b)
 {
-	return a->kind == b->kind && a->err == b->err && a->ino == b->ino && a->dev == b->dev &&
-	       a->kernel_dev == b->kernel_dev && a->ctime == b->ctime &&
-	       !strcmp(a->real, b->real) && !strcmp(a->others, b->others) &&
+	return a->kind == b->kind && a->err == b->err && a->foreign == b->foreign &&
+	       a->ino == b->ino && a->dev == b->dev && a->kernel_dev == b->kernel_dev &&
+	       a->ctime == b->ctime && !strcmp(a->real, b->real) && !strcmp(a->others, b->others) &&
 	       !strcmp(a->interpreter, b->interpreter);
 }
 
@@ -165,6 +173,8 @@ static int is_systems(const char *path, size_t dir)
 	};
 	size_t i;
 
+	if (!strncmp(path, "/usr/lib/jvm/", 13))
+		return 1;
 	for (i = 0; i < ARRAY_SIZE(places); i++)
 		if (dir == strlen(places[i]) && !strncmp(path, places[i], dir))
 			return 1;

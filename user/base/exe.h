@@ -21,6 +21,8 @@ struct fence_exe {
 	char interpreter[FENCE_PATH_MAX]; /* of a script, likewise; "": it is not there */
 	char others[FENCE_PATH_MAX]; /* what of it, or on the way to it, others than root can write
 					or turn; "": nothing */
+	int foreign; /* by a link that is not root's it leads to root's file: whose it is, is said
+			by somebody else */
 	dev_t dev; /* as stat(2) has it */
 	uint32_t kernel_dev; /* as the superblock has it, major << 20 | minor */
 	uint64_t ino; /* 0: not known */

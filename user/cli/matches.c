@@ -19,10 +19,18 @@ static int amiss(const struct fence_policy_match *m, char *why, size_t size, con
 		snprintf(why, size, "%s: %s; nothing is recognised by it", m->text,
 			 strerror(e.err));
 		*remedy = "install it, or correct the path";
+	} else if (e.foreign) {
+		snprintf(why, size,
+			 "%s leads, by a link that is not root's, to %s, which is: not followed, "
+			 "and "
+			 "nothing is recognised by it",
+			 m->text, e.real);
+		*remedy = "name the program itself";
 	} else if (broad) {
-		snprintf(why, size, "%s leads to %s, which is %s: not followed", m->text, e.real,
-			 broad);
-		*remedy = "name the tool's own program, or say why: \"broad\"";
+		snprintf(why, size,
+			 "%s leads to %s, which is %s: known when it is started by this name alone",
+			 m->text, e.real, broad);
+		*remedy = "start it with crmfence exec where that is not enough";
 	} else if (e.kind == FENCE_EXE_OTHER) {
 		snprintf(why, size,
 			 "%s is no program: neither an executable nor a script that begins with "
