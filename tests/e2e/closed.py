@@ -214,6 +214,15 @@ def reload(w):
         f.write("{")
     refused = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     bad = [] if refused.returncode == 2 and "stays" in refused.stdout else ["a broken file: %s %r" % (refused.returncode, refused.stdout)]
+    with open(w.dir + "/policy.json", "w") as f:
+        json.dump(dict(change, quic=False, mode="enforced"), f)
+    for what, cmd2 in (("check", [cmd[0], "policy", "check", w.dir + "/policy.json"]), ("reload", cmd),
+                       ("start", [W.BUILD + "/crmfenced", "--policy", w.dir + "/policy.json", "--control", w.dir + "/second.sock"])):
+        refused = subprocess.run(cmd2, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if refused.returncode != 2 or any(t not in refused.stdout for t in ('write "deny"', 'write "enforce"', "policy.json:1:")):
+            bad.append("two mistakes at %s: %d %r" % (what, refused.returncode, refused.stdout))
+    log = open(w.dir + "/agent.log").read()
+    bad += ["two mistakes, told by the agent: %r" % log[-900:]] if any(t not in log for t in ('write "deny"', 'write "enforce"')) else []
     change["tools"][0]["allow"] = [a for a in change["tools"][0]["allow"] if a.get("set") == "crm.own"]
     with open(w.dir + "/policy.json", "w") as f:
         json.dump(change, f)

@@ -13,6 +13,7 @@
 #include "../../bpf/lib/head.h"
 #include "../../bpf/lib/walk.h"
 #include "base/diag.h"
+#include "base/utf8.h"
 #include "crm/action.h"
 #include "crm/values.h"
 #include "ipc/control.h"
@@ -33,21 +34,38 @@
 		} \
 	} while (0)
 
+/* Can who reads it on a terminal be led astray? */
+static int shows(const char *text)
+{
+	unsigned int c;
+
+	while ((c = fence_utf8_next(&text)))
+		if (fence_utf8_hidden(c))
+			return 0;
+	return 1;
+}
+
 /* A refused policy says why; one that is taken can be decided by. */
 static void fuzz_policy(const uint8_t *data, size_t len)
 {
 	struct fence_policy *p = NULL;
-	struct fence_diag d = { 0 };
-	char *text = calloc(len + 1, 1);
+	struct fence_policy_errors e;
+	char *text = calloc(len + 1, 1), line[FENCE_DIAG_LINE];
+	size_t i;
 	int err;
 
 	if (!text)
 		return;
 	memcpy(text, data, len);
-	err = fence_policy_parse(text, len, "fuzz", &p, &d);
+	err = fence_policy_parse(text, len, "fuzz", &p, &e);
 	free(text);
 	if (err < 0) {
-		MUST(!p && d.text[0]);
+		MUST(!p && e.count);
+		for (i = 0; i < e.count && i < FENCE_POLICY_ERRORS; i++) {
+			fence_diag_line(&e.d[i], line, sizeof(line));
+			MUST(e.d[i].text[0] && shows(line));
+			MUST(strlen(line) + 1 < sizeof(line));
+		}
 		return;
 	}
 	MUST(p->ntools > 0);

@@ -167,11 +167,11 @@ int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
 int agent_hash_fd(int fd, uint8_t out[32]);
 
 /* install.c */
-int agent_policy_read(struct agent *a, struct fence_policy **ret,
-		      struct fence_diag *d); /* refused where others than root can write it */
+/* Refused where others than root can write it. */
+int agent_policy_read(struct agent *a, struct fence_policy **ret, struct fence_policy_errors *e);
 int agent_policy_install(struct agent *a, struct fence_diag *d);
-int agent_policy_reload(struct agent *a,
-			struct fence_diag *d); /* read the file again; on error the old one stays */
+/* `fresh` is owned by the agent from here on; on error it is gone, and the old one stays. */
+int agent_policy_reload(struct agent *a, struct fence_policy *fresh, struct fence_diag *d);
 
 uint64_t
 agent_policy_digest(struct agent *a); /* over the policy's keys in force; 0: they cannot be read */

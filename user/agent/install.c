@@ -487,7 +487,7 @@ int agent_policy_restore(struct agent *a, struct fence_diag *d)
 }
 
 /* Who can write it says what is enforced. */
-static int is_roots(const char *file, struct fence_diag *d)
+static int is_roots(const char *file, struct fence_policy_errors *e)
 {
 	char real[PATH_MAX], why[FENCE_PATH_MAX];
 
@@ -495,22 +495,24 @@ static int is_roots(const char *file, struct fence_diag *d)
 		return 0;
 	if (!fence_path_others(file[0] == '/' ? file : real, why, sizeof(why)))
 		return 0;
-	return fence_diag_set(d, -EPERM, NULL,
+	e->count = 1;
+	snprintf(e->d[0].file, sizeof(e->d[0].file), "%s", file);
+	return fence_diag_set(&e->d[0], -EPERM, NULL,
 			      "others than root can write or turn %s: a policy is root's alone; "
 			      "chown root:root and chmod go-w it, or keep the policy in "
 			      "/etc/crmfence",
 			      why);
 }
 
-int agent_policy_read(struct agent *a, struct fence_policy **ret, struct fence_diag *d)
+int agent_policy_read(struct agent *a, struct fence_policy **ret, struct fence_policy_errors *e)
 {
 	struct fence_policy *p = NULL;
-	int err = is_roots(a->opt.policy, d);
+	int err = is_roots(a->opt.policy, e);
 
 	if (err >= 0)
-		err = fence_policy_read(a->opt.policy, &p, d);
+		err = fence_policy_read(a->opt.policy, &p, e);
 	if (err >= 0 && p->ranges_file[0])
-		err = is_roots(p->ranges_file, d);
+		err = is_roots(p->ranges_file, e);
 	if (err >= 0)
 		*ret = p;
 	else
@@ -518,14 +520,12 @@ int agent_policy_read(struct agent *a, struct fence_policy **ret, struct fence_d
 	return err;
 }
 
-int agent_policy_reload(struct agent *a, struct fence_diag *d)
+int agent_policy_reload(struct agent *a, struct fence_policy *fresh, struct fence_diag *d)
 {
-	struct fence_policy *old = a->policy, *fresh = NULL;
+	struct fence_policy *old = a->policy;
 	struct swap s;
-	int err = agent_policy_read(a, &fresh, d);
+	int err;
 
-	if (err < 0)
-		return err;
 	a->policy = fresh;
 	err = stage(a, 0, &s, d);
 	if (err < 0) {

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 
 #define DEFAULT_POLICY "/etc/crmfence/policy.json"
@@ -154,11 +155,15 @@ static int lock(const struct agent *a, struct fence_diag *d)
 static int start(struct agent *a, struct fence_diag *d)
 {
 	struct fence_kernel_opts ko = { .cgroup = a->opt.cgroup, .pin_dir = a->opt.pin_dir };
-	int err = agent_policy_read(a, &a->policy, d);
+	AUTO_BUF struct fence_buf text = { 0 };
+	struct fence_policy_errors e;
+	int err = agent_policy_read(a, &a->policy, &e);
 
-	if (err < 0)
+	if (err < 0) { /* a line each: `d` has room for one */
+		fence_policy_errors_text(&e, "crmfenced: ", &text);
+		fprintf(stderr, "crmfenced: %s\n", fence_buf_text(&text));
 		return err;
-	d->file[0] = 0;
+	}
 	err = fence_kernel_check(&ko, d);
 	if (err >= 0)
 		err = lock(a, d);
@@ -191,23 +196,33 @@ static int start(struct agent *a, struct fence_diag *d)
 		       : 0;
 }
 
-static int reload(struct agent *a, struct fence_diag *d)
+/* `out`: the new policy's name, or why the old one stays, a line each. */
+static int reload(struct agent *a, struct fence_buf *out)
 {
-	char line[1100];
-	int err;
+	struct fence_policy *fresh = NULL;
+	struct fence_policy_errors e;
+	struct fence_diag d = { 0 };
+	char line[FENCE_DIAG_LINE];
+	int err = agent_policy_read(a, &fresh, &e);
 
 	clocks(a);
+	if (err < 0) {
+		fence_policy_errors_text(&e, "", out);
+		for (size_t i = 0; i < e.count && i < FENCE_POLICY_ERRORS; i++)
+			agent_show_note(a, "the policy in force stays: %s",
+					fence_diag_line(&e.d[i], line, sizeof(line)));
+		return err;
+	}
 	/* what DNS gave a moment ago is carried over by its name, which is in the ring */
 	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
-	err = agent_policy_reload(a, d);
-	if (err < 0)
-		agent_show_note(a, "the policy in force stays: %s",
-				fence_diag_line(d, line, sizeof(line)));
-	else
-		agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
-				(unsigned long long)a->generation);
-	if (err < 0)
+	err = agent_policy_reload(a, fresh, &d);
+	fence_buf_str(out, err < 0 ? fence_diag_line(&d, line, sizeof(line)) : a->policy->name);
+	if (err < 0) {
+		agent_show_note(a, "the policy in force stays: %s", line);
 		return err;
+	}
+	agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
+			(unsigned long long)a->generation);
 	agent_sight_reload(a);
 	agent_matches_tell(a);
 	agent_seen_load(a);
@@ -264,7 +279,6 @@ static int answer(struct agent *a, int fd)
 	struct fence_diag d = { 0 };
 	struct fence_peer peer;
 	uint64_t session = 0;
-	char line[1100];
 	int err;
 
 	err = fence_control_receive(fd, &r, &peer);
@@ -284,10 +298,9 @@ static int answer(struct agent *a, int fd)
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		break;
 	case FENCE_OP_RELOAD:
-		err = peer.uid ? fence_diag_set(&d, -EPERM, NULL, "needs root; use sudo")
-			       : reload(a, &d);
-		fence_buf_str(&out,
-			      err < 0 ? fence_diag_line(&d, line, sizeof(line)) : a->policy->name);
+		if (peer.uid)
+			fence_buf_str(&out, "needs root; use sudo");
+		err = peer.uid ? -EPERM : reload(a, &out);
 		fence_control_reply(fd, err, fence_buf_text(&out), (uint32_t)out.len);
 		break;
 	case FENCE_OP_JOIN:
@@ -391,12 +404,12 @@ static void pace(const struct agent *a, int tick, long *ms)
 /* SIGHUP: the policy again. 1: any other, the end. */
 static int on_signal(struct agent *a, int sig)
 {
+	AUTO_BUF struct fence_buf out = { 0 };
 	struct signalfd_siginfo info;
-	struct fence_diag d = { 0 };
 
 	if (read(sig, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP)
 		return 1;
-	reload(a, &d);
+	reload(a, &out);
 	return 0;
 }
 
@@ -470,7 +483,7 @@ int main(int argc, char **argv)
 {
 	static struct agent a;
 	struct fence_diag d = { 0 };
-	char line[1100];
+	char line[FENCE_DIAG_LINE];
 	const char *why;
 	int control, err, sig;
 
@@ -502,7 +515,8 @@ int main(int argc, char **argv)
 	if (err < 0 && control >= 0)
 		unlink(a.opt.control);
 	if (err < 0) {
-		fprintf(stderr, "crmfenced: %s\n", fence_diag_line(&d, line, sizeof(line)));
+		if (d.text[0])
+			fprintf(stderr, "crmfenced: %s\n", fence_diag_line(&d, line, sizeof(line)));
 		done(&a, a.kernel && fence_kernel_adopted(a.kernel));
 		return 2;
 	}

@@ -151,7 +151,7 @@ void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, c
 void agent_show_note(struct agent *a, const char *fmt, ...)
 {
 	struct show *s = a->show;
-	char text[200];
+	char text[FENCE_DIAG_LINE + 64];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -162,7 +162,7 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 		fprintf(stderr, "crmfenced: %s\n", text);
 		return;
 	}
-	snprintf(s->notes[s->nnotes++ % NOTES], sizeof(s->notes[0]), "%s", text);
+	snprintf(s->notes[s->nnotes++ % NOTES], sizeof(s->notes[0]), "%.199s", text);
 	s->dirty = 1;
 }
 

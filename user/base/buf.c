@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 void fence_buf_done(struct fence_buf *b)
 {
@@ -120,12 +121,12 @@ int fence_buf_read_file(struct fence_buf *b, const char *path, size_t limit)
 
 char *fence_text_plain(char *text)
 {
-	unsigned char *p;
+	const char *next = text;
+	char *p = text;
+	unsigned int c;
 
-	for (p = (unsigned char *)text; *p; p++)
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-			p[0] = p[1] = '?';
+	while ((c = fence_utf8_next(&next)))
+		for (; p < next; p++)
+			*p = fence_utf8_hidden(c) ? '?' : *p;
 	return text;
 }

@@ -27,7 +27,7 @@ void fence_buf_printf(struct fence_buf *b, const char *fmt, ...)
 const char *fence_buf_text(const struct fence_buf *b); /* never NULL */
 
 /*
- * Fit for a terminal: control characters (C0, DEL, and C1 as UTF-8 has them) become '?', in place.
+ * Fit for a terminal: each byte of a character that nobody sees (utf8.h) becomes '?', in place.
  * Names and paths are chosen by who is watched. Returns `text`.
  */
 char *fence_text_plain(char *text);

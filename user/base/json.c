@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void fence_json_init(struct fence_json *j, struct fence_buf *out)
 {
 	memset(j, 0, sizeof(*j));
@@ -122,29 +124,6 @@ void fence_json_str(struct fence_json *j, const char *key, const char *s)
 	fence_json_strn(j, key, s, strlen(s));
 }
 
-/* Octets of the valid UTF-8 sequence (RFC 3629) at s, 0 when there is none. */
-static size_t utf8(const unsigned char *s, size_t n)
-{
-	unsigned int c = s[0];
-
-	if (c < 0x80)
-		return 1;
-	if (c >= 0xc2 && c < 0xe0)
-		return n > 1 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
-	if (c >= 0xe0 && c < 0xf0) {
-		if (n < 3 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80)
-			return 0;
-		return (c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) ? 0 : 3;
-	}
-	if (c >= 0xf0 && c < 0xf5) {
-		if (n < 4 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80 ||
-		    (s[3] & 0xc0) != 0x80)
-			return 0;
-		return (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] > 0x8f) ? 0 : 4;
-	}
-	return 0;
-}
-
 static void escape(struct fence_buf *b, unsigned char c)
 {
 	static const char short_for[] = "btn\0fr"; /* 8..13 */
@@ -171,7 +150,7 @@ void fence_json_strn(struct fence_json *j, const char *key, const char *s, size_
 	end(j, at);
 	plain = i;
 	while (i < n) {
-		len = utf8(p + i, n - i);
+		len = fence_utf8_len(p + i, n - i);
 		if (len && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
 			i += len;
 			continue;

@@ -148,7 +148,7 @@ const char *cli_amount(int64_t octets, char out[16])
 
 int cli_fail(const struct fence_diag *d)
 {
-	char line[1100];
+	char line[FENCE_DIAG_LINE];
 
 	fprintf(stderr, "crmfence: %s\n", fence_diag_line(d, line, sizeof(line)));
 	return 2;

@@ -34,7 +34,7 @@ static void match_warning(void *ctx, const char *tool, const char *path, const c
 
 static int check(const struct fence_policy *p)
 {
-	char line[1100];
+	char line[FENCE_DIAG_LINE];
 	size_t i;
 
 	for (i = 0; i < p->nwarnings; i++)
@@ -147,18 +147,38 @@ static int test(const struct fence_policy *p, const char *cases)
 	return r.failed ? 1 : 0;
 }
 
+/* What is wrong with a policy, a line each. */
+static int refused(const struct fence_policy_errors *e)
+{
+	AUTO_BUF struct fence_buf out = { 0 };
+
+	fence_policy_errors_text(e, "crmfence: ", &out);
+	fprintf(stderr, "crmfence: %s\n", fence_buf_text(&out));
+	return 2;
+}
+
 int cmd_policy(int argc, char **argv)
 {
+	static const char *const words[] = { "check", "explain", "decide", "test", "browser" };
+	struct fence_policy_errors e;
 	struct fence_policy *p = NULL;
-	struct fence_diag d = { 0 };
+	size_t i;
 	int r;
 
-	if (argc < 3) {
+	if (argc < 2) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	if (fence_policy_read(argv[2], &p, &d) < 0)
-		return cli_fail(&d);
+	for (i = 0; i < ARRAY_SIZE(words) && strcmp(words[i], argv[1]); i++)
+		;
+	if (i == ARRAY_SIZE(words))
+		fprintf(stderr, "crmfence: policy has no command \"%.40s\"\n", argv[1]);
+	if (i == ARRAY_SIZE(words) || argc < 3) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (fence_policy_read(argv[2], &p, &e) < 0)
+		return refused(&e);
 	if (!strcmp(argv[1], "check") && argc == 3) {
 		r = check(p);
 	} else if (!strcmp(argv[1], "explain") && argc == 3) {

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -335,23 +336,86 @@ int fence_crm_partition_ok(const char *partition)
 	return 0;
 }
 
-int fence_crm_org_id_ok(const char *id)
+int fence_crm_id_checksum(const char *id, char out[19])
 {
 	static const char code[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
-	size_t n = strlen(id), i;
-	unsigned int bits, k;
+	unsigned int bits, i;
 
-	if ((n != 15 && n != 18) || strncmp(id, "00D", 3))
-		return 0;
-	for (i = 0; i < n; i++)
+	memset(out, 0, 19);
+	for (i = bits = 0; i < 15; i++) {
 		if (!isalnum((unsigned char)id[i]))
-			return 0;
-	for (i = 0; n == 18 && i < 3; i++) {
-		for (bits = 0, k = 0; k < 5; k++)
-			if (isupper((unsigned char)id[5 * i + k]))
-				bits |= 1u << k;
-		if (id[15 + i] != code[bits])
-			return 0;
+			return -EINVAL;
+		out[i] = id[i];
+		bits |= (unsigned int)!!isupper((unsigned char)id[i]) << i;
 	}
-	return 1;
+	for (i = 0; i < 3; i++)
+		out[15 + i] = code[bits >> 5 * i & 31];
+	return 0;
+}
+
+int fence_crm_org_id_ok(const char *id)
+{
+	size_t n = strlen(id);
+	char whole[19];
+
+	return (n == 15 || n == 18) && !strncmp(id, "00D", 3) &&
+	       !fence_crm_id_checksum(id, whole) && (n == 15 || !strcmp(id, whole));
+}
+
+/*
+ * Vendors of models and of speech recognition that a policy has no harmless reason for. Not every
+ * one: those that an engineer who follows a vendor's quick start writes down.
+ */
+static const char *const models[] = {
+	"openai.com",
+	"chatgpt.com",
+	"oaiusercontent.com",
+	"openai.azure.com",
+	"cognitiveservices.azure.com",
+	"speech.microsoft.com",
+	"inference.ai.azure.com",
+	"services.ai.azure.com",
+	"anthropic.com",
+	"claude.ai",
+	"claude.com",
+	"generativelanguage.googleapis.com",
+	"aiplatform.googleapis.com",
+	"gemini.google.com",
+	"speech.googleapis.com",
+	"cohere.com",
+	"cohere.ai",
+	"mistral.ai",
+	"groq.com",
+	"x.ai",
+	"together.ai",
+	"together.xyz",
+	"perplexity.ai",
+	"deepseek.com",
+	"openrouter.ai",
+	"huggingface.co",
+	"replicate.com",
+	"fireworks.ai",
+	"cerebras.ai",
+	"moonshot.ai",
+	"deepgram.com",
+	"assemblyai.com",
+	"elevenlabs.io",
+	"speechmatics.com",
+	"rev.ai",
+	"gladia.io",
+};
+
+int fence_crm_is_model(const char *host)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(models); i++)
+		if (below(host, models[i]) >= 0)
+			return 1;
+	/* REGION-aiplatform.googleapis.com, bedrock-runtime.REGION.amazonaws.com, Chrome's speech
+	 */
+	return (below(host, "googleapis.com") > 0 && strstr(host, "-aiplatform.")) ||
+	       (below(host, "amazonaws.com") > 0 &&
+		(!strncmp(host, "bedrock", 7) || !strncmp(host, "transcribe", 10))) ||
+	       !strcmp(host, "www.google.com");
 }

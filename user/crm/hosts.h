@@ -70,4 +70,13 @@ int fence_crm_partition_ok(const char *partition);
 /* A 15 or 18 character id with the prefix 00D; the 18th form's case suffix is checked. */
 int fence_crm_org_id_ok(const char *id);
 
+/*
+ * The 18 character form of an id of 15 (what is behind them is not looked at): one character more
+ * for each five, which of them are capitals. -EINVAL: not 15 letters and digits.
+ */
+int fence_crm_id_checksum(const char *id, char out[19]);
+
+/* Does a known vendor of AI models or of speech recognition answer there? */
+int fence_crm_is_model(const char *host);
+
 #endif

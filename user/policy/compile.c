@@ -3,7 +3,7 @@
  * Lint and compile: refuse what an attacker would want, warn of what a reviewer should look at, lay
  * the rest out as map entries.
  */
-#include "policy/compile.h"
+#include "policy/read.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,9 +14,10 @@
 #include "base/cleanup.h"
 
 struct compiler {
-	struct fence_policy *p;
-	struct fence_diag *d;
+	struct reader *r;
+	struct fence_policy *p; /* the reader's */
 	uint32_t rule; /* index of the rule that is being compiled */
+	char path[112]; /* where its host or network stands */
 };
 
 static void warn(struct fence_policy *p, const char *path, const char *text)
@@ -28,6 +29,13 @@ static void warn(struct fence_policy *p, const char *path, const char *text)
 	w = &p->warnings[p->nwarnings++];
 	snprintf(w->file, sizeof(w->file), "%s", p->file);
 	fence_diag_set(w, 0, path, "%s", text);
+}
+
+static void warn_model(struct fence_policy *p, const char *path)
+{
+	warn(p, path,
+	     "the host of a known vendor of AI models or speech recognition: what is sent there "
+	     "leaves the company; take it out, unless that is what the policy is for");
 }
 
 /* Grow an array by one zeroed element. */
@@ -78,6 +86,24 @@ static int name_key(const char *pattern, struct fence_name_key *key)
 	return 0;
 }
 
+static int refuse_name(struct compiler *c, const char *pattern)
+{
+	char meant[FENCE_MEANT];
+	unsigned int port;
+
+	if (fence_meant_host(pattern, meant, &port))
+		return REFUSE(
+			c->r, c->path,
+			"is no host name: lower-case labels of letters, digits, hyphens, no "
+			"port, no final dot; other letters in their xn-- form, as `idn2 HOST` "
+			"prints it");
+	if (port)
+		return REFUSE(c->r, c->path,
+			      "is no host name alone; write \"%s\", with \"ports\": [%u]", meant,
+			      port);
+	return REFUSE(c->r, c->path, "is no host name alone; write \"%s\"", meant);
+}
+
 static int add_name(void *ctx, const char *pattern)
 {
 	struct compiler *c = ctx;
@@ -89,23 +115,17 @@ static int add_name(void *ctx, const char *pattern)
 	memset(&key, 0, sizeof(key));
 	key.tool = r->tool;
 	if (name_key(pattern, &key))
-		return fence_diag_set(
-			c->d, -EINVAL, r->path,
-			"\"%s\" is no host name: lower-case labels of letters, digits, hyphens, "
-			"no port, no final dot",
-			pattern);
+		return refuse_name(c, pattern);
 	for (i = 0; i < c->p->nnames; i++)
 		if (!memcmp(&c->p->names[i].key, &key, sizeof(key)))
-			return fence_diag_set(c->d, -EINVAL, r->path,
-					      "\"%s\" is already allowed by %s; keep one", pattern,
-					      c->p->rules[c->p->names[i].rule.id].path);
+			return REFUSE(c->r, c->path, "\"%s\" is already allowed by %s; keep one",
+				      pattern, c->p->rules[c->p->names[i].rule.id].path);
 	if (c->p->nnames >= FENCE_RULE_MAX)
-		return fence_diag_set(c->d, -E2BIG, r->path,
-				      "more than %d names; use fewer sandboxes or tools",
-				      FENCE_RULE_MAX);
+		return REFUSE(c->r, c->path, "more than %d names; use fewer sandboxes or tools",
+			      FENCE_RULE_MAX);
 	n = grow((void **)&c->p->names, &c->p->nnames, sizeof(*n));
 	if (!n)
-		return -ENOMEM;
+		return REFUSE(c->r, c->path, "no memory");
 	n->key = key;
 	n->rule.id = c->rule;
 	n->rule.flags = r->flags;
@@ -114,53 +134,72 @@ static int add_name(void *ctx, const char *pattern)
 	return 0;
 }
 
+static int lint_star(struct compiler *c, const struct fence_policy_rule *r, const char *h)
+{
+	if (strncmp(h, "*.", 2))
+		return REFUSE(c->r, c->path,
+			      "a star may only stand for whole labels in front, \"*.name\"; list "
+			      "the hosts one by one");
+	if (strchr(h + 2, '*'))
+		return REFUSE(c->r, c->path, "one star, in front; list the hosts one by one");
+	if (fence_crm_is_shared_suffix(h + 2))
+		return REFUSE(
+			c->r, c->path,
+			"also allows strangers' hosts: anybody can have a name under %s; list "
+			"the hosts one by one",
+			h + 2);
+	if (fence_crm_is_model(h + 2))
+		warn_model(c->p, r->path);
+	warn(c->p, r->path, "a wildcard: whoever can add a name to this zone can receive data");
+	return 0;
+}
+
+/* The name of the sandbox that a host of the own My Domain belongs to; 0: none, a partition. */
+static int sandbox_of(const struct fence_org *o, const char *host)
+{
+	size_t n = strlen(o->my_domain);
+
+	return !strncmp(host, o->my_domain, n) && !strncmp(host + n, "--", 2)
+		       ? (int)strcspn(host + n + 2, ".-")
+		       : 0;
+}
+
 static int lint_host(struct compiler *c, const struct fence_policy_rule *r)
 {
-	const char *h = r->text;
+	const struct fence_org *o = &c->p->org;
+	char meant[FENCE_MEANT];
+	const char *h = fence_meant_host(r->text, meant, &(unsigned int){ 0 }) ? r->text : meant;
 
-	if (!strncmp(h, "*.", 2)) {
-		if (strchr(h + 2, '*'))
-			return fence_diag_set(
-				c->d, -EINVAL, r->path,
-				"\"%s\": one star, in front; list the hosts one by one", h);
-		if (fence_crm_is_shared_suffix(h + 2))
-			return fence_diag_set(c->d, -EINVAL, r->path,
-					      "\"%s\" also allows strangers' hosts: anybody can "
-					      "have a name under "
-					      "%s; list the hosts one by one",
-					      h, h + 2);
-		warn(c->p, r->path,
-		     "a wildcard: whoever can add a name to this zone can receive data");
-		return 0;
-	}
 	if (strchr(h, '*'))
-		return fence_diag_set(
-			c->d, -EINVAL, r->path,
-			"\"%s\": a star may only stand for whole labels in front, \"*.name\"", h);
-	switch (fence_crm_classify(h, &c->p->org)) {
+		return lint_star(c, r, h);
+	if (fence_crm_is_model(h))
+		warn_model(c->p, r->path);
+	switch (fence_crm_classify(h, o)) {
 	case FENCE_HOST_FOREIGN:
-		return fence_diag_set(
-			c->d, -EINVAL, r->path,
-			"\"%s\" is another Salesforce org's; only $.org is allowed, by \"crm.own\"",
-			h);
+		return REFUSE(c->r, c->path,
+			      "is another Salesforce org's; only $.org is allowed, by \"crm.own\"");
 	case FENCE_HOST_SANDBOX:
-		return fence_diag_set(
-			c->d, -EINVAL, r->path,
-			"\"%s\" is a sandbox or partition of the org; list it in $.org.sandboxes",
-			h);
+		if (sandbox_of(o, h))
+			return REFUSE(
+				c->r, c->path,
+				"is a sandbox of the org; write \"sandboxes\": [\"%.*s\"] into "
+				"$.org",
+				sandbox_of(o, h), h + strlen(o->my_domain) + 2);
+		return REFUSE(
+			c->r, c->path,
+			"is a sandbox or partition of the org; list it in $.org.sandboxes, or "
+			"name it in $.org.partition");
 	case FENCE_HOST_SHARED:
-		return fence_diag_set(c->d, -EINVAL, r->path,
-				      "\"%s\" serves every Salesforce org, so its name proves "
-				      "nothing; for sign-on "
-				      "use $.org.login_hosts",
-				      h);
+		return REFUSE(
+			c->r, c->path,
+			"serves every Salesforce org, so its name proves nothing; for sign-on "
+			"use $.org.login_hosts");
 	case FENCE_HOST_OWN:
-		return fence_diag_set(c->d, -EINVAL, r->path,
-				      "\"%s\" is the org's own host; \"crm.own\" allows it", h);
+		return REFUSE(c->r, c->path,
+			      "is the org's own host; write \"crm.own\" instead of this entry");
 	case FENCE_HOST_IP:
-		return fence_diag_set(c->d, -EINVAL, r->path,
-				      "\"%s\" is an address; write { \"cidr\": \"%s/%d\", ... }", h,
-				      h, strchr(h, ':') ? 128 : 32);
+		return REFUSE(c->r, c->path, "is an address; write { \"cidr\": \"%s/%d\", ... }", h,
+			      strchr(h, ':') ? 128 : 32);
 	case FENCE_HOST_LEGACY:
 		warn(c->p, r->path,
 		     "a Salesforce product outside the org: other customers' data lives there too");
@@ -172,27 +211,31 @@ static int lint_host(struct compiler *c, const struct fence_policy_rule *r)
 
 static int add_net(struct compiler *c, const struct fence_policy_rule *r)
 {
+	char meant[FENCE_MEANT];
 	struct fence_policy_net *n;
 	unsigned int bits = 0;
 	uint8_t addr[16];
 	uint16_t i;
 
-	if (fence_addr_parse_net(r->text, addr, &bits))
-		return fence_diag_set(
-			c->d, -EINVAL, r->path,
-			"\"%s\" is no network: write address/bits with no host bits set", r->text);
+	if (fence_addr_parse_net(r->text, addr, &bits)) {
+		if (fence_meant_net(r->text, meant))
+			return REFUSE(c->r, c->path,
+				      "is no network: write address/bits with no host bits set; a "
+				      "name goes into \"host\"");
+		return REFUSE(c->r, c->path,
+			      "is no network: it has host bits, or no bits; write \"%s\"", meant);
+	}
 	if (bits < (fence_addr_is_v4(addr) ? 96 + 8 : 32))
-		return fence_diag_set(c->d, -EINVAL, r->path,
-				      "\"%s\" is too wide: at least /8 for IPv4, /32 for IPv6",
-				      r->text);
+		return REFUSE(c->r, c->path,
+			      "is too wide: at least /8 for IPv4, /32 for IPv6; list the networks "
+			      "that are meant");
 	if (fence_addr_is_local(addr))
-		return fence_diag_set(c->d, -EINVAL, r->path,
-				      "\"%s\" is this machine; use \"local_ports\"", r->text);
+		return REFUSE(c->r, c->path, "is this machine; use \"local_ports\"");
 	warn(c->p, r->path, "an address rule: neither name nor TLS is checked there");
 	for (i = 0; i < r->nports; i++) {
 		n = grow((void **)&c->p->nets, &c->p->nnets, sizeof(*n));
 		if (!n)
-			return -ENOMEM;
+			return REFUSE(c->r, c->path, "no memory");
 		n->key.prefixlen = FENCE_NET_KEY_BITS(bits);
 		n->key.tool = r->tool;
 		n->key.port = r->ports[i];
@@ -213,32 +256,37 @@ static struct fence_policy_rule *add_rule(struct compiler *c, const struct fence
 	return r;
 }
 
-static int compile_allow(struct compiler *c, const struct fence_policy_allow *a)
+static void compile_allow(struct compiler *c, const struct fence_policy_allow *a)
 {
 	const struct fence_policy_rule *r = add_rule(c, &a->rule);
-	int err;
+	char meant[FENCE_MEANT];
+	unsigned int port;
 
-	if (!r)
-		return -ENOMEM;
-	switch (a->kind) {
-	case FENCE_ALLOW_OWN:
+	snprintf(c->path, sizeof(c->path), "%s%s", a->rule.path,
+		 a->kind == FENCE_ALLOW_NET    ? ".cidr"
+		 : a->kind == FENCE_ALLOW_HOST ? ".host"
+					       : "");
+	if (!r) {
+		REFUSE(c->r, c->path, "no memory");
+	} else if (a->kind == FENCE_ALLOW_OWN) {
 		c->p->rules[c->rule].flags |= FENCE_RULE_OWN;
-		return fence_crm_own(&c->p->org, add_name, c);
-	case FENCE_ALLOW_NET:
-		return add_net(c, r);
-	default:
-		err = lint_host(c, r);
-		if (err < 0)
-			return err;
+		fence_crm_own(&c->p->org, add_name, c);
+	} else if (a->kind == FENCE_ALLOW_NET) {
+		add_net(c, r);
+	} else if (lint_host(c, r) < 0) {
+		return;
+	} else if (!fence_meant_host(r->text, meant, &port)) {
+		refuse_name(c, r->text); /* capitals too: one host is written in one way */
+	} else {
 		if (r->flags & FENCE_RULE_PLAIN)
 			warn(c->p, r->path,
 			     "\"tls\": false: anybody on the way can read what is sent there");
-		return add_name(c, r->text);
+		add_name(c, r->text);
 	}
 }
 
 /* The proxy's own name may be asked for by every tool. */
-static int compile_proxy(struct compiler *c, size_t index, uint8_t tool)
+static void compile_proxy(struct compiler *c, size_t index, uint8_t tool)
 {
 	const struct fence_policy_proxy *x = &c->p->proxies[index];
 	struct fence_policy_rule r = { .tool = tool, .nports = 1, .ports = { x->port } };
@@ -249,9 +297,11 @@ static int compile_proxy(struct compiler *c, size_t index, uint8_t tool)
 	snprintf(r.path, sizeof(r.path), "$.proxies[%zu]", index);
 	snprintf(r.text, sizeof(r.text), "%s", x->host);
 	snprintf(r.why, sizeof(r.why), "the corporate proxy, for CONNECT to allowed names");
+	snprintf(c->path, sizeof(c->path), "%s.host", r.path);
 	if (!add_rule(c, &r))
-		return -ENOMEM;
-	return x->is_addr ? 0 : add_name(c, x->host);
+		REFUSE(c->r, c->path, "no memory");
+	else if (!x->is_addr)
+		add_name(c, x->host);
 }
 
 static void warn_matches(struct fence_policy *p, size_t tool)
@@ -310,29 +360,27 @@ static void warn_write(struct fence_policy *p, size_t tool)
 		     "recognised has begun without it");
 }
 
-int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,
-			 struct fence_diag *d)
+void fence_policy_compile(struct reader *r)
 {
-	struct compiler c = { .p = p, .d = d };
+	struct fence_policy *p = r->p;
+	struct compiler c = { .r = r, .p = p };
 	size_t i, j;
-	int err = fence_lint_matches(p, d);
 
-	for (i = 0; err >= 0 && i < p->ntools; i++) {
+	fence_lint_matches(r);
+	for (i = 0; i < p->ntools; i++) {
 		warn_matches(p, i);
 		warn_unix(p, i);
 		warn_write(p, i);
-		for (j = 0; err >= 0 && j < allows[i].count; j++)
-			err = compile_allow(&c, &allows[i].list[j]);
-		for (j = 0; err >= 0 && j < p->nproxies; j++)
-			err = compile_proxy(&c, j, (uint8_t)(i + 1));
+		for (j = 0; j < r->allows[i].count; j++)
+			compile_allow(&c, &r->allows[i].list[j]);
+		for (j = 0; j < p->nproxies; j++)
+			compile_proxy(&c, j, (uint8_t)(i + 1));
 	}
-	if (err >= 0)
-		warn_ranges(p);
-	if (err >= 0 && p->org.login_hosts)
+	warn_ranges(p);
+	if (p->org.login_hosts)
 		warn(p, "$.org.login_hosts",
 		     "login.salesforce.com is shared by every org; switch it off in My Domain and "
 		     "drop it here");
-	if (err >= 0 && p->quic_allow)
+	if (p->quic_allow)
 		warn(p, "$.quic", "QUIC hides the server name: only the address is checked");
-	return err;
 }

@@ -17,13 +17,4 @@ struct fence_policy_allows {
 	size_t count;
 };
 
-/* match.c: $.tools[].match, before anything is compiled. */
-int fence_lint_matches(const struct fence_policy *p, struct fence_diag *d);
-
-/*
- * Fill p->rules, names, nets and warnings. Negative errno with `d` when the policy must be refused.
- */
-int fence_policy_compile(struct fence_policy *p, const struct fence_policy_allows *allows,
-			 struct fence_diag *d);
-
 #endif

@@ -5,32 +5,32 @@
 #include <string.h>
 
 #include "base/exe.h"
-#include "policy/compile.h"
+#include "policy/read.h"
 
 static int is_same(const struct fence_policy_match *a, const struct fence_policy_match *b)
 {
 	return a->kind == b->kind && a->uid == b->uid && !strcmp(a->text, b->text);
 }
 
-static int lint_twice(const struct fence_policy *p, size_t tool, size_t index, const char *path,
-		      struct fence_diag *d)
+static int lint_twice(struct reader *r, size_t tool, size_t index, const char *path)
 {
+	const struct fence_policy *p = r->p;
 	const struct fence_policy_match *m = &p->tools[tool].match[index];
 	size_t k, l;
 
 	for (k = 0; k <= tool; k++)
 		for (l = 0; l < (k == tool ? index : p->tools[k].nmatch); l++)
 			if (is_same(m, &p->tools[k].match[l]))
-				return fence_diag_set(d, -EINVAL, path,
-						      "the same match stands in "
-						      "$.tools[%zu].match[%zu]; "
-						      "a process belongs to one tool",
-						      k, l);
+				return REFUSE(r, path,
+					      "the same match stands in "
+					      "$.tools[%zu].match[%zu]; "
+					      "a process belongs to one tool",
+					      k, l);
 	return 0;
 }
 
-static int lint_broad(const struct fence_policy_tool *t, const struct fence_policy_match *m,
-		      const char *path, struct fence_diag *d)
+static int lint_broad(struct reader *r, const struct fence_policy_tool *t,
+		      const struct fence_policy_match *m, const char *path)
 {
 	const char *what = NULL;
 
@@ -42,22 +42,21 @@ static int lint_broad(const struct fence_policy_tool *t, const struct fence_poli
 	if (m->kind == FENCE_MATCH_CGROUP)
 		what = fence_unit_broad(m->text);
 	if (what && !m->broad[0])
-		return fence_diag_set(d, -EINVAL, path,
-				      "\"%s\" is %s; where that is meant, say so: \"broad\": "
-				      "\"why\"",
-				      m->text, what);
+		return REFUSE(r, path,
+			      "is %s; where that is meant, say so: \"broad\": "
+			      "\"why\"",
+			      what);
 	if (!what && m->broad[0] && m->kind != FENCE_MATCH_EXE)
-		return fence_diag_set(d, -EINVAL, path,
-				      "\"broad\" is for what everybody runs; \"%s\" is not: take "
-				      "it away",
-				      m->text);
+		return REFUSE(r, path,
+			      "\"broad\" is for what everybody runs; this is not: take "
+			      "it away");
 	return 0;
 }
 
 /* Of patterns that begin alike the programs look at a few. */
-static int lint_star(const struct fence_policy *p, const struct fence_policy_match *m,
-		     const char *path, struct fence_diag *d)
+static int lint_star(struct reader *r, const struct fence_policy_match *m, const char *path)
 {
+	const struct fence_policy *p = r->p;
 	const char *star = strchr(m->text, '*'), *other;
 	size_t k, l, n = 0;
 
@@ -71,28 +70,26 @@ static int lint_star(const struct fence_policy *p, const struct fence_policy_mat
 				n++;
 		}
 	return n <= FENCE_UNIT_ENDS ? 0
-				    : fence_diag_set(d, -EINVAL, path,
-						     "is one of %zu patterns that begin alike; %d "
-						     "may: write more of the name before the \"*\"",
-						     n, FENCE_UNIT_ENDS);
+				    : REFUSE(r, path,
+					     "is one of %zu patterns that begin alike; %d "
+					     "may: write more of the name before the \"*\"",
+					     n, FENCE_UNIT_ENDS);
 }
 
-int fence_lint_matches(const struct fence_policy *p, struct fence_diag *d)
+void fence_lint_matches(struct reader *r)
 {
+	const struct fence_policy *p = r->p;
 	const struct fence_policy_match *m;
 	char path[96];
 	size_t i, j;
-	int err = 0;
 
-	for (i = 0; err >= 0 && i < p->ntools; i++)
-		for (j = 0; err >= 0 && j < p->tools[i].nmatch; j++) {
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
 			m = &p->tools[i].match[j];
 			snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", i, j);
-			err = lint_twice(p, i, j, path, d);
-			if (err >= 0)
-				err = lint_broad(&p->tools[i], m, path, d);
-			if (err >= 0 && m->kind == FENCE_MATCH_CGROUP && strchr(m->text, '*'))
-				err = lint_star(p, m, path, d);
+			if (lint_twice(r, i, j, path) >= 0 &&
+			    lint_broad(r, &p->tools[i], m, path) >= 0 &&
+			    m->kind == FENCE_MATCH_CGROUP && strchr(m->text, '*'))
+				lint_star(r, m, path);
 		}
-	return err;
 }

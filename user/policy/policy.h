@@ -178,13 +178,21 @@ struct fence_policy {
 	size_t nwarnings;
 };
 
+#define FENCE_POLICY_ERRORS 20 /* that are told */
+
+/* All that is wrong with a policy, in the order of its text. */
+struct fence_policy_errors {
+	struct fence_diag d[FENCE_POLICY_ERRORS];
+	size_t count; /* that there are: those behind the last that is told are told as a number */
+};
+
 /*
  * Read, check and compile `file`. 0: *ret is owned by the caller. Negative errno: *ret untouched,
- * `d` says why. `text` is terminated: text[len] is NUL.
+ * `e` (which may be NULL) says why. `text` is terminated: text[len] is NUL.
  */
-int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_diag *d);
+int fence_policy_read(const char *file, struct fence_policy **ret, struct fence_policy_errors *e);
 int fence_policy_parse(const char *text, size_t len, const char *file, struct fence_policy **ret,
-		       struct fence_diag *d);
+		       struct fence_policy_errors *e);
 void fence_policy_free(struct fence_policy *p);
 
 /* Tool id by name, 0 when there is none. */
@@ -271,6 +279,10 @@ const char *fence_namefact_name(uint8_t name);
 const char *fence_match_name(uint8_t match);
 
 struct fence_buf;
+
+/* A line each, without the last line end; `before` in front of each but the first. */
+void fence_policy_errors_text(const struct fence_policy_errors *e, const char *before,
+			      struct fence_buf *out);
 
 /* Plain words: what each tool may reach and why. */
 void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out);

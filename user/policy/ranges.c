@@ -47,13 +47,12 @@ static int range_add(struct reader *r, const cJSON *v, const char *path)
 			      AGAIN);
 	if (bits < (fence_addr_is_v4(addr) ? 96 + 8 : 16) ||
 	    (!fence_addr_is_v4(addr) && !addr[0] && !addr[1])) /* ::/80 has all of IPv4 */
-		return REFUSE(r, path, "\"%s\" is too wide to be one company's%s", v->valuestring,
-			      AGAIN);
+		return REFUSE(r, path, "is too wide to be one company's%s", AGAIN);
 	if (p->nranges >= FENCE_RANGE_MAX)
 		return REFUSE(r, path, "is more than %d networks%s", FENCE_RANGE_MAX, AGAIN);
 	to = realloc(p->ranges, (p->nranges + 1) * sizeof(*to));
 	if (!to)
-		return -ENOMEM;
+		return REFUSE(r, path, "no memory");
 	p->ranges = to;
 	memcpy(to[p->nranges].addr, addr, 16);
 	to[p->nranges++].bits = bits;
@@ -79,27 +78,25 @@ static int range_entry(struct reader *r, const cJSON *v, size_t index)
 	return err;
 }
 
-/* Errors from here on are the file's. */
+/* Mistakes from here on are the file's; of one that is not Salesforce's the first will do. */
 static int range_file(struct reader *r)
 {
 	__attribute__((cleanup(json_free))) cJSON *json = NULL;
 	AUTO_BUF struct fence_buf text = { 0 };
-	const char *file = r->p->ranges_file;
 	const cJSON *list, *e;
 	size_t i = 0;
-	int err = fence_buf_read_file(&text, file, FENCE_RANGES_BYTES);
+	int err = fence_buf_read_file(&text, r->source.file, FENCE_RANGES_BYTES);
 
-	if (r->d)
-		snprintf(r->d->file, sizeof(r->d->file), "%s", file);
 	if (err < 0)
-		return fence_diag_set(r->d, err, NULL, "cannot be read: %s%s", strerror(-err),
-				      AGAIN);
+		return REFUSE(r, NULL, "cannot be read: %s%s", strerror(-err), AGAIN);
 	SHA256((const unsigned char *)fence_buf_text(&text), text.len, r->p->ranges_sha);
 	json = cJSON_ParseWithLength(fence_buf_text(&text), text.len);
+	r->source.json = json;
+	r->source.text = fence_buf_text(&text);
 	list = cJSON_GetObjectItemCaseSensitive(json, "prefixes");
 	if (!cJSON_IsArray(list))
-		return REFUSE(r, "$.prefixes", "is no list; Salesforce's ip-ranges.json has one%s",
-			      AGAIN);
+		return REFUSE(r, "$.prefixes",
+			      "must be a list; Salesforce's ip-ranges.json has one%s", AGAIN);
 	cJSON_ArrayForEach (e, list) {
 		err = range_entry(r, e, i++);
 		if (err < 0)
@@ -113,31 +110,26 @@ static int range_file(struct reader *r)
 /* "FILE", or { "file": FILE, "outside": "deny" | "alert" } */
 int fence_read_ranges(struct reader *r, const cJSON *v)
 {
+	struct fence_read_source policy = r->source;
 	const char *path = "$.org.ip_ranges";
-	char policy[sizeof(r->d->file)], name[256];
-	const cJSON *k, *outside = NULL;
-	int err = 0;
+	const cJSON *k = v, *outside = NULL;
+	char name[256];
+	int err;
 
-	k = v;
 	if (!cJSON_IsString(v)) {
-		err = fence_read_keys(r, v, path, ",file,outside,");
+		if (fence_read_keys(r, v, path, ",file,outside,") < 0)
+			return -EINVAL;
 		path = "$.org.ip_ranges.file";
 		k = cJSON_GetObjectItemCaseSensitive(v, "file");
 		outside = cJSON_GetObjectItemCaseSensitive(v, "outside");
 	}
-	if (err >= 0)
-		err = fence_read_str(r, k, path, name, sizeof(name));
-	if (err >= 0 && outside)
-		err = fence_read_word(r, outside, "$.org.ip_ranges.outside", "deny", "alert",
-				      &r->p->ranges_tell);
-	if (err >= 0)
-		err = range_path(r, name, path);
-	if (err < 0)
-		return err;
-	if (r->d)
-		snprintf(policy, sizeof(policy), "%s", r->d->file);
+	if (outside)
+		fence_read_word(r, outside, "$.org.ip_ranges.outside", "deny", "alert",
+				&r->p->ranges_tell);
+	if (fence_read_str(r, k, path, name, sizeof(name)) < 0 || range_path(r, name, path) < 0)
+		return -EINVAL;
+	r->source = (struct fence_read_source){ .file = r->p->ranges_file };
 	err = range_file(r);
-	if (err >= 0 && r->d)
-		snprintf(r->d->file, sizeof(r->d->file), "%s", policy);
+	r->source = policy;
 	return err;
 }

@@ -137,46 +137,45 @@ static int read_match(struct reader *r, const cJSON *v, const char *path,
 	return err;
 }
 
-static int read_ports(struct reader *r, const cJSON *v, const char *path, uint16_t *ports,
-		      uint16_t *nports, int max)
+static void read_ports(struct reader *r, const cJSON *v, const char *path, uint16_t *ports,
+		       uint16_t *nports, int max)
 {
 	const cJSON *e;
 	char sub[160];
 	uint16_t i;
+	int at = 0;
 	long n = 0;
-	int err = fence_read_list(r, v, path, max);
 
-	if (err < 0)
-		return err;
+	if (fence_read_list(r, v, path, max) < 0)
+		return;
 	*nports = 0;
 	cJSON_ArrayForEach (e, v) {
-		snprintf(sub, sizeof(sub), "%s[%u]", path, *nports);
-		err = fence_read_int(r, e, sub, 1, 65535, &n);
-		if (err < 0)
-			return err;
-		for (i = 0; i < *nports; i++)
-			if (ports[i] == n)
-				return REFUSE(r, sub, "port %ld is listed twice", n);
-		ports[(*nports)++] = (uint16_t)n;
+		snprintf(sub, sizeof(sub), "%s[%d]", path, at++);
+		if (fence_read_int(r, e, sub, 1, 65535, &n) < 0)
+			continue;
+		for (i = 0; i < *nports && ports[i] != n; i++)
+			;
+		if (i < *nports)
+			REFUSE(r, sub, "this port is listed twice; keep one");
+		else
+			ports[(*nports)++] = (uint16_t)n;
 	}
-	return 0;
 }
 
 /* "private": what DNS gives for it may be an address of the company's own. */
-static int read_private(struct reader *r, const cJSON *v, const char *path,
-			struct fence_policy_allow *a)
+static void read_private(struct reader *r, const cJSON *v, const char *path,
+			 struct fence_policy_allow *a)
 {
 	const cJSON *k = cJSON_GetObjectItemCaseSensitive(v, "private");
-	int is_private = 0, err;
+	int is_private = 0;
 	char sub[128];
 
 	if (!k)
-		return 0;
+		return;
 	snprintf(sub, sizeof(sub), "%s.private", path);
-	err = fence_read_bool(r, k, sub, &is_private);
+	fence_read_bool(r, k, sub, &is_private);
 	if (is_private)
 		a->rule.flags |= FENCE_RULE_PRIVATE;
-	return err;
 }
 
 /* "crm.own", or { "set": "crm.own", ... } */
@@ -184,27 +183,74 @@ static int read_set(struct reader *r, const cJSON *v, const char *path,
 		    struct fence_policy_allow *a)
 {
 	const char *name = cJSON_IsString(v) ? v->valuestring : "";
+	char meant[FENCE_MEANT];
+	unsigned int port;
+	size_t n;
 
+	if (strcmp(name, "crm.own") && fence_read_near(name, ",crm.own,", &n))
+		return REFUSE(r, path, "is no rule set; did you mean \"crm.own\"?");
+	if (strcmp(name, "crm.own") && fence_meant_host(name, meant, &port))
+		snprintf(meant, sizeof(meant), "%s", strchr(name, '.') ? name : "...");
 	if (strcmp(name, "crm.own"))
 		return REFUSE(r, path,
-			      "\"%.60s\" is no rule set; the only one is \"crm.own\"; a "
-			      "host is written { \"host\": ..., "
-			      "\"why\": ... }",
-			      name);
-	if (!r->p->org.my_domain[0])
-		return REFUSE(r, path, "\"crm.own\" needs $.org to say whose");
+			      "is no rule set; the only one is \"crm.own\"; a host is written { "
+			      "\"host\": \"%.100s\", \"why\": \"...\" }",
+			      meant);
+	if (!r->org)
+		return REFUSE(r, path,
+			      "needs $.org to say whose: \"org\": { \"my_domain\": \"...\" }");
 	a->kind = FENCE_ALLOW_OWN;
 	snprintf(a->rule.text, sizeof(a->rule.text), "crm.own");
 	snprintf(a->rule.why, sizeof(a->rule.why), "the customer's own Salesforce org");
 	return 0;
 }
 
+static void read_host(struct reader *r, const cJSON *v, const char *path,
+		      struct fence_policy_allow *a)
+{
+	const cJSON *tls = cJSON_GetObjectItemCaseSensitive(v, "tls");
+	char sub[128];
+	int is_tls = 1;
+
+	a->kind = FENCE_ALLOW_HOST;
+	if (tls) {
+		snprintf(sub, sizeof(sub), "%s.tls", path);
+		if (fence_read_bool(r, tls, sub, &is_tls) >= 0 && !is_tls)
+			a->rule.flags |= FENCE_RULE_PLAIN;
+	}
+	read_private(r, v, path, a);
+	snprintf(sub, sizeof(sub), "%s.host", path);
+	fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "host"), sub, a->rule.text,
+		       sizeof(a->rule.text));
+}
+
+static void read_net(struct reader *r, const cJSON *v, const char *path,
+		     struct fence_policy_allow *a)
+{
+	char sub[128];
+
+	a->kind = FENCE_ALLOW_NET;
+	if (cJSON_GetObjectItemCaseSensitive(v, "tls"))
+		REFUSE(r, path,
+		       "\"tls\" does not go with \"cidr\": an address has no name to check; leave "
+		       "it "
+		       "out");
+	if (cJSON_GetObjectItemCaseSensitive(v, "private"))
+		REFUSE(r, path,
+		       "\"private\" does not go with \"cidr\": the network is listed as it is; "
+		       "leave "
+		       "it out");
+	snprintf(sub, sizeof(sub), "%s.cidr", path);
+	fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "cidr"), sub, a->rule.text,
+		       sizeof(a->rule.text));
+}
+
+/* 0: there is something to compile. */
 static int read_allow(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_allow *a)
 {
-	const cJSON *host, *cidr, *ports, *why, *tls;
+	const cJSON *host, *cidr, *ports;
 	char sub[128];
-	int err, is_tls = 1;
 
 	a->rule.nports = 1;
 	a->rule.ports[0] = 443;
@@ -212,201 +258,202 @@ static int read_allow(struct reader *r, const cJSON *v, const char *path,
 	if (cJSON_IsString(v))
 		return read_set(r, v, path, a);
 	if (cJSON_GetObjectItemCaseSensitive(v, "set")) {
-		err = fence_read_keys(r, v, path, ",set,private,");
-		if (err >= 0)
-			err = read_private(r, v, path, a);
+		fence_read_keys(r, v, path, ",set,private,");
+		read_private(r, v, path, a);
 		snprintf(sub, sizeof(sub), "%s.set", path);
-		return err < 0 ? err
-			       : read_set(r, cJSON_GetObjectItemCaseSensitive(v, "set"), sub, a);
+		return read_set(r, cJSON_GetObjectItemCaseSensitive(v, "set"), sub, a);
 	}
-	err = fence_read_keys(r, v, path, ",host,cidr,ports,why,tls,private,");
-	if (err < 0)
-		return err;
+	if (fence_read_keys(r, v, path, ",host,cidr,ports,why,tls,private,") < 0)
+		return -EINVAL;
 	host = cJSON_GetObjectItemCaseSensitive(v, "host");
 	cidr = cJSON_GetObjectItemCaseSensitive(v, "cidr");
 	ports = cJSON_GetObjectItemCaseSensitive(v, "ports");
-	why = cJSON_GetObjectItemCaseSensitive(v, "why");
-	tls = cJSON_GetObjectItemCaseSensitive(v, "tls");
 	if (!!host + !!cidr != 1)
 		return REFUSE(r, path, "needs exactly one of host, cidr");
-	if (!why)
-		return REFUSE(r, path, "needs \"why\": the reason that an auditor will read");
 	snprintf(sub, sizeof(sub), "%s.why", path);
-	err = fence_read_str(r, why, sub, a->rule.why, sizeof(a->rule.why));
-	if (err >= 0 && ports) {
+	if (cJSON_GetObjectItemCaseSensitive(v, "why"))
+		fence_read_str(r, cJSON_GetObjectItemCaseSensitive(v, "why"), sub, a->rule.why,
+			       sizeof(a->rule.why));
+	else
+		REFUSE(r, sub, "write \"why\": \"...\", the reason that an auditor will read");
+	if (ports) {
 		snprintf(sub, sizeof(sub), "%s.ports", path);
-		err = read_ports(r, ports, sub, a->rule.ports, &a->rule.nports, FENCE_PORTS_MAX);
+		read_ports(r, ports, sub, a->rule.ports, &a->rule.nports, FENCE_PORTS_MAX);
 	}
-	if (err < 0)
-		return err;
-	if (cidr) {
-		a->kind = FENCE_ALLOW_NET;
-		if (tls)
-			return REFUSE(r, path,
-				      "\"tls\" does not go with \"cidr\": an address has no name "
-				      "to check");
-		if (cJSON_GetObjectItemCaseSensitive(v, "private"))
-			return REFUSE(r, path,
-				      "\"private\" does not go with \"cidr\": the network is "
-				      "listed as it is");
-		snprintf(sub, sizeof(sub), "%s.cidr", path);
-		return fence_read_str(r, cidr, sub, a->rule.text, sizeof(a->rule.text));
-	}
-	a->kind = FENCE_ALLOW_HOST;
-	if (tls) {
-		snprintf(sub, sizeof(sub), "%s.tls", path);
-		err = fence_read_bool(r, tls, sub, &is_tls);
-		if (err < 0)
-			return err;
-	}
-	if (!is_tls)
-		a->rule.flags |= FENCE_RULE_PLAIN;
-	err = read_private(r, v, path, a);
-	if (err < 0)
-		return err;
-	snprintf(sub, sizeof(sub), "%s.host", path);
-	return fence_read_str(r, host, sub, a->rule.text, sizeof(a->rule.text));
+	if (cidr)
+		read_net(r, v, path, a);
+	else
+		read_host(r, v, path, a);
+	return a->rule.text[0] ? 0 : -EINVAL;
 }
 
 /* Directories that a session may write below. */
-static int read_write(struct reader *r, const cJSON *v, const char *path,
-		      struct fence_policy_tool *t)
+static void read_write(struct reader *r, const cJSON *v, const char *path,
+		       struct fence_policy_tool *t)
 {
-	int err = fence_read_list(r, v, path, FENCE_POLICY_WRITE);
 	const cJSON *e;
 	char sub[112], *p;
+	size_t i = 0;
 
+	if (fence_read_list(r, v, path, FENCE_POLICY_WRITE) < 0)
+		return;
 	cJSON_ArrayForEach (e, v) {
-		if (err < 0)
-			return err;
-		snprintf(sub, sizeof(sub), "%s[%zu]", path, t->nwrite);
+		snprintf(sub, sizeof(sub), "%s[%zu]", path, i++);
 		p = t->write[t->nwrite];
-		err = fence_read_str(r, e, sub, p, FENCE_WRITE_MAX);
-		if (err >= 0 && ((p[0] != '/' && strncmp(p, "~/", 2)) || !fence_path_is_plain(p) ||
-				 strchr(p, '\n')))
-			return REFUSE(
-				r, sub,
-				"must be an absolute directory, or one below the user's home, "
-				"\"~/...\", without \"//\", \"/./\" or \"/../\"");
-		t->nwrite++;
+		if (fence_read_str(r, e, sub, p, FENCE_WRITE_MAX) < 0)
+			continue;
+		if ((p[0] != '/' && strncmp(p, "~/", 2)) || !fence_path_is_plain(p))
+			REFUSE(r, sub,
+			       "must be an absolute directory, or one below the user's home, "
+			       "\"~/...\", without \"//\", \"/./\" or \"/../\"");
+		else
+			t->nwrite++;
 	}
-	return err;
+}
+
+static void read_taint(struct reader *r, const cJSON *v, const char *path,
+		       struct fence_policy_tool *t)
+{
+	static const char *const words[] = { "nothing", "alert", "confined" };
+	const char *word = cJSON_IsString(v) ? v->valuestring : "", *near;
+	size_t n = 0;
+
+	for (t->taint = FENCE_TAINT_CONFINED; t->taint >= 0; t->taint--)
+		if (!strcmp(word, words[t->taint]))
+			break;
+	if (t->taint > 0 && !t->sight)
+		REFUSE(r, path, "needs \"sight\": true, which shows what is read");
+	if (t->taint >= 0)
+		return;
+	t->taint = FENCE_TAINT_NOTHING;
+	near = fence_read_near(word, ",nothing,alert,confined,", &n);
+	if (near)
+		REFUSE(r, path, "did you mean \"%.*s\"?", (int)n, near);
+	else
+		REFUSE(r, path, "must be \"nothing\", \"alert\" or \"confined\"");
 }
 
 /* What a tool may have besides. */
-static int read_taint(struct reader *r, const cJSON *v, const char *path,
+static void read_more(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_tool *t)
-{
-	static const char *const words[] = { "nothing", "alert", "confined" };
-
-	for (t->taint = FENCE_TAINT_CONFINED; t->taint >= 0; t->taint--)
-		if (cJSON_IsString(v) && !strcmp(v->valuestring, words[t->taint]))
-			return 0;
-	t->taint = FENCE_TAINT_NOTHING;
-	return REFUSE(r, path, "must be \"nothing\", \"alert\" or \"confined\"");
-}
-
-static int read_more(struct reader *r, const cJSON *v, const char *path,
-		     struct fence_policy_tool *t)
 {
 	const cJSON *k;
 	char sub[96];
 	uint16_t n = 0;
-	int err = 0;
 
 	k = cJSON_GetObjectItemCaseSensitive(v, "local_ports");
-	if (k) {
-		snprintf(sub, sizeof(sub), "%s.local_ports", path);
-		err = read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
-		t->nlocal = n;
-	}
+	snprintf(sub, sizeof(sub), "%s.local_ports", path);
+	if (k)
+		read_ports(r, k, sub, t->local, &n, FENCE_POLICY_LOCAL);
+	t->nlocal = n;
 	k = cJSON_GetObjectItemCaseSensitive(v, "write");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.write", path);
-		err = read_write(r, k, sub, t);
-	}
+	snprintf(sub, sizeof(sub), "%s.write", path);
+	if (k)
+		read_write(r, k, sub, t);
 	k = cJSON_GetObjectItemCaseSensitive(v, "sight");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.sight", path);
-		err = fence_read_bool(r, k, sub, &t->sight);
-	}
+	snprintf(sub, sizeof(sub), "%s.sight", path);
+	if (k && fence_read_bool(r, k, sub, &t->sight) < 0)
+		t->sight = 1; /* what needs it is not told too */
 	k = cJSON_GetObjectItemCaseSensitive(v, "taint");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.taint", path);
-		err = read_taint(r, k, sub, t);
-		if (err >= 0 && t->taint && !t->sight)
-			err = REFUSE(r, sub, "needs \"sight\": true, which shows what is read");
-	}
+	snprintf(sub, sizeof(sub), "%s.taint", path);
+	if (k)
+		read_taint(r, k, sub, t);
 	k = cJSON_GetObjectItemCaseSensitive(v, "confine");
-	if (err >= 0 && k) {
-		snprintf(sub, sizeof(sub), "%s.confine", path);
-		err = fence_read_word(r, k, sub, "all", "extensions", &t->loose);
-		if (err >= 0 && t->loose && (!t->sight || !(r->p->nextensions || r->p->naddons)))
-			err = REFUSE(
-				r, sub,
-				"needs \"sight\": true, and $.browser.extensions or addons, whose "
-				"connections it is about");
-	}
+	snprintf(sub, sizeof(sub), "%s.confine", path);
+	if (k && fence_read_word(r, k, sub, "all", "extensions", &t->loose) >= 0 && t->loose &&
+	    (!t->sight || !(r->p->nextensions || r->p->naddons)))
+		REFUSE(r, sub,
+		       "needs \"sight\": true, and $.browser.extensions or addons, whose "
+		       "connections it is about");
 	k = cJSON_GetObjectItemCaseSensitive(v, "unix");
-	if (err < 0 || !k)
-		return err;
 	snprintf(sub, sizeof(sub), "%s.unix", path);
-	return fence_read_unix(r, k, sub, t);
+	if (k)
+		fence_read_unix(r, k, sub, t);
 }
 
-int fence_read_tool(struct reader *r, const cJSON *v, size_t index)
+static void read_name(struct reader *r, const cJSON *v, const char *path, size_t index)
 {
 	struct fence_policy_tool *t = &r->p->tools[index];
-	struct fence_policy_allows *allows = &r->allows[index];
-	const cJSON *k, *e;
-	char path[64], sub[96];
+	char meant[FENCE_MEANT];
 	size_t i;
-	int err;
 
-	snprintf(path, sizeof(path), "$.tools[%zu]", index);
-	err = fence_read_keys(r, v, path,
-			      ",name,match,allow,local_ports,unix,write,sight,taint,confine,");
-	if (err < 0)
-		return err;
-	snprintf(sub, sizeof(sub), "%s.name", path);
-	err = fence_read_label(r, cJSON_GetObjectItemCaseSensitive(v, "name"), sub, t->name,
-			       sizeof(t->name));
-	if (err < 0)
-		return err;
+	if (fence_read_label(r, v, path, t->name, sizeof(t->name)) < 0) {
+		if (cJSON_IsString(v) && !fence_meant_label(v->valuestring, meant))
+			REFUSE(r, path,
+			       "must be lower-case letters, digits and inner hyphens; write "
+			       "\"%.*s\"",
+			       (int)sizeof(t->name) - 1, meant);
+		else
+			REFUSE(r, path,
+			       "must be 1 to %zu lower-case letters, digits and inner hyphens",
+			       sizeof(t->name) - 1);
+		return;
+	}
 	for (i = 0; i < index; i++)
 		if (!strcmp(r->p->tools[i].name, t->name))
-			return REFUSE(r, sub, "another tool is already called \"%s\"", t->name);
-	k = cJSON_GetObjectItemCaseSensitive(v, "match");
-	if (k) {
-		snprintf(sub, sizeof(sub), "%s.match", path);
-		err = fence_read_list(r, k, sub, FENCE_POLICY_MATCHES);
-		if (err < 0)
-			return err;
-		cJSON_ArrayForEach (e, k) {
-			snprintf(sub, sizeof(sub), "%s.match[%zu]", path, t->nmatch);
-			err = read_match(r, e, sub, &t->match[t->nmatch]);
-			if (err < 0)
-				return err;
-			t->nmatch++;
-		}
+			REFUSE(r, path, "is the name of $.tools[%zu] already; choose another", i);
+}
+
+static void read_matches(struct reader *r, const cJSON *v, const char *path,
+			 struct fence_policy_tool *t)
+{
+	const cJSON *e;
+	char sub[96];
+	size_t i = 0;
+
+	if (fence_read_list(r, v, path, FENCE_POLICY_MATCHES) < 0)
+		return;
+	cJSON_ArrayForEach (e, v) {
+		snprintf(sub, sizeof(sub), "%.60s[%zu]", path, i++);
+		read_match(r, e, sub, &t->match[t->nmatch++]);
 	}
+}
+
+static void read_allows(struct reader *r, const cJSON *v, const char *path, size_t tool)
+{
+	struct fence_policy_allows *allows = &r->allows[tool];
+	const cJSON *e;
+	char sub[96];
+	size_t i = 0;
+
+	if (fence_read_list(r, v, path, FENCE_POLICY_ALLOWS) < 0)
+		return;
+	allows->list = calloc((size_t)cJSON_GetArraySize(v), sizeof(*allows->list));
+	if (!allows->list) {
+		REFUSE(r, path, "no memory");
+		return;
+	}
+	cJSON_ArrayForEach (e, v) {
+		snprintf(sub, sizeof(sub), "%.60s[%zu]", path, i++);
+		allows->list[allows->count].rule.tool = (uint8_t)(tool + 1);
+		if (read_allow(r, e, sub, &allows->list[allows->count]) >= 0)
+			allows->count++;
+		else
+			memset(&allows->list[allows->count], 0, sizeof(*allows->list));
+	}
+}
+
+void fence_read_tool(struct reader *r, const cJSON *v, size_t index)
+{
+	struct fence_policy_tool *t = &r->p->tools[index];
+	const cJSON *match, *allow;
+	char path[64], sub[96];
+
+	snprintf(path, sizeof(path), "$.tools[%zu]", index);
+	if (fence_read_keys(r, v, path,
+			    ",name,match,allow,local_ports,unix,write,sight,taint,confine,") < 0)
+		return;
+	snprintf(sub, sizeof(sub), "%s.name", path);
+	read_name(r, cJSON_GetObjectItemCaseSensitive(v, "name"), sub, index);
+	match = cJSON_GetObjectItemCaseSensitive(v, "match");
+	snprintf(sub, sizeof(sub), "%s.match", path);
+	if (match)
+		read_matches(r, match, sub, t);
+	allow = cJSON_GetObjectItemCaseSensitive(v, "allow");
 	snprintf(sub, sizeof(sub), "%s.allow", path);
-	k = cJSON_GetObjectItemCaseSensitive(v, "allow");
-	if (!k)
-		return REFUSE(r, path,
-			      "needs \"allow\": what the tool may reach, such as [ \"crm.own\" ]");
-	err = fence_read_list(r, k, sub, FENCE_POLICY_ALLOWS);
-	if (err < 0)
-		return err;
-	allows->list = calloc((size_t)cJSON_GetArraySize(k), sizeof(*allows->list));
-	if (!allows->list)
-		return -ENOMEM;
-	cJSON_ArrayForEach (e, k) {
-		snprintf(sub, sizeof(sub), "%s.allow[%zu]", path, allows->count);
-		err = read_allow(r, e, sub, &allows->list[allows->count]);
-		if (err < 0)
-			return err;
-		allows->list[allows->count++].rule.tool = (uint8_t)(index + 1);
-	}
-	return read_more(r, v, path, t);
+	if (allow)
+		read_allows(r, allow, sub, index);
+	else
+		REFUSE(r, sub, "list what the tool may reach, such as [ \"crm.own\" ]");
+	read_more(r, v, path, t);
 }

@@ -22,9 +22,8 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 
 	if (fence_unix_resolves(path))
 		return REFUSE(r, sub,
-			      "\"%s\" resolves any name, and a question can carry data out; leave "
-			      "it out: the C library then asks the resolver",
-			      path);
+			      "resolves any name, and a question can carry data out; leave it "
+			      "out: the C library then asks the resolver");
 	if (u->path[0] != '@' &&
 	    ((path[0] != '/' && strncmp(path, "%t/", 3)) || !fence_path_is_plain(path)))
 		return REFUSE(r, sub,
@@ -32,10 +31,9 @@ static int check_path(struct reader *r, const char *sub, const struct fence_poli
 			      "begin with %%t/ (a user's runtime directory) or @ (abstract)");
 	if (!u->owner[0] && (strncmp(path, "/run/", 5) || !strncmp(path, "/run/user/", 10)))
 		return REFUSE(r, sub,
-			      "a session's user could put a socket of his own at \"%s\"; say who "
-			      "listens there, { \"path\": ..., \"owner\": \"/usr/bin/...\" }, or "
-			      "use a path below /run, and not /run/user",
-			      u->path);
+			      "a session's user could put a socket of his own there; say who "
+			      "listens, { \"path\": ..., \"owner\": \"/usr/bin/...\" }, or use a "
+			      "path below /run, and not /run/user");
 	return 0;
 }
 
@@ -78,6 +76,16 @@ static int take_group(struct fence_policy_tool *t, const char *name, int unprove
 	return 0;
 }
 
+static int refuse_group(struct reader *r, const char *path, const char *name)
+{
+	size_t n = 0;
+	const char *near = fence_read_near(name, ",display,audio,session-bus,", &n);
+
+	if (near)
+		return REFUSE(r, path, "did you mean \"%.*s\"?", (int)n, near);
+	return REFUSE(r, path, "must be a path, or one of the groups display, audio, session-bus");
+}
+
 /* { "group": ..., "unproved": true } */
 static int read_group(struct reader *r, const cJSON *v, const char *path,
 		      struct fence_policy_tool *t)
@@ -92,7 +100,7 @@ static int read_group(struct reader *r, const cJSON *v, const char *path,
 	if (err >= 0)
 		err = read_unproved(r, v, path, &unproved);
 	if (err >= 0 && !take_group(t, name, unproved))
-		return REFUSE(r, sub, "must be one of display, audio, session-bus");
+		return refuse_group(r, sub, name);
 	return err;
 }
 
@@ -135,9 +143,7 @@ static int read_text(struct reader *r, const cJSON *v, const char *path,
 	if (take_group(t, u->path, 0))
 		return 0;
 	if (!strchr("/%@", u->path[0]))
-		return REFUSE(r, path,
-			      "\"%s\" is neither a path nor one of display, audio, session-bus",
-			      u->path);
+		return refuse_group(r, path, u->path);
 	err = check_path(r, path, u);
 	t->nunix += err >= 0;
 	return err;
@@ -145,25 +151,20 @@ static int read_text(struct reader *r, const cJSON *v, const char *path,
 
 int fence_read_unix(struct reader *r, const cJSON *v, const char *path, struct fence_policy_tool *t)
 {
-	int err = fence_read_list(r, v, path, FENCE_POLICY_UNIX);
 	const cJSON *e;
 	char sub[112];
 	size_t i = 0;
 
+	if (fence_read_list(r, v, path, FENCE_POLICY_UNIX) < 0)
+		return -EINVAL;
 	cJSON_ArrayForEach (e, v) {
-		if (err < 0)
-			return err;
 		snprintf(sub, sizeof(sub), "%s[%zu]", path, i++);
-		if (!cJSON_IsObject(e)) {
-			err = read_text(r, e, sub, t);
-			continue;
-		}
-		if (cJSON_GetObjectItemCaseSensitive(e, "group")) {
-			err = read_group(r, e, sub, t);
-			continue;
-		}
-		err = read_owned(r, e, sub, &t->unix_peers[t->nunix]);
-		t->nunix += err >= 0;
+		if (!cJSON_IsObject(e))
+			read_text(r, e, sub, t);
+		else if (cJSON_GetObjectItemCaseSensitive(e, "group"))
+			read_group(r, e, sub, t);
+		else
+			t->nunix += read_owned(r, e, sub, &t->unix_peers[t->nunix]) >= 0;
 	}
-	return err;
+	return 0;
 }
