@@ -184,7 +184,8 @@ install: all
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man1 docs/man/crmfence.1
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man5 docs/man/crmfence-policy.5
 	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 docs/man/crmfenced.8
-	install -D -m 600 policies/salesforce-voice-assistant.json $(DESTDIR)/etc/crmfence/policy.json.example
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/crmfence/policies policies/*
+	install -D -m 600 policies/extension.json $(DESTDIR)/etc/crmfence/policy.json.example
 
 clean:
 	$(Q)rm -rf build

@@ -222,6 +222,7 @@ def reload(w):
         if refused.returncode != 2 or any(t not in refused.stdout for t in ('write "deny"', 'write "enforce"', "policy.json:1:")):
             bad.append("two mistakes at %s: %d %r" % (what, refused.returncode, refused.stdout))
     log = open(w.dir + "/agent.log").read()
+    bad += ["no warning at the start: %r" % log[:900]] if "warning: " not in log or "a listed extension is itself free" not in log else []
     bad += ["two mistakes, told by the agent: %r" % log[-900:]] if any(t not in log for t in ('write "deny"', 'write "enforce"')) else []
     change["tools"][0]["allow"] = [a for a in change["tools"][0]["allow"] if a.get("set") == "crm.own"]
     with open(w.dir + "/policy.json", "w") as f:
@@ -229,6 +230,8 @@ def reload(w):
     done = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         bad.append("reload: %r" % done.stdout)
+    again = open(w.dir + "/agent.log").read()[len(log):]
+    bad += ["no warning at a reload: %r" % again] if "a listed extension is itself free" not in again else []
     os.write(wr, b"\n")
     os.close(wr)
     out = p.communicate(timeout=30)[0]
@@ -557,11 +560,20 @@ def browser(w):
         p = W.sh(W.BUILD + "/crmfence", "policy", "browser", policy, "--root", root, *args, check=False)
         return p.returncode, p.stdout
 
-    def drifts():
+    def drifts(way="browser"):
         out = W.sh(W.BUILD + "/crmfence", "doctor", "--json", "--root", root, "--control", w.dir + "/none", check=False).stdout
-        return [r["way"] + ": " + r["why"] for r in map(json.loads, out.splitlines()) if r["way"].startswith("browser")]
+        return [r["way"] + ": " + r["why"] for r in map(json.loads, out.splitlines()) if r["way"].startswith(way)]
 
     bad += [] if len(drifts()) == 2 else ["before: %s" % drifts()]
+    # the extension is free in its browser, until that is a tool; a policy that is refused is told
+    bad += [] if len(drifts("extension")) == 1 and not drifts("policy") else ["a free extension is not told: %s" % drifts("")]
+    tool = {"name": "browser", "match": [{"exe": "/usr/lib/chromium/chromium"}], "sight": True, "confine": "extensions", "allow": ["crm.own"]}
+    change = json.load(open(policy))
+    for tools, way in ((change["tools"] + [tool], None), ([], "policy")):
+        with open(root + "/etc/crmfence/policy.json", "w") as f:
+            json.dump(dict(change, tools=tools), f)
+        bad += [] if not drifts("extension") and len(drifts("policy")) == (way == "policy") else ["%d tools: %s" % (len(tools), drifts(""))]
+    shutil.copy(policy, root + "/etc/crmfence/policy.json")
     rc, text = ask("--install")
     mine = root + "/etc/chromium/policies/managed/crmfence.json"
     have = json.load(open(mine))

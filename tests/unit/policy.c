@@ -366,24 +366,55 @@ static void test_leads(void **state)
 	rmdir(dir);
 }
 
-static void test_shipped_policy(void **state)
+/* Does `explain`, and a warning with it, say that an extension is free? */
+static int leaves(const struct fence_policy *p)
 {
-	struct fence_policy *p = NULL;
-	struct fence_cases_result r;
 	struct fence_buf out = { 0 };
+	size_t i, warned = 0;
+	int said;
+
+	fence_policy_explain(p, &out);
+	said = strstr(fence_buf_text(&out), "NOT CONFINED: a listed extension") != NULL;
+	fence_buf_done(&out);
+	for (i = 0; i < p->nwarnings; i++)
+		warned += strstr(p->warnings[i].text, "is itself free") != NULL;
+	assert_int_equal(said, warned > 0);
+	return said;
+}
+
+static void test_shipped_policies(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned int cases;
+		int leaves;
+	} shipped[] = {
+		{ "salesforce-voice-assistant", 150, 1 },
+		{ "extension", 50, 0 },
+		{ "desktop-program", 30, 0 },
+		{ "user-service", 30, 0 },
+	};
+	struct fence_cases_result r;
 	struct fence_diag d = { 0 };
+	char path[96];
+	size_t i;
 
 	(void)state;
-	assert_int_equal(fence_policy_read("policies/salesforce-voice-assistant.json", &p, NULL),
-			 0);
-	assert_int_equal(
-		fence_policy_cases(p, "policies/salesforce-voice-assistant.cases", &r, &out, &d),
-		0);
-	if (r.failed)
-		fail_msg("%s", fence_buf_text(&out));
-	assert_true(r.passed >= 150);
-	fence_buf_done(&out);
-	fence_policy_free(p);
+	for (i = 0; i < sizeof(shipped) / sizeof(shipped[0]); i++) {
+		struct fence_policy *p = NULL;
+		struct fence_buf out = { 0 };
+
+		snprintf(path, sizeof(path), "policies/%s.json", shipped[i].name);
+		assert_int_equal(fence_policy_read(path, &p, NULL), 0);
+		snprintf(path, sizeof(path), "policies/%s.cases", shipped[i].name);
+		assert_int_equal(fence_policy_cases(p, path, &r, &out, &d), 0);
+		if (r.failed)
+			fail_msg("%s", fence_buf_text(&out));
+		assert_true(r.passed >= shipped[i].cases);
+		assert_int_equal(leaves(p), shipped[i].leaves);
+		fence_buf_done(&out);
+		fence_policy_free(p);
+	}
 }
 
 static void test_cases_can_fail(void **state)
@@ -493,10 +524,10 @@ static void test_unix_amiss(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_grammar_options), cmocka_unit_test(test_policy_refusals),
-		cmocka_unit_test(test_matches),		cmocka_unit_test(test_leads),
-		cmocka_unit_test(test_shipped_policy),	cmocka_unit_test(test_cases_can_fail),
-		cmocka_unit_test(test_unix_unproved),	cmocka_unit_test(test_unix_amiss),
+		cmocka_unit_test(test_grammar_options),	 cmocka_unit_test(test_policy_refusals),
+		cmocka_unit_test(test_matches),		 cmocka_unit_test(test_leads),
+		cmocka_unit_test(test_shipped_policies), cmocka_unit_test(test_cases_can_fail),
+		cmocka_unit_test(test_unix_unproved),	 cmocka_unit_test(test_unix_amiss),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

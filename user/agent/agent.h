@@ -344,6 +344,7 @@ void agent_show_free(struct show *s);
 void agent_show_flow(struct agent *a, const struct agent_flow *f, int64_t seq, const char *state,
 		     uint64_t tx, uint64_t rx);
 void agent_show_note(struct agent *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void agent_show_warnings(struct agent *a); /* the policy's */
 void agent_show_turn(struct agent *a);
 void agent_show_summary(struct agent *a);
 

@@ -223,6 +223,7 @@ static int reload(struct agent *a, struct fence_buf *out)
 	}
 	agent_show_note(a, "policy \"%s\" is in force, generation %llu", a->policy->name,
 			(unsigned long long)a->generation);
+	agent_show_warnings(a);
 	agent_sight_reload(a);
 	agent_matches_tell(a);
 	agent_seen_load(a);
@@ -522,6 +523,7 @@ int main(int argc, char **argv)
 	}
 	agent_show_note(&a, "policy \"%s\" is %s; log %s", a.policy->name,
 			a.policy->monitor ? "watched, nothing is blocked" : "enforced", a.opt.db);
+	agent_show_warnings(&a);
 	why = loop(&a, control, sig);
 	close(control);
 	unlink(a.opt.control);

@@ -16,6 +16,7 @@
 
 #define ROWS 64
 #define NOTES 4
+#define WARNINGS 20 /* of a policy that are told */
 #define HOSTS \
 	4096 /* distinct destinations counted for the summary; hashed, so a clash counts once */
 
@@ -164,6 +165,25 @@ void agent_show_note(struct agent *a, const char *fmt, ...)
 	}
 	snprintf(s->notes[s->nnotes++ % NOTES], sizeof(s->notes[0]), "%.199s", text);
 	s->dirty = 1;
+}
+
+/* What `policy check` says beside "ok": who never calls it hears it here. */
+void agent_show_warnings(struct agent *a)
+{
+	const struct fence_policy *p = a->policy;
+	char line[FENCE_DIAG_LINE];
+	size_t i;
+
+	if (a->show && a->show->table && p->nwarnings) {
+		agent_show_note(a, "the policy has warnings: crmfence policy check %s", p->file);
+		return;
+	}
+	for (i = 0; i < p->nwarnings && i < WARNINGS; i++)
+		agent_show_note(a, "warning: %s",
+				fence_diag_line(&p->warnings[i], line, sizeof(line)));
+	if (i < p->nwarnings)
+		agent_show_note(a, "and %zu more warnings: crmfence policy check %s",
+				p->nwarnings - i, p->file);
 }
 
 static void draw_heading(void)

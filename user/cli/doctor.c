@@ -296,14 +296,23 @@ static void on_drift(void *ctx, const char *browser, const char *why, const char
 	say(ctx, way, why, remedy);
 }
 
-/* The running agent's policy, else the machine's. Owned by the caller; NULL: none. */
-static struct fence_policy *policy_of(const struct doctor *d)
+/* The running agent's policy, else the machine's. Owned by the caller; NULL: none, or it is
+ * refused.
+ */
+static struct fence_policy *policy_of(struct doctor *d)
 {
+	struct fence_policy_errors e;
 	struct fence_policy *p = NULL;
-	char path[512];
+	char path[512], line[FENCE_DIAG_LINE];
+	int err;
 
 	snprintf(path, sizeof(path), "%s%s", d->root, "/etc/crmfence/policy.json");
-	fence_policy_read(d->policy[0] && !d->root[0] ? d->policy : path, &p, NULL);
+	err = fence_policy_read(d->policy[0] && !d->root[0] ? d->policy : path, &p, &e);
+	if (err < 0 && err != -ENOENT)
+		say(d, "policy", fence_diag_line(&e.d[0], line, sizeof(line)),
+		    "crmfence policy check says all that is wrong with it");
+	if (p && fence_policy_leaves(p))
+		say(d, "extension", fence_policy_leaves_why, fence_policy_leaves_remedy);
 	return p;
 }
 

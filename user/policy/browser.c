@@ -30,6 +30,52 @@ static const struct fence_browser browsers[] = {
 	  NULL },
 };
 
+const char fence_policy_leaves_why[] =
+	"a listed extension is itself free: no tool is the browser that it runs in, and what its "
+	"own "
+	"code sends goes where it likes (its native messaging host is another program)";
+const char fence_policy_leaves_remedy[] =
+	"list the browser as a tool, with \"sight\": true and \"confine\": \"extensions\" "
+	"(policies/extension.json), or start a browser of its own by crmfence exec";
+
+static int is_of(const struct fence_policy_match *m, const char *const *names)
+{
+	const char *slash = strrchr(m->text, '/');
+
+	for (; *names; names++)
+		if (m->kind == FENCE_MATCH_EXE
+			    ? !strncmp(slash ? slash + 1 : m->text, *names, strlen(*names))
+			    : m->kind == FENCE_MATCH_CGROUP && strcasestr(m->text, *names))
+			return 1;
+	return 0;
+}
+
+int fence_policy_leaves(const struct fence_policy *p)
+{
+	static const char *const chromium[] = { "chrom",  "google-chrome",
+						"msedge", "microsoft-edge",
+						"brave",  "vivaldi",
+						"opera",  NULL };
+	static const char *const firefox[] = { "firefox", "librewolf", "waterfox", NULL };
+	int left =
+		(p->nextensions ? FENCE_FREE_EXTENSIONS : 0) | (p->naddons ? FENCE_FREE_ADDONS : 0);
+	const struct fence_policy_match *m;
+	int one, other;
+	size_t i, j;
+
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
+			m = &p->tools[i].match[j];
+			one = is_of(m, chromium);
+			other = is_of(m, firefox);
+			if (p->tools[i].loose && !one && !other) /* some browser, it says */
+				one = other = 1;
+			left &= ~((one ? FENCE_FREE_EXTENSIONS : 0) |
+				  (other ? FENCE_FREE_ADDONS : 0));
+		}
+	return left;
+}
+
 const struct fence_browser *fence_browser(size_t i)
 {
 	return i < ARRAY_SIZE(browsers) ? &browsers[i] : NULL;

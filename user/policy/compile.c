@@ -349,6 +349,18 @@ static void warn_ranges(struct fence_policy *p)
 		     "an address that is not Salesforce's gets the org's data, and an alert");
 }
 
+static void warn_leaves(struct fence_policy *p)
+{
+	int left = fence_policy_leaves(p);
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s; %s", fence_policy_leaves_why, fence_policy_leaves_remedy);
+	if (left & FENCE_FREE_EXTENSIONS)
+		warn(p, "$.browser.extensions", text);
+	if (left & FENCE_FREE_ADDONS)
+		warn(p, "$.browser.addons", text);
+}
+
 static void warn_write(struct fence_policy *p, size_t tool)
 {
 	char path[64];
@@ -377,6 +389,7 @@ void fence_policy_compile(struct reader *r)
 			compile_proxy(&c, j, (uint8_t)(i + 1));
 	}
 	warn_ranges(p);
+	warn_leaves(p);
 	if (p->org.login_hosts)
 		warn(p, "$.org.login_hosts",
 		     "login.salesforce.com is shared by every org; switch it off in My Domain and "

@@ -143,6 +143,9 @@ void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)
 		out, "Policy \"%s\": %s.\n", p->name,
 		p->monitor ? "MONITOR, every decision is taken and recorded, nothing is blocked"
 			   : "enforced in the kernel");
+	if (fence_policy_leaves(p))
+		fence_buf_printf(out, "NOT CONFINED: %s.\n  Remedy: %s.\n", fence_policy_leaves_why,
+				 fence_policy_leaves_remedy);
 	for (i = 0; i < p->ntools; i++)
 		explain_tool(p, i, out);
 	fence_buf_str(out, "\nFor all of these tools\n  DNS: A, AAAA and CNAME questions for the "

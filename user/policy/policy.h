@@ -202,6 +202,16 @@ int fence_policy_loose(const struct fence_policy *p, uint8_t tool); /* begins se
 int fence_policy_taints(const struct fence_policy *p, uint8_t tool); /* confined once it has read */
 int fence_policy_sees(const struct fence_policy *p, uint8_t tool); /* "sight" */
 
+#define FENCE_FREE_EXTENSIONS 1 /* Chromium's */
+#define FENCE_FREE_ADDONS 2 /* Firefox's */
+/*
+ * Which of the listed extensions run in a browser that no tool recognises, so that what they send
+ * is neither seen nor held; FENCE_FREE_*. Browsers are told by the names of their programs and
+ * units.
+ */
+int fence_policy_leaves(const struct fence_policy *p);
+extern const char fence_policy_leaves_why[], fence_policy_leaves_remedy[];
+
 /* What one asks `policy decide`. */
 struct fence_query {
 	uint8_t tool;
