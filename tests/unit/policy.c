@@ -366,6 +366,40 @@ static void test_leads(void **state)
 	rmdir(dir);
 }
 
+static size_t count(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		n++;
+	return n;
+}
+
+/* On a page: what is confined, each rule, the org's names once. */
+static void brief(const struct fence_policy *p)
+{
+	struct fence_buf out = { 0 }, whole = { 0 };
+	const char *text, *line;
+	size_t i;
+
+	fence_policy_brief(p, &out);
+	fence_policy_explain(p, &whole);
+	text = fence_buf_text(&out);
+	assert_int_equal(count(text, "acme.my.salesforce.com"), 1);
+	assert_int_equal(count(fence_buf_text(&whole), "acme.my.salesforce.com"), p->ntools);
+	assert_true(count(text, "\n") < 45);
+	for (i = 0; i < p->nrules; i++)
+		assert_non_null(strstr(text, p->rules[i].text));
+	for (i = 0; i < p->ntools; i++)
+		assert_non_null(strstr(text, p->tools[i].name));
+	assert_int_equal(count(text, "SEEN, NOT CONFINED"), p->tools[0].loose);
+	assert_int_equal(count(text, ": confined"), p->ntools - (size_t)p->tools[0].loose);
+	for (line = text; (line = strstr(line, "\n ")); line++)
+		assert_true(strcspn(line + 1, "\n") <= 100);
+	fence_buf_done(&out);
+	fence_buf_done(&whole);
+}
+
 /* Does `explain`, and a warning with it, say that an extension is free? */
 static int leaves(const struct fence_policy *p)
 {
@@ -412,6 +446,7 @@ static void test_shipped_policies(void **state)
 			fail_msg("%s", fence_buf_text(&out));
 		assert_true(r.passed >= shipped[i].cases);
 		assert_int_equal(leaves(p), shipped[i].leaves);
+		brief(p);
 		fence_buf_done(&out);
 		fence_policy_free(p);
 	}

@@ -17,7 +17,7 @@
 
 static const char usage[] =
 	"usage: crmfence policy check FILE\n"
-	"       crmfence policy explain FILE\n"
+	"       crmfence policy explain FILE [--short]\n"
 	"       crmfence policy decide FILE --tool T --host H [--ip A] [--port N] [--proto "
 	"tcp|udp] [--json]\n"
 	"       crmfence policy test FILE [CASES]     default: FILE with .cases instead of .json\n"
@@ -45,11 +45,14 @@ static int check(const struct fence_policy *p)
 	return 0;
 }
 
-static int explain(const struct fence_policy *p)
+static int explain(const struct fence_policy *p, int is_short)
 {
 	AUTO_BUF struct fence_buf out = { 0 };
 
-	fence_policy_explain(p, &out);
+	if (is_short)
+		fence_policy_brief(p, &out);
+	else
+		fence_policy_explain(p, &out);
 	fputs(fence_buf_text(&out), stdout);
 	return 0;
 }
@@ -181,8 +184,9 @@ int cmd_policy(int argc, char **argv)
 		return refused(&e);
 	if (!strcmp(argv[1], "check") && argc == 3) {
 		r = check(p);
-	} else if (!strcmp(argv[1], "explain") && argc == 3) {
-		r = explain(p);
+	} else if (!strcmp(argv[1], "explain") &&
+		   (argc == 3 || (argc == 4 && !strcmp(argv[3], "--short")))) {
+		r = explain(p, argc == 4);
 	} else if (!strcmp(argv[1], "decide")) {
 		r = decide(p, argc - 2, argv + 2);
 	} else if (!strcmp(argv[1], "test") && argc <= 4) {

@@ -175,6 +175,148 @@ void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out)
 			   "recorded and never blocked.\n");
 }
 
+/* Words with commas between them, in lines of at most 100 columns. */
+struct list {
+	struct fence_buf *out;
+	size_t column; /* 0: none yet */
+};
+
+static int list_add(void *ctx, const char *word)
+{
+	struct list *l = ctx;
+	size_t n = strlen(word) + 2;
+
+	if (l->column && l->column + n > 100) {
+		fence_buf_str(l->out, ",\n           ");
+		l->column = 11;
+	} else if (l->column) {
+		fence_buf_str(l->out, ", ");
+		l->column += 2;
+	} else {
+		l->column = 11;
+	}
+	fence_buf_str(l->out, word);
+	l->column += n - 2;
+	return 0;
+}
+
+static void brief_matches(const struct fence_policy_tool *t, struct fence_buf *out)
+{
+	struct list l = { .out = out };
+	char text[300];
+	size_t i;
+
+	fence_buf_str(out, "  is       ");
+	for (i = 0; i < t->nmatch; i++) {
+		if (t->match[i].kind == FENCE_MATCH_UID)
+			snprintf(text, sizeof(text), "user id %u", t->match[i].uid);
+		else
+			snprintf(text, sizeof(text), "%s%s%s",
+				 t->match[i].kind == FENCE_MATCH_NATIVE ? "the native host of "
+									: "",
+				 t->match[i].text, t->match[i].has_sha ? " (one build)" : "");
+		list_add(&l, text);
+	}
+	if (!t->loose)
+		list_add(&l, "what crmfence exec starts");
+	fence_buf_str(out, "\n");
+}
+
+static void brief_rule(const struct fence_policy_rule *r, struct list *l)
+{
+	char text[400];
+	uint16_t i;
+	int n = snprintf(text, sizeof(text), "%s", r->text);
+
+	for (i = 0; i < r->nports && (r->nports > 1 || r->ports[0] != 443); i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%u", i ? "," : ":",
+			      r->ports[i]);
+	snprintf(text + n, sizeof(text) - (size_t)n, "%s%s%s",
+		 strchr(r->text, '/')		 ? " (no name is checked)"
+		 : r->flags & FENCE_RULE_ASK	 ? " (a proxy, for the others)"
+		 : r->flags & FENCE_RULE_PRIVATE ? " (private addresses too)"
+						 : "",
+		 r->flags & FENCE_RULE_PLAIN ? " (TLS or not)" : "",
+		 strncmp(r->text, "*.", 2) ? "" : " (whoever has a name there)");
+	list_add(l, text);
+}
+
+static void brief_reach(const struct fence_policy *p, size_t tool, struct fence_buf *out)
+{
+	const struct fence_policy_tool *t = &p->tools[tool];
+	const struct fence_unix_group *g;
+	struct list l = { .out = out };
+	char text[40];
+	size_t i;
+
+	fence_buf_str(out, "  reaches  ");
+	for (i = 0; i < p->nrules; i++)
+		if (p->rules[i].tool == tool + 1)
+			brief_rule(&p->rules[i], &l);
+	for (i = 0; i < t->nlocal; i++) {
+		snprintf(text, sizeof(text), "this machine:%u", t->local[i]);
+		list_add(&l, text);
+	}
+	for (i = 0; (g = fence_unix_group(i)); i++)
+		if (t->unix_groups >> i & 1)
+			list_add(&l, g->name);
+	for (i = 0; i < t->nunix; i++)
+		list_add(&l, t->unix_peers[i].path);
+	l.column = 0;
+	fence_buf_str(out, t->nwrite ? "\n  writes   " : "");
+	for (i = 0; i < t->nwrite; i++)
+		list_add(&l, t->write[i]);
+	fence_buf_str(out, "\n");
+}
+
+static void brief_own(const struct fence_policy *p, struct fence_buf *out)
+{
+	struct list l = { .out = out };
+	size_t i;
+
+	for (i = 0; i < p->nrules && !(p->rules[i].flags & FENCE_RULE_OWN); i++)
+		;
+	if (i == p->nrules)
+		return;
+	fence_buf_str(out, "crm.own:   ");
+	fence_crm_own(&p->org, list_add, &l);
+	fence_buf_printf(out, "\n  at %s\n",
+			 !p->ranges_file[0] ? "any public address: there is no \"ip_ranges\""
+			 : p->ranges_tell ? "any public address; an alert if it is not Salesforce's"
+					  : "Salesforce's published addresses");
+}
+
+void fence_policy_brief(const struct fence_policy *p, struct fence_buf *out)
+{
+	const struct fence_policy_tool *t;
+	size_t i;
+
+	fence_buf_printf(out, "Policy \"%s\": %s.\n", p->name,
+			 p->monitor ? "MONITOR, nothing is blocked" : "enforced in the kernel");
+	if (fence_policy_leaves(p))
+		fence_buf_printf(out, "NOT CONFINED: %s.\n", fence_policy_leaves_why);
+	for (i = 0; i < p->ntools; i++) {
+		t = &p->tools[i];
+		fence_buf_printf(
+			out, "%s: %s\n", t->name,
+			t->loose
+				? "SEEN, NOT CONFINED: listed extensions alone are held to what it "
+				  "reaches"
+			: t->taint == FENCE_TAINT_CONFINED
+				? "SEEN, NOT CONFINED until it has read from the org"
+			: p->monitor ? "watched, with all that it starts"
+				     : "confined, with all that it starts");
+		brief_matches(t, out);
+		brief_reach(p, i, out);
+	}
+	brief_own(p, out);
+	fence_buf_printf(out,
+			 "QUIC %s. Without an agent the same for %ld s, then nothing. Everything "
+			 "else is refused.\n%zu warnings: crmfence policy check\n",
+			 p->quic_allow ? "to allowed addresses, without a name" : "refused",
+			 p->heartbeat, p->nwarnings);
+}
+
 void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host,
 		       const char *addr, uint16_t port, struct fence_buf *out)
 {

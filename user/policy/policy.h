@@ -296,6 +296,8 @@ void fence_policy_errors_text(const struct fence_policy_errors *e, const char *b
 
 /* Plain words: what each tool may reach and why. */
 void fence_policy_explain(const struct fence_policy *p, struct fence_buf *out);
+/* The same on a page: what is confined first, the org's names once, reasons left out. */
+void fence_policy_brief(const struct fence_policy *p, struct fence_buf *out);
 
 /* The one-line change that would allow what was refused, or why none should. */
 void fence_policy_flip(const struct fence_policy *p, uint8_t tool, uint8_t reason, const char *host,
