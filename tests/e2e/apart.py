@@ -69,12 +69,7 @@ def not_refuted(w):
     def held(name, command, where=None, free=False):
         """Nothing of it arrives; `free`: all of it does."""
         first, then = token(), token()
-        if where:
-            w.cgroup += where
-        try:
-            said = w.run(*[{"FIRST": first, "THEN": then}.get(x, x) for x in command], confined=False, uid=NOBODY, pass_fds=(procs.fileno(),))[1].strip()
-        finally:
-            w.cgroup = w.cgroup[:-len(where)] if where else w.cgroup
+        said = w.run(*[{"FIRST": first, "THEN": then}.get(x, x) for x in command], confined=False, uid=NOBODY, scope=where, pass_fds=(procs.fileno(),))[1].strip()
         if (bool(w.arrived(first) and w.arrived(then)) != free) or (not free and (w.arrived(first) or w.arrived(then) or "sent" in said)):
             bad.append("%s: %r, arrived %s, %s" % (name, said[-200:], w.arrived(first), w.arrived(then)))
 
@@ -89,7 +84,7 @@ def not_refuted(w):
     moves = ["/usr/bin/python3", twice, "FIRST", "THEN", "echo $$ >&%d; exec true" % procs.fileno()]
     itself = ["/usr/bin/python3", "-Sc", "import os, sys; os.write(int(sys.argv[1]), b'0'); os.execv(sys.executable, sys.argv[1:])", str(procs.fileno()),
               twice, "FIRST", "THEN", "true"]
-    for command, where in ((child, None), (become, None), (swap, None), (moves, "/deep"), (itself, "/deep")):
+    for command, where in ((child, None), (become, None), (swap, None), (moves, "deep"), (itself, "deep")):
         held("bare", command, where, free=True)
     for name, match in (("sha256", [{"exe": tool, "sha256": sha}]), ("unit, then sha256", [{"unit": "x.service"}, {"exe": tool, "sha256": sha}])):
         w.start("--quiet", tools=[{"name": "voice-assistant", "match": match, "allow": ["crm.own"]}])
@@ -104,9 +99,9 @@ def not_refuted(w):
     held("another build", [users + "/tool", twice, "FIRST", "THEN", "true"], free=True)
     w.stop()
     w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"cgroup": "/%s/deep" % w.id}], "allow": ["crm.own"]}])
-    held("cgroup, a child that moves", moves, "/deep")
+    held("cgroup, a child that moves", moves, "deep")
     for _ in range(5):
-        held("cgroup, it moves itself", itself, "/deep")
+        held("cgroup, it moves itself", itself, "deep")
     w.stop()
     procs.close()
     return bad

@@ -709,18 +709,6 @@ def match_other_keys(w):
     for d in ("assistant.service", "deep", "other", "other/deep"):
         os.mkdir(w.cgroup + "/" + d)
 
-    class Inside:
-        """The world's cgroup for a while is one below it."""
-
-        def __init__(self, d):
-            self.d = d
-
-        def __enter__(self):
-            w.cgroup += "/" + self.d
-
-        def __exit__(self, *_):
-            w.cgroup = w.cgroup[:-len(self.d) - 1]
-
     def refused(name, want, tok, *cmd, **kw):
         code, out = w.run(*cmd, confined=False, **kw)
         if (code == 1 and "not permitted" in out) != want or bool(w.arrived(tok)) == want:
@@ -728,14 +716,11 @@ def match_other_keys(w):
 
     toks = [token() for _ in range(7)]
     refused("exe and its hash", True, toks[0], w.dir + "/hashed", AI, toks[0])
-    with Inside("assistant.service"):
-        refused("unit", True, toks[1], w.dir + "/plain", AI, toks[1])
+    refused("unit", True, toks[1], w.dir + "/plain", AI, toks[1], scope="assistant.service")
     refused("uid", True, toks[2], w.dir + "/plain", AI, toks[2], uid=4242)
     refused("nobody's", False, toks[3], w.dir + "/plain", AI, toks[3])
-    with Inside("deep"):
-        refused("cgroup path", True, toks[4], w.dir + "/plain", AI, toks[4])
-    with Inside("other/deep"):
-        refused("cgroup of that name elsewhere", False, toks[5], "sh", "-c", "sleep 0.5; exec %s/plain %s %s" % (w.dir, AI, toks[5]))
+    refused("cgroup path", True, toks[4], w.dir + "/plain", AI, toks[4], scope="deep")
+    refused("cgroup of that name elsewhere", False, toks[5], "sh", "-c", "sleep 0.5; exec %s/plain %s %s" % (w.dir, AI, toks[5]), scope="other/deep")
     connector(w, w.dir + "/hashed", ["-O2"])
     refused("another build at the path", False, toks[6], w.dir + "/hashed", AI, toks[6], "wait")
     if "refuted" not in [r["change"] for r in w.rows("session")]:

@@ -257,8 +257,9 @@ class World:
 
     # ---- programs ----
 
-    def popen(self, *args, confined=True, uid=0, tool="voice-assistant", env=None, stdin_fd=subprocess.DEVNULL, inside=True, **kw):
-        """Start a program in the laptop's namespace, inside the world's cgroup or not; confined by `crmfence exec` when wanted."""
+    def popen(self, *args, confined=True, uid=0, tool="voice-assistant", env=None, stdin_fd=subprocess.DEVNULL, inside=True, scope=None, **kw):
+        """Start a program in the laptop's namespace, inside the world's cgroup or not; confined by `crmfence exec` when wanted. `scope`: a cgroup
+        below the world's, which is entered last: who is in it may be a session."""
         cmd = list(args)
         if confined:
             cmd = [BUILD + "/crmfence", "exec", "--control", self.control, "--tool", tool, "--"] + cmd
@@ -275,7 +276,10 @@ class World:
         for k in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             e.pop(k, None)
         e.update(env or {})
-        return Program(["ip", "netns", "exec", self.lap] + cmd, preexec_fn=enter if inside else None, env=e, stdin=stdin_fd,
+        into = ["ip", "netns", "exec", self.lap]
+        if scope is not None:
+            into = ["nsenter", "--net=/run/netns/" + self.lap, "sh", "-c", "echo $$ >%s/%s/cgroup.procs && exec \"$0\" \"$@\"" % (self.cgroup, scope)]
+        return Program(into + cmd, preexec_fn=enter if inside else None, env=e, stdin=stdin_fd,
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
 
     def run(self, *args, timeout=20, **kw):
