@@ -23,8 +23,7 @@ char _license[] SEC("license") = "GPL";
 #define QUEUE_STEPS 65536 /* connections that wait to be accepted */
 #define SIGKILL 9
 
-static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change,
-					 __u64 cgroup)
+static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change)
 {
 	struct fence_rec_session *r = bpf_ringbuf_reserve(&denials, sizeof(*r), 0);
 
@@ -41,7 +40,6 @@ static __always_inline void session_emit(__u64 id, const struct fence_session *s
 	r->tool = s->tool;
 	r->match = s->match;
 	r->change = change;
-	r->cgroup = cgroup;
 	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
@@ -188,12 +186,12 @@ static __always_inline int hands_take(__u64 session, __u64 start, __u32 tool)
 }
 
 /*
- * The process is in `procs` by now: the agent may be on its way as soon as it is told. `moved`: the
- * cgroup that it was moved into by somebody else, 0: it is the current one, at its exec. What a
+ * The process is in `procs` by now: the agent may be on its way as soon as it is told. `moved`: it
+ * ran already, and somebody else may have moved it; else it is the current one, at its exec. What a
  * moved one holds that carries out unseen only the agent can end.
  */
 static __always_inline void session_begin(struct task_struct *task, const struct fence_proc *p,
-					  struct fence_match_rule m, __u8 how, __u64 moved)
+					  struct fence_match_rule m, __u8 how, int moved)
 {
 	__u64 id = p->session;
 	int loose = m.flags & FENCE_MATCH_LOOSE;
@@ -222,8 +220,7 @@ static __always_inline void session_begin(struct task_struct *task, const struct
 		session_emit(id, &s,
 			     moved   ? FENCE_SESSION_MOVED
 			     : taken ? FENCE_SESSION_SEIZED
-				     : FENCE_SESSION_START,
-			     moved);
+				     : FENCE_SESSION_START);
 }
 
 /* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
@@ -241,7 +238,7 @@ static __always_inline void session_leave(__u64 id)
 
 	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
 		return;
-	session_emit(id, s, FENCE_SESSION_END, 0);
+	session_emit(id, s, FENCE_SESSION_END);
 	bpf_map_delete_elem(&sessions, &id);
 }
 
@@ -251,7 +248,7 @@ static __always_inline void session_leave(__u64 id)
  */
 static __always_inline void moved(struct task_struct *task, __u32 tgid)
 {
-	__u64 cgroup = (__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp), old;
+	__u64 old;
 	struct fence_config *cfg = config_get();
 	struct fence_match_rule m;
 	struct fence_proc fresh, *p;
@@ -260,7 +257,7 @@ static __always_inline void moved(struct task_struct *task, __u32 tgid)
 	p = bpf_map_lookup_elem(&procs, &tgid);
 	if (!cfg || !(cfg->flags & FENCE_CFG_CGROUP) || !p || session_confined(p->session))
 		return;
-	word = match_cgroup(cgroup);
+	word = match_cgroup((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
 	if (!word || word == MATCH_UNREAD)
 		return;
 	fresh = *p;
@@ -275,8 +272,7 @@ static __always_inline void moved(struct task_struct *task, __u32 tgid)
 		return; /* it has just ended */
 	if (old)
 		session_leave(old);
-	session_begin(task, &fresh, m, FENCE_MATCH_CGROUP,
-		      BPF_CORE_READ((struct cgroup *)cgroup, kn, id));
+	session_begin(task, &fresh, m, FENCE_MATCH_CGROUP, 1);
 }
 
 SEC("tp_btf/cgroup_attach_task")

@@ -10,6 +10,7 @@
 #include "path.h"
 
 #define CHROME_ORIGIN "chrome-extension://"
+#define CGROUP_DEPTH 32
 #define DOT_STEPS 4 /* "./" in front of a path */
 
 static __always_inline struct fence_match_rule *match_find(__u32 kind, __u64 value, __u32 dev)
@@ -63,32 +64,75 @@ static __always_inline __u32 match_star(struct fence_scratch *s, __u32 len)
 	return 0;
 }
 
-static __always_inline __u32 match_name(struct fence_scratch *s, __u32 len)
-{
-	__u32 r = rule_word(match_find(FENCE_MATCH_CGROUP, text_hash(s, TEXT_ARG, 0, len), 0));
-	struct fence_config *cfg = config_get();
+struct cgroup_cursor {
+	struct cgroup *cg;
+	struct fence_scratch *s;
+	__u32 off; /* where the path begins in s->path */
+	__u32 end; /* of what is looked at */
+	__u32 found;
+};
 
-	return r || !cfg || !(cfg->flags & FENCE_CFG_UNITS) ? r : match_star(s, len);
+/* One name, from the leaf towards the root, written in front of what is there. */
+static long cgroup_step(__u32 i, void *ctx)
+{
+	struct cgroup_cursor *c = ctx;
+	struct cgroup *cg = c->cg;
+	struct fence_scratch *s = c->s;
+	__u32 off = c->off, len;
+	long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
+
+	if (n <= 1) /* the root, which has no name */
+		return 1;
+	len = (__u32)n - 1;
+	if (off < len + 1 || off > 2 * FENCE_PATH_MAX)
+		return 1;
+	off = (off - len - 1) & (2 * FENCE_PATH_MAX - 1);
+	bpf_probe_read_kernel(s->path + off + 1, len & 255, s->arg);
+	s->path[off] = '/';
+	c->off = off;
+	c->cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	return !c->cg;
 }
 
-/* A unit is a cgroup of its name; any cgroup on the way to the root counts. */
+/* A unit is a cgroup of its name; any cgroup on the way to the root counts, by its path too. */
+static long unit_step(__u32 i, void *ctx)
+{
+	struct cgroup_cursor *c = ctx;
+	struct cgroup *cg = c->cg;
+	struct fence_scratch *s = c->s;
+	struct fence_config *cfg = config_get();
+	long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
+	__u32 len = (__u32)n - 1;
+
+	if (n <= 1 || !cfg)
+		return 1;
+	c->found = rule_word(
+		match_find(FENCE_MATCH_CGROUP, text_hash(s, TEXT_PATH, c->off, c->end), 0));
+	if (!c->found)
+		c->found = rule_word(
+			match_find(FENCE_MATCH_CGROUP, text_hash(s, TEXT_ARG, 0, len), 0));
+	if (!c->found && cfg->flags & FENCE_CFG_UNITS)
+		c->found = match_star(s, len);
+	c->end -= len + 1;
+	c->cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
+	return c->found || !c->cg;
+}
+
 __weak __noinline __u32 match_cgroup(__u64 cgroup)
 {
-	struct cgroup *cg = (void *)cgroup;
 	struct fence_scratch *s = scratch_exec();
-	__u32 i, r = 0;
+	struct cgroup_cursor c = { .cg = (void *)cgroup,
+				   .s = s,
+				   .off = 2 * FENCE_PATH_MAX + fence_vague(),
+				   .end = 2 * FENCE_PATH_MAX };
 
 	if (!s)
 		return MATCH_UNREAD;
-	for (i = 0; i < CGROUP_STEPS && cg && !r; i++) {
-		long n = bpf_probe_read_kernel_str(s->arg, 256, BPF_CORE_READ(cg, kn, name));
-
-		if (n > 1)
-			r = match_name(s, (__u32)n - 1);
-		cg = (struct cgroup *)BPF_CORE_READ(cg, self.parent);
-	}
+	fence_loop(CGROUP_DEPTH, cgroup_step, &c);
+	c.cg = (void *)cgroup;
+	fence_loop(CGROUP_DEPTH, unit_step, &c);
 	scratch_give(s);
-	return r;
+	return c.found;
 }
 
 static __always_inline int is_origin(const char *arg)

@@ -82,7 +82,6 @@ struct fence_rec_session {
 	__u8 tool;
 	__u8 match;
 	__u8 change; /* enum fence_session_change */
-	__u64 cgroup; /* v2 cgroup id; MOVED: to where */
 };
 
 struct fence_rec_flow {

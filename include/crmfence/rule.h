@@ -160,8 +160,8 @@ struct fence_asked_key {
 enum fence_match {
 	FENCE_MATCH_NONE,
 	FENCE_MATCH_EXE, /* key: hash of the resolved path */
-	FENCE_MATCH_CGROUP, /* key: hash of the name of a cgroup on the way to the root (a unit is
-			       one) */
+	FENCE_MATCH_CGROUP, /* key: hash of the name (a unit's) or of the path of a cgroup on the
+			       way to the root */
 	FENCE_MATCH_UID, /* key: uid */
 	FENCE_MATCH_NATIVE, /* key: hash of the 32 letters of the extension id */
 	FENCE_MATCH_EXEC, /* crmfence exec */

@@ -262,7 +262,14 @@ def recognised_units(w):
     moved("moved, the agent stands", "app-assistant-4711.scope", False, True)
     moved("its child", "app-assistant-4711.scope", False, False, "child")
     w.stop()
-    for s in scopes:
+    for d in ("chosen", "elsewhere", "elsewhere/chosen"):
+        os.mkdir(w.cgroup + "/" + d)
+        scopes[d] = True
+    w.start("--quiet", **tool({"cgroup": "/%s/chosen" % w.id}))
+    moved("moved, a path", "chosen", False)
+    moved("moved, another path of that name", "elsewhere/chosen", True)
+    w.stop()
+    for s in reversed(scopes):
         os.rmdir(w.cgroup + "/" + s)
     return ways.bad
 

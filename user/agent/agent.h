@@ -252,14 +252,13 @@ int agent_session_write(const struct agent_session *s, const char *file, uint32_
 int agent_proc_cgroup(uint32_t tgid, char *out, size_t size);
 int agent_cgroup_below(const char *path, const char *want);
 /*
- * What the kernel could not prove alone. Refuted only when it is certain: by the file and the
- * cgroup of the exec that matched, `r`, not by what the process made of itself since; NULL: by what
+ * What the kernel could not prove alone: "sha256". Refuted only when it is certain: by the file of
+ * the exec that matched, `r`, not by what the process made of itself since; NULL: by what
  * it is now. A process that is gone stays what it was.
  */
 int agent_refuted(const struct fence_policy_match *m, uint32_t tgid,
 		  const struct fence_rec_exec *r);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
-void agent_check_moved(struct agent *a, const struct fence_rec_session *r);
 int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
 		  uint64_t *session, struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);

@@ -131,22 +131,6 @@ int agent_cgroup_below(const char *path, const char *want)
 	return !strncmp(path, want, n) && (!path[n] || path[n] == '/');
 }
 
-/* Is it in another cgroup than `want`, and was so at the exec `r`? */
-static int refuted_cgroup(const char *want, uint32_t tgid, const struct fence_rec_exec *r)
-{
-	char path[600], base[200], full[801];
-	struct stat st;
-
-	if (agent_proc_cgroup(tgid, path, sizeof(path)) || agent_cgroup_below(path, want))
-		return 0;
-	if (!r)
-		return 1;
-	if (fence_cgroup_mount(base, sizeof(base)))
-		return 0;
-	snprintf(full, sizeof(full), "%s%s", base, path);
-	return !stat(full, &st) && st.st_ino == r->cgroup;
-}
-
 /* Is what it runs another file than the tool's, and the one of the exec `r`? */
 static int refuted_file(const struct fence_policy_match *m, uint32_t tgid,
 			const struct fence_rec_exec *r)
@@ -167,8 +151,6 @@ static int refuted_file(const struct fence_policy_match *m, uint32_t tgid,
 
 int agent_refuted(const struct fence_policy_match *m, uint32_t tgid, const struct fence_rec_exec *r)
 {
-	if (m->kind == FENCE_MATCH_CGROUP)
-		return refuted_cgroup(m->text, tgid, r);
 	return m->has_sha && refuted_file(m, tgid, r);
 }
 
@@ -189,23 +171,8 @@ void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
 	as = agent_session_get(a, r->session); /* its own record may still be on its way */
 	if (as)
 		as->refuted = 1;
-	agent_show_note(a, "pid %u is not %s after all: %s", r->tgid,
-			fence_policy_tool_name(a->policy, r->tool),
-			m->has_sha ? "its file has another SHA-256" : "it is in another cgroup");
-}
-
-void agent_check_moved(struct agent *a, const struct fence_rec_session *r)
-{
-	const struct fence_rec_exec e = { .session = r->session,
-					  .cgroup = r->cgroup,
-					  .tgid = r->tgid,
-					  .tool = r->tool,
-					  .rule = r->rule };
-
-	if (r->tool && r->tool <= a->policy->ntools &&
-	    r->rule < a->policy->tools[r->tool - 1].nmatch &&
-	    a->policy->tools[r->tool - 1].match[r->rule].text[0] == '/')
-		agent_check_match(a, &e);
+	agent_show_note(a, "pid %u is not %s after all: its file has another SHA-256", r->tgid,
+			fence_policy_tool_name(a->policy, r->tool));
 }
 
 static int slice_path(const struct agent *a, char *out, size_t size)

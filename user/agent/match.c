@@ -45,7 +45,7 @@ static struct fence_match_rule rule_of(const struct agent *a, uint8_t tool, uint
 	const struct fence_policy_match *m = &a->policy->tools[tool - 1].match[index];
 	struct fence_match_rule r = { .tool = tool, .rule = index };
 
-	if (m->has_sha || (m->kind == FENCE_MATCH_CGROUP && m->text[0] == '/'))
+	if (m->has_sha)
 		r.flags = FENCE_MATCH_CHECK;
 	if (fence_policy_sees(a->policy, tool))
 		r.flags |= FENCE_MATCH_SIGHT;
@@ -107,14 +107,10 @@ static void add_exe(struct keys *k, const struct fence_policy_match *m, const st
 
 static void add_match(struct keys *k, const struct fence_policy_match *m, const struct fence_exe *e)
 {
-	const char *leaf = strrchr(m->text, '/');
-
 	if (m->kind == FENCE_MATCH_EXE)
 		add_exe(k, m, e);
 	else if (m->kind == FENCE_MATCH_UID)
 		add(k, m->kind, m->uid, 0);
-	else if (m->kind == FENCE_MATCH_CGROUP) /* one name; user space confirms the path */
-		add(k, m->kind, agent_hash(k->a, leaf ? leaf + 1 : m->text), 0);
 	else
 		add(k, m->kind, agent_hash(k->a, m->text), 0);
 }

@@ -49,7 +49,6 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	if (r->change == FENCE_SESSION_MOVED) {
 		s->fresh = 1;
 		a->moved = 1;
-		agent_check_moved(a, r);
 	}
 	if (r->change == FENCE_SESSION_SEIZED) {
 		s->fresh = 1;
