@@ -641,11 +641,12 @@ def unix_peers(w):
     os.mkdir(there)
     listeners = w.popen(sys.executable, script(w, "listeners", LISTENERS), there, confined=False)
     w.wait(lambda: os.path.exists(there + "/ready"), "the listeners")
-    who = os.path.realpath(sys.executable)
+    who, link = os.path.realpath(sys.executable), w.dir + "/interpreter"
+    os.symlink(who, link)
     calls = script(w, "calls", CALLS)
     _, bare = w.run(sys.executable, calls, there, confined=False)
     w.start("--quiet", tools=[{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"], "unix": [
-        {"path": there + "/listed", "owner": who, "unproved": True}, {"path": "@" + there + "/abstract", "owner": who, "unproved": True}, "audio"]}])
+        {"path": there + "/listed", "owner": who, "unproved": True}, {"path": "@" + there + "/abstract", "owner": link, "unproved": True}, "audio"]}])
     _, out = w.run(sys.executable, calls, there)
     _, twin = w.run(sys.executable, calls, there, confined=False)
     no = "Operation not permitted"

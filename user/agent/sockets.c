@@ -6,7 +6,12 @@
  * is there that nobody but its own user could have put there. Of the curated lists nothing else is
  * told to anybody. Names come and go, as users do: they are looked at again each second.
  */
+#include <string.h>
+#include <unistd.h>
+
 #include "agent/agent.h"
+#include "base/cleanup.h"
+#include "base/path.h"
 
 struct peers {
 	struct agent *a;
@@ -28,13 +33,35 @@ static int is_there(struct peers *p, const char *path, uint32_t user)
 	return there;
 }
 
-/* What the hooks that see the peer are told of it. */
+/* Where root's links lead from an executable's path; "": nowhere else. */
+static void resolved(const char *path, char *out, size_t size)
+{
+	AUTO_FD int fd = path[0] == '/' ? fence_path_open(path) : -1;
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = fd < 0 ? -1 : readlink(link, out, size - 1);
+	out[n < 0 || n == (ssize_t)size - 1 ? 0 : n] = 0;
+	if (!strcmp(out, path))
+		out[0] = 0;
+}
+
+/* What the hooks that see the peer are told of it: the listener by its path, and by its links'. */
 static int put_seen(const struct peers *p, uint64_t name[2])
 {
-	if (*p->owner)
-		name[1] = agent_hash(p->a, p->owner);
-	return p->put(p->a, (const uint8_t *)name, p->tool,
-		      *p->owner ? FENCE_SVC_OWNED : FENCE_SVC_UNIX);
+	char real[FENCE_PATH_MAX];
+	int err;
+
+	if (!*p->owner)
+		return p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_UNIX);
+	name[1] = agent_hash(p->a, p->owner);
+	err = p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_OWNED);
+	resolved(p->owner, real, sizeof(real));
+	if (err || !real[0])
+		return err;
+	name[1] = agent_hash(p->a, real);
+	return p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_OWNED);
 }
 
 static int put_name(void *ctx, const char *path, uint32_t user)
@@ -42,9 +69,13 @@ static int put_name(void *ctx, const char *path, uint32_t user)
 	struct peers *p = ctx;
 	uint64_t name[2] = { 0 };
 	int err = 0, there = is_there(p, path, user);
+	char real[FENCE_PATH_MAX];
 
-	if (!p->put)
+	if (!p->put) { /* a link that was turned is another owner */
+		resolved(p->owner, real, sizeof(real));
+		p->sum = p->sum * 31 + agent_hash(p->a, real);
 		return 0;
+	}
 	name[0] = agent_hash(p->a, path);
 	if (p->flags & FENCE_UNIX_UNPROVED && there)
 		err = p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_CLAIM);
