@@ -96,7 +96,7 @@ def phase(w, problems, what, program, kinds, leak):
     """Each kind once: it leaks where it should, and nothing does where it should not."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         said = dict(zip(kinds, pool.map(lambda k: one(w, k[1][0], program, k[1][1], LISTEN + k[0]), enumerate(kinds))))
-    time.sleep(0.5)
+    time.sleep(0.5 * W.SLOW)
     seen = w.sniffed()["tokens"]
     for (kind, uid), (tok, out) in said.items():
         got = seen.get(tok)

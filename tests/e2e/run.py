@@ -558,7 +558,7 @@ def kill_keeps(w):
     time.sleep(0.5)
     agent, w.agent = w.agent, None
     p = w.popen("python3", "-c", "import time,subprocess,sys\ntime.sleep(1.5)\nsys.exit(subprocess.call(%r))" % (LEAK + ["at", AI, "x.example", "whole", "TOK"]))
-    time.sleep(0.5)
+    w.wait(lambda: [r for r in w.rows("session") if r["pid"] == p.pid], "its session")
     agent.kill()
     agent.wait()
     out = p.communicate(timeout=20)[0]
