@@ -107,7 +107,8 @@ help:
 #: make run      install what is missing, build, run the agent in the foreground with the shipped policy (root)
 run: deps
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(B)/crmfence run --policy $(POLICY) $(ARGS)
+	$(Q)install -d -m 755 /run/crmfence && install -m 644 $(POLICY) /run/crmfence/policy.json # one that root alone can write
+	$(Q)$(B)/crmfence run --policy /run/crmfence/policy.json $(ARGS)
 POLICY ?= policies/salesforce-voice-assistant.json
 
 #: make check    install what tests need, build, run every test (root)

@@ -15,6 +15,7 @@
 #include "lib/carry.h"
 #include "lib/match.h"
 #include "lib/seize.h"
+#include "lib/session.h"
 #include "lib/subject.h"
 
 char _license[] SEC("license") = "GPL";
@@ -22,26 +23,6 @@ char _license[] SEC("license") = "GPL";
 #define FD_WORDS (1u << 17) /* of 64 descriptors: eight million */
 #define QUEUE_STEPS 65536 /* connections that wait to be accepted */
 #define SIGKILL 9
-
-static __always_inline void session_emit(__u64 id, const struct fence_session *s, __u8 change)
-{
-	struct fence_rec_session *r = bpf_ringbuf_reserve(&denials, sizeof(*r), 0);
-
-	if (!r) {
-		rec_lost(FENCE_K_SESSION);
-		return;
-	}
-	rec_init(&r->h, FENCE_K_SESSION, sizeof(*r), 1);
-	r->session = id;
-	r->total = s->total;
-	r->start = s->start;
-	r->tgid = s->tgid;
-	r->rule = s->rule;
-	r->tool = s->tool;
-	r->match = s->match;
-	r->change = change;
-	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
-}
 
 struct fd_cursor {
 	struct fence_seized owner;
@@ -223,23 +204,13 @@ static __always_inline void session_begin(struct task_struct *task, const struct
 				     : FENCE_SESSION_START);
 }
 
-/* Would the session be one of the same kind as it is in: seen, or by a match that was refuted? */
+/*
+ * Is it seen, and would it be but seen again? What was refuted is matched again: it may be the
+ * right build now.
+ */
 static __always_inline int session_again(__u64 id, struct fence_match_rule m)
 {
-	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
-
-	return s && (m.flags & FENCE_MATCH_LOOSE || m.rule == s->rule);
-}
-
-/* A process less; the last one ends it. */
-static __always_inline void session_leave(__u64 id)
-{
-	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
-
-	if (!s || __sync_fetch_and_add(&s->procs, -1) != 1)
-		return;
-	session_emit(id, s, FENCE_SESSION_END);
-	bpf_map_delete_elem(&sessions, &id);
+	return m.flags & FENCE_MATCH_LOOSE && bpf_map_lookup_elem(&sessions, &id);
 }
 
 /*

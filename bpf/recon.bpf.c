@@ -12,6 +12,7 @@
 #include "lib/carry.h"
 #include "lib/path.h"
 #include "lib/seize.h"
+#include "lib/session.h"
 #include "lib/wire.h"
 
 char _license[] SEC("license") = "GPL";
@@ -29,7 +30,9 @@ int session_set(struct fence_session_set *c)
 		return 1;
 	__sync_fetch_and_add(&s->procs, c->more);
 	__sync_fetch_and_add(&s->total, c->more);
-	if (c->clears && (c->from == FENCE_ANY_CLEARED || c->from == s->cleared))
+	if (c->leaves) /* it is gone after this, where nobody else is in it */
+		session_leave(id);
+	else if (c->clears && (c->from == FENCE_ANY_CLEARED || c->from == s->cleared))
 		s->cleared = c->to;
 	return 0;
 }

@@ -72,7 +72,7 @@ struct {
 /* Filled by the agent from the policy; a policy that does not fit is refused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 4096); /* two policies', while one replaces the other */
 	__type(key, struct fence_match_key);
 	__type(value, struct fence_match_rule);
 } matches SEC(".maps") __weak;

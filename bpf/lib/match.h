@@ -2,7 +2,7 @@
 /*
  * Layer 5. Which tool a program is: by its file's path, its file, the name that it was started
  * by, the extension that a browser started it for, its unit, its user. In this order; the first
- * counts.
+ * counts, but what is narrowed by "sha256" comes last.
  */
 #ifndef FENCE_BPF_MATCH_H
 #define FENCE_BPF_MATCH_H
@@ -172,6 +172,8 @@ static __always_inline struct fence_match_rule *match_native(struct task_struct 
 		at += n;
 		if (!i || !is_origin(s->arg))
 			continue;
+		if (s->arg[id + 32] && (s->arg[id + 32] != '/' || s->arg[id + 33]))
+			continue; /* a page of the extension's */
 		r = match_find(FENCE_MATCH_NATIVE, text_hash(s, TEXT_ARG, id, id + 32), 0);
 		if (r)
 			return r;
@@ -260,29 +262,40 @@ static __always_inline __u32 match_task(struct task_struct *task, struct linux_b
 					__u8 *how)
 {
 	struct fence_config *cfg = config_get();
-	struct fence_match_rule *r;
-	__u32 unit = 0;
+	__u32 word = 0, narrowed;
 
 	*how = FENCE_MATCH_EXE;
-	r = match_find(FENCE_MATCH_EXE, path, 0);
-	if (!r)
-		r = match_find(FENCE_MATCH_FILE, BPF_CORE_READ(bprm, file, f_inode, i_ino),
-			       BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev));
-	if (!r && start)
-		return start;
-	if (!r && cfg && cfg->flags & FENCE_CFG_NATIVE) {
+	/* a script is what its user calls it, whatever interprets it */
+	if (start && BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+		word = start;
+	if (!word)
+		word = rule_word(match_find(FENCE_MATCH_EXE, path, 0));
+	if (!word)
+		word = rule_word(match_find(FENCE_MATCH_FILE,
+					    BPF_CORE_READ(bprm, file, f_inode, i_ino),
+					    BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev)));
+	if (!word)
+		word = start;
+	/* another build may be refuted: who counts whatever the build is comes first */
+	narrowed = rule_of(word).flags & FENCE_MATCH_CHECK ? word : 0;
+	if (narrowed)
+		word = 0;
+	if (!word && cfg && cfg->flags & FENCE_CFG_NATIVE) {
 		*how = FENCE_MATCH_NATIVE;
-		r = match_native(task, s);
+		word = rule_word(match_native(task, s));
 	}
-	if (!r && cfg && cfg->flags & FENCE_CFG_CGROUP) {
+	if (!word && cfg && cfg->flags & FENCE_CFG_CGROUP) {
 		*how = FENCE_MATCH_CGROUP;
-		unit = match_cgroup((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
+		word = match_cgroup((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
 	}
-	if (!r && !unit) {
+	if (!word) {
 		*how = FENCE_MATCH_UID;
-		r = match_find(FENCE_MATCH_UID, uid, 0);
+		word = rule_word(match_find(FENCE_MATCH_UID, uid, 0));
 	}
-	return unit ? unit : rule_word(r);
+	if (word)
+		return word;
+	*how = FENCE_MATCH_EXE;
+	return narrowed;
 }
 
 #endif

@@ -300,7 +300,8 @@ struct fence_session_set {
 	__u8 clears; /* 1: `cleared` becomes `to`, where it is `from` or `from` is FENCE_ANY_CLEARED
 		      */
 	__u8 from, to; /* enum fence_cleared */
-	__u8 spare[5];
+	__u8 leaves; /* 1: a process has left it, for another */
+	__u8 spare[4];
 };
 
 #define FENCE_ANY_CLEARED 0xff

@@ -80,7 +80,7 @@ def not_refuted(w):
     os.chown(users, NOBODY, NOBODY)
     child = [tool, twice, "FIRST", "THEN", "true"]
     become = [tool, "-Sc", "import os, sys; os.execv('/usr/bin/python3', ['python3'] + sys.argv[1:])", twice, "FIRST", "THEN", "true"]
-    swap = ["sh", "-c", "cp $0 $0.new; printf x >>$0.new; \"$0\" \"$@\" & mv $0.new $0; wait", users + "/tool", twice, "FIRST", "THEN", "true"]
+    swap = ["sh", "-c", "cp $0 $0.new; printf x >>$0.new; \"$0\" \"$@\" & until [ $(readlink /proc/$!/exe) = $0 ]; do :; done; mv $0.new $0; wait", users + "/tool", twice, "FIRST", "THEN", "true"]
     moves = ["/usr/bin/python3", twice, "FIRST", "THEN", "echo $$ >&%d; exec true" % procs.fileno()]
     itself = ["/usr/bin/python3", "-Sc", "import os, sys; os.write(int(sys.argv[1]), b'0'); os.execv(sys.executable, sys.argv[1:])", str(procs.fileno()),
               twice, "FIRST", "THEN", "true"]

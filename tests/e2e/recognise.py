@@ -159,6 +159,7 @@ def recognised_links(w):
     w.start("--quiet", **tool({"exe": at + "/venv/bin/python3"}, {"exe": at + "/theirs/link"}))
     ways.rows("match", change="not followed", real=at + "/other")
     ways.one("what somebody's link leads to", True, at + "/other", "-c", FIRST, "TOKEN")
+    ways.one("somebody's link", False, at + "/theirs/link", "-c", FIRST, "TOKEN", uid=65534)
     ways.one("an environment's link", False, at + "/venv/bin/python3", "-c", FIRST, "TOKEN")
     ways.one("from inside it", False, "sh", "-c", "cd %s/venv && bin/python3 -c \"$0\" $1" % at, FIRST, "TOKEN")
     ways.one("a script of it", False, at + "/venv/bin/tool", FIRST, "TOKEN")
@@ -274,6 +275,118 @@ def recognised_units(w):
     return ways.bad
 
 
+SEEN = r'''
+import subprocess, sys
+sys.exit(subprocess.call(sys.argv[1:]))
+'''
+
+
+def recognised_in_seen(w):
+    """What a browser that is but seen has started: a tool that ran before the agent, before a reload that lists it, and one that is started by a link
+    that is turned meanwhile is confined; the browser goes on."""
+    ways, at = Ways(w), w.dir + "/seen"
+    os.mkdir(at)
+    browser, host = python(at + "/browser"), python(at + "/host")
+    browsers = {"name": "browser", "match": [{"exe": browser}], "sight": True, "confine": "extensions", "allow": ["crm.own"]}
+    both = [browsers, tool({"exe": host})["tools"][0]]
+
+    def held(name, start):
+        toks = [token(), token()]
+        p = waiting(w, browser, "-c", SEEN, host, "-c", WAITS, *toks)
+        start()
+        out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
+        if w.arrived(toks[0]) or w.arrived(toks[1]):
+            ways.bad.append("%s: %r, arrived %s %s" % (name, out, w.arrived(toks[0]), w.arrived(toks[1])))
+
+    def change(tools):
+        w.policy(tools=tools)
+        asked(w, "reload", "--control", w.control)
+
+    ways.one("bare", True, browser, "-c", SEEN, host, "-c", FIRST, "TOKEN")
+    held("before the agent", lambda: w.start("--quiet", tools=both))
+    ways.one("beside it", False, browser, "-c", SEEN, host, "-c", FIRST, "TOKEN")
+    ways.one("the browser", True, browser, "-c", FIRST, "TOKEN")
+    w.stop()
+    w.start("--quiet", tools=[browsers])
+    held("before a reload", lambda: change(both))
+    ways.rows("session", change="end", tool="browser")
+    w.stop()
+    return ways.bad
+
+
+def recognised_builds(w):
+    """"sha256": another build is let go, but not from another match of the policy; and what is let go is the tool again when it becomes the right build."""
+    ways, at = Ways(w), w.dir + "/builds"
+    os.mkdir(at)
+    right, wrong = python(at + "/right"), python(at + "/wrong")
+    with open(wrong, "ab") as f:
+        f.write(b"x")
+    sha = W.sh("sha256sum", right).stdout.split()[0]
+    at_path = at + "/tool"
+    shutil.copy(wrong, at_path)
+    late = "import time; time.sleep(1.5); " + FIRST
+    renews = "import os, shutil, sys, time; time.sleep(1.5); shutil.copy(%r, %r); os.rename(%r, %r); os.execv(%r, [%r, '-c', %r, sys.argv[1]])" % (
+        right, at_path + ".new", at_path + ".new", at_path, at_path, at_path, FIRST)
+    ways.one("bare", True, at_path, "-c", late, "TOKEN", uid=4242)
+    w.start("--quiet", **tool({"exe": at_path, "sha256": sha}, {"uid": 4242}, {"exe": at_path, "sha256": "0" * 64}))
+    ways.one("another build", True, at_path, "-c", late, "TOKEN")
+    ways.one("another build, of the tool's user", False, at_path, "-c", late, "TOKEN", uid=4242)
+    ways.one("it becomes the right one", False, at_path, "-c", renews, "TOKEN")
+    ways.one("the right one", False, at_path, "-c", late, "TOKEN")
+    w.stop()
+    return ways.bad
+
+
+def recognised_names(w):
+    """A listed path that others have a hand in, or that leads to what everybody starts: known by its name, and nobody else's program is confined. While
+    no agent runs, the next version by that name. What is no file is not opened."""
+    ways, at = Ways(w), w.dir + "/names"
+    for d, uid in (("", 0), ("/alice", 4243), ("/bob", 4244), ("/versions", 0)):
+        os.makedirs(at + d, exist_ok=True)
+        os.chown(at + d, uid, uid)
+    python(at + "/bob/program")
+    os.chown(at + "/bob/program", 4244, 4244)
+    for link, to, uid in (("alice/link", "../bob/program", 4243), ("alice/python", "/usr/bin/python3", 4243), ("snap-assistant", "versions/snap", 0),
+                          ("turned", "versions/1", 0)):
+        os.symlink(to, at + "/" + link)
+        os.lchown(at + "/" + link, uid, uid)
+    for name in ("snap", "1", "2"):
+        python(at + "/versions/" + name)
+    open(at + "/place", "w").close()
+    os.mkfifo(at + "/fifo")
+    os.symlink("fifo", at + "/pipe")
+    with open(at + "/early", "w") as f:
+        f.write("#!/usr/bin/env python3\nimport sys; exec(sys.argv.pop(1))\n")
+    os.chmod(at + "/early", 0o755)
+    W.sh("mount", "--bind", "/usr/bin/python3", at + "/place")
+    try:
+        before = [token(), token()]
+        p = waiting(w, at + "/early", WAITS, *before)
+        writer = subprocess.Popen(["sh", "-c", "echo x >%s/fifo" % at])
+        w.start("--quiet", "--keep", **tool(*[{"exe": at + x} for x in ("/alice/link", "/alice/python", "/snap-assistant", "/turned", "/place", "/pipe", "/early")]))
+        out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
+        if w.arrived(before[0]) or w.arrived(before[1]):
+            ways.bad.append("env's script before the agent: %r" % out)
+        if writer.poll() is not None:
+            ways.bad.append("a FIFO was opened")
+        writer.kill()
+        writer.wait()
+        for name, uid in (("/alice/link", 4243), ("/alice/python", 4243), ("/snap-assistant", 0), ("/place", 0), ("/early", 0)):
+            ways.one(name, False, at + name, *([] if name == "/early" else ["-c"]), FIRST, "TOKEN", uid=uid)
+        for name, uid in (("/bob/program", 4244), ("/versions/snap", 0)):
+            ways.one(name, True, at + name, "-c", FIRST, "TOKEN", uid=uid)
+        ways.one("the system's python", True, "/usr/bin/python3", "-c", FIRST, "TOKEN")
+        agent, w.agent = w.agent, None
+        agent.kill()
+        agent.wait()
+        turn(at + "/turned", "versions/2")
+        ways.one("the next version, without an agent", False, at + "/turned", "-c", FIRST, "TOKEN")
+    finally:
+        w.stop()
+        W.sh("umount", at + "/place")
+    return ways.bad
+
+
 def asked(w, *command):
     p = W.sh(W.BUILD + "/crmfence", *command, check=False)
     return p.returncode, p.stdout
@@ -295,7 +408,7 @@ def tools_amiss(w):
     turn(at + "/theirs/link", at + "/well")
     os.lchown(at + "/theirs/link", 65534, 65534)
     states = {"gone": "missing", "script": "script", "text": "no program", "theirs/program": "others", "shell": "broad", "theirs/link": "not followed"}
-    words = {"gone": "No such file", "script": "is a script", "text": "is no program", "theirs/program": "others than root", "shell": "a shell", "theirs/link": "is not root's, to"}
+    words = {"gone": "No such file", "script": "is a script", "text": "is no program", "theirs/program": "others than root", "shell": "a shell", "theirs/link": "is not that user's"}
     tools = [{"name": "voice-assistant", "match": [{"exe": "%s/%s" % (at, s)} for s in [*states, "well"]], "allow": ["crm.own"]},
              {"name": "met", "match": [{"exe": at + "/theirs/met"}, {"exe": w.dir + "/met"}], "allow": ["crm.own"]}]
     python(w.dir + "/met")
@@ -385,4 +498,4 @@ def policy_alone(w):
     return bad
 
 
-ALONE = [recognised_links, recognised_scripts, recognised_units, tools_amiss, policy_alone]
+ALONE = [recognised_links, recognised_scripts, recognised_units, recognised_in_seen, recognised_builds, recognised_names, tools_amiss, policy_alone]

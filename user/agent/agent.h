@@ -263,6 +263,7 @@ int agent_confine(struct agent *a, const struct fence_peer *peer, const char *to
 		  uint64_t *session, struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
 int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool); /* seen, not confined */
+int agent_session_free(struct agent *a, uint64_t id); /* the same of one that was refuted, too */
 struct agent_session *agent_session_get(struct agent *a,
 					uint64_t id); /* also one that only the kernel knows yet */
 void agent_beat(struct agent *a); /* tell the programs that the agent is there */

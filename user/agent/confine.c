@@ -49,6 +49,14 @@ int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool)
 	return s ? !s->tainted : fence_policy_loose(a->policy, tool);
 }
 
+int agent_session_free(struct agent *a, uint64_t id)
+{
+	struct fence_session s;
+
+	return !fence_kernel_get(a->kernel, FENCE_MAP_SESSIONS, &id, &s) &&
+	       s.cleared != FENCE_CONFINED;
+}
+
 struct agent_session *agent_session_add(struct agent *a, uint64_t id)
 {
 	struct agent_session *s = calloc(1, sizeof(*s));
@@ -265,13 +273,15 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 	struct fence_session s = {
 		.procs = 1, .total = 1, .tool = tool, .match = how, .rule = rule, .tgid = tgid
 	};
+	struct fence_session_set old = { .leaves = 1 };
 	struct fence_proc p;
 	struct timespec now;
 
 	if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &tgid, &p))
 		return -ESRCH;
-	if (p.session)
+	if (p.session && !agent_session_free(a, p.session))
 		return -EALREADY;
+	old.id = p.session;
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	s.start = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	s.cleared = fence_policy_taints(a->policy, tool)  ? FENCE_UNTAINTED
@@ -286,6 +296,8 @@ static int tag(struct agent *a, uint32_t tgid, uint8_t tool, uint8_t how, uint8_
 		fence_kernel_del(a->kernel, FENCE_MAP_SESSIONS, &p.session);
 		return -ENOSPC;
 	}
+	if (old.id)
+		fence_kernel_session(a->kernel, &old);
 	*session = p.session;
 	return 0;
 }

@@ -405,6 +405,8 @@ static int stage(struct agent *a, int force, struct swap *s, struct fence_diag *
 		err = put_policy(a);
 	if (!err)
 		return 0;
+	if (!s->same)
+		clear_bank(a, a->bank);
 	a->bank = s->from;
 	return fence_diag_set(d, err, NULL, "the policy does not fit the kernel's maps: %s",
 			      strerror(-err));

@@ -6,19 +6,25 @@
  * them: they are looked at again each second, and what began meanwhile is joined.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
 #include "base/exe.h"
 
-#define KEYS_MAX 1024 /* of all tools: the map's room */
+#define KEYS_MAX 2048 /* of all tools: half of the map, which has two policies' for a moment */
 #define LOOK_NS 1000000000ULL
 #define WHOLE_NS 60000000000ULL /* a look at whose the directories are, too */
+#define TELL_NS 60000000000ULL /* a change of one file is told once a minute ... */
+#define TELL_BURST_NS (10 * TELL_NS) /* ... but ten at once */
+#define REST 10 /* of the time that looking at what runs takes */
 
 struct key {
 	struct fence_match_key key;
@@ -28,8 +34,13 @@ struct key {
 struct agent_matches {
 	const struct fence_policy *policy; /* whose they are */
 	struct fence_exe exe[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of exe matches */
+	struct fence_exe told[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* as last told */
+	uint64_t tell[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* boot time up to which is paid */
 	uint64_t dirs; /* fence_exe_dirs() */
+	uint64_t sum; /* over the keys in the map; 0: not known */
 	uint64_t looked, whole; /* boot time of the last look, and of the last at everything */
+	uint64_t recognise; /* boot time from which what runs is looked at; 0: it need not be */
+	uint64_t rested; /* boot time before which it is not looked at again */
 };
 
 struct keys {
@@ -56,52 +67,53 @@ static struct fence_match_rule rule_of(const struct agent *a, uint8_t tool, uint
 	return r;
 }
 
-/* Of two tools that one key stands for the first counts. */
+/* Of two tools that one key stands for the first counts, one that is not narrowed before others. */
 static void add(struct keys *k, uint32_t kind, uint64_t value, uint32_t dev)
 {
 	struct key one = { .key = { .value = value, .kind = kind, .bank = k->a->bank, .dev = dev },
 			   .rule = k->rule };
 	size_t i;
 
-	for (i = 0; i < k->n; i++)
-		if (!memcmp(&k->keys[i].key, &one.key, sizeof(one.key)))
-			return;
-	if (k->n == KEYS_MAX)
+	for (i = 0; i < k->n && memcmp(&k->keys[i].key, &one.key, sizeof(one.key));)
+		i++;
+	if (i == KEYS_MAX)
 		k->full = 1;
-	else
+	else if (i == k->n)
 		k->keys[k->n++] = one;
+	else if (k->keys[i].rule.flags & FENCE_MATCH_CHECK && !(one.rule.flags & FENCE_MATCH_CHECK))
+		k->keys[i] = one;
 }
 
-/* Does a link lead to what the policy was not asked for? */
-static int is_broad(const struct fence_policy_match *m, const struct fence_exe *e)
+/* Is it known by the policy's own name alone: what links lead to is everybody's, or not theirs? */
+static int by_name(const struct fence_policy_match *m, const struct fence_exe *e)
 {
-	return !m->broad[0] && strcmp(m->text, e->real) && fence_exe_broad(e->real);
+	return e->err || e->foreign || (e->broad[0] && !m->broad[0]);
 }
 
-static int add_name(void *ctx, const char *name)
+static int is_script(const struct fence_exe *e)
 {
-	struct keys *k = ctx;
-
-	k->rule.flags &= (uint8_t)~FENCE_MATCH_CHECK; /* "sha256" is not its interpreter's */
-	add(k, FENCE_MATCH_NAME, agent_hash(k->a, name), 0);
-	return 0;
+	return e->kind == FENCE_EXE_SCRIPT || e->kind == FENCE_EXE_UNREAD;
 }
 
 static void add_exe(struct keys *k, const struct fence_policy_match *m, const struct fence_exe *e)
 {
-	const char *path = m->text;
+	const char *name = NULL;
 
-	add(k, FENCE_MATCH_EXE, agent_hash(k->a, path), 0);
-	if (e->err || e->foreign)
+	add(k, FENCE_MATCH_EXE, agent_hash(k->a, m->text), 0);
+	if (e->kind == FENCE_EXE_SCRIPT) /* "sha256" is not its interpreter's */
+		k->rule.flags &= (uint8_t)~FENCE_MATCH_CHECK;
+	add(k, FENCE_MATCH_NAME, agent_hash(k->a, m->text), 0);
+	if (by_name(m, e))
 		return;
-	if (is_broad(m, e)) { /* known by this name alone */
-		add_name(k, path);
-		return;
+	if (is_script(e)) {
+		add(k, FENCE_MATCH_NAME, agent_hash(k->a, e->real), 0);
+		while ((name = fence_exe_name(e, name)))
+			add(k, FENCE_MATCH_NAME, agent_hash(k->a, name), 0);
 	}
-	add(k, FENCE_MATCH_EXE, agent_hash(k->a, e->real), 0);
 	if (e->kind == FENCE_EXE_SCRIPT)
-		fence_exe_names(path, e, add_name, k);
-	else if (e->ino)
+		return;
+	add(k, FENCE_MATCH_EXE, agent_hash(k->a, e->real), 0);
+	if (e->unique)
 		add(k, FENCE_MATCH_FILE, e->ino, e->kernel_dev);
 }
 
@@ -150,18 +162,27 @@ static void sweep(struct agent *a, const struct keys *k)
 	}
 }
 
-/* What is new is put before what is over goes: nothing is unknown in between. */
+/* What is new is put before what is over goes: nothing is unknown in between. 1: it was there. */
 static int put_keys(struct agent *a)
 {
 	struct keys k;
+	uint64_t sum = 1;
 	size_t i;
 	int err = collect(a, &k);
 
+	for (i = 0; !err && i < k.n; i++)
+		sum = sum * FENCE_FNV_PRIME ^
+		      fence_hash_octets(fence_kernel_key(a->kernel), &k.keys[i], sizeof(k.keys[i]));
+	if (!err && sum == a->matches->sum) {
+		free(k.keys);
+		return 1;
+	}
 	for (i = 0; !err && i < k.n; i++)
 		err = fence_kernel_put(a->kernel, FENCE_MAP_MATCHES, &k.keys[i].key,
 				       &k.keys[i].rule);
 	if (!err)
 		sweep(a, &k);
+	a->matches->sum = err ? 0 : sum;
 	free(k.keys);
 	return err;
 }
@@ -235,6 +256,7 @@ static void look_all(struct agent *a)
 		for (j = 0; j < p->tools[i].nmatch; j++)
 			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE)
 				fence_exe_look(p->tools[i].match[j].text, &a->matches->exe[i][j]);
+	memcpy(a->matches->told, a->matches->exe, sizeof(a->matches->told));
 }
 
 int agent_matches_put(struct agent *a)
@@ -249,8 +271,13 @@ int agent_matches_put(struct agent *a)
 		a->matches->policy = a->policy;
 		look_all(a);
 	}
+	a->matches->sum = 0;
 	err = put_keys(a);
-	return err ? err : stars(a, put_star, a);
+	if (!err)
+		err = stars(a, put_star, a);
+	if (err) /* another one will be in force: its files are looked at again */
+		a->matches->policy = NULL;
+	return err;
 }
 
 /* Has the file, or where its path leads, changed since? The cheap half of a look. */
@@ -267,11 +294,12 @@ static int is_other(const char *path, const struct fence_exe *e)
 /* What is to be told of an executable; NULL: nothing. */
 static const char *amiss(const struct fence_policy_match *m, const struct fence_exe *e)
 {
-	return e->err			     ? "missing"
+	return e->err			     ? (e->err == ENOENT ? "missing" : "unseen file")
 	       : e->foreign		     ? "not followed"
-	       : is_broad(m, e)		     ? "broad"
+	       : by_name(m, e)		     ? "broad"
 	       : e->kind == FENCE_EXE_OTHER  ? "no program"
 	       : e->others[0]		     ? "others"
+	       : e->kind == FENCE_EXE_UNREAD ? "unread"
 	       : e->kind == FENCE_EXE_SCRIPT ? "script"
 					     : NULL;
 }
@@ -307,7 +335,7 @@ static const char *changed(const struct fence_exe *old, const struct fence_exe *
 		return "found";
 	if (strcmp(old->real, e->real))
 		return "turned";
-	if (old->ino != e->ino || old->dev != e->dev || old->ctime != e->ctime)
+	if (old->ino != e->ino || old->dev != e->dev || old->mtime != e->mtime)
 		return "replaced";
 	return strcmp(old->others, e->others) && e->others[0] ? "others" : NULL;
 }
@@ -329,67 +357,112 @@ void agent_matches_tell(struct agent *a)
 		}
 }
 
+/* A change since it was last told; who turns a link each second is told ten times, then by minutes.
+ */
+static void tell_changes(struct agent *a)
+{
+	struct agent_matches *m = a->matches;
+	const struct fence_policy *p = a->policy;
+	const char *what, *state;
+	uint8_t i, j;
+
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
+			const struct fence_policy_match *one = &p->tools[i].match[j];
+			const struct fence_exe *e = &m->exe[i][j];
+
+			what = one->kind == FENCE_MATCH_EXE ? changed(&m->told[i][j], e) : NULL;
+			if (!what || m->tell[i][j] > a->now + TELL_BURST_NS - TELL_NS)
+				continue;
+			if (m->tell[i][j] < a->now)
+				m->tell[i][j] = a->now;
+			m->tell[i][j] += TELL_NS;
+			m->told[i][j] = *e;
+			state = amiss(one, e);
+			tell(a, (uint8_t)(i + 1), one->text, e, what);
+			if (state && strcmp(what, state))
+				tell(a, (uint8_t)(i + 1), one->text, e, state);
+		}
+}
+
+/* At most once a second, and for a tenth of the time. */
+static void recognise(struct agent *a)
+{
+	struct agent_matches *m = a->matches;
+	struct timespec began, now;
+
+	if (!m->recognise || a->now < m->rested)
+		return;
+	m->recognise = 0;
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	agent_recognise(a);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	m->rested = a->now + LOOK_NS +
+		    REST * ((uint64_t)(now.tv_sec - began.tv_sec) * 1000000000 +
+			    (uint64_t)now.tv_nsec - (uint64_t)began.tv_nsec);
+}
+
 void agent_matches_turn(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
 	struct agent_matches *m = a->matches;
-	int whole = a->now - m->whole >= WHOLE_NS, any;
-	struct fence_exe e;
-	const char *what;
 	uint64_t dirs;
 	uint8_t i, j;
+	int whole, err;
 
 	if (a->moved)
-		agent_recognise(a);
+		m->recognise = a->now;
 	a->moved = 0;
-	if (m->policy != p) { /* another one was looked at, and refused */
-		m->policy = p;
-		look_all(a);
-	}
-	if (a->now - m->looked < LOOK_NS)
+	recognise(a);
+	if (m->policy == p && a->now - m->looked < LOOK_NS)
 		return;
-	m->looked = a->now;
 	dirs = fence_exe_dirs();
-	any = dirs != m->dirs;
+	whole = m->policy != p || dirs != m->dirs || a->now - m->whole >= WHOLE_NS;
+	m->policy = p;
+	m->looked = a->now;
 	m->dirs = dirs;
 	if (whole)
 		m->whole = a->now;
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++) {
-			const struct fence_policy_match *one = &p->tools[i].match[j];
+			const char *text = p->tools[i].match[j].text;
 
-			if (one->kind != FENCE_MATCH_EXE ||
-			    (!whole && !is_other(one->text, &m->exe[i][j])))
-				continue;
-			fence_exe_look(one->text, &e);
-			if (fence_exe_same(&e, &m->exe[i][j]))
-				continue;
-			what = changed(&m->exe[i][j], &e);
-			m->exe[i][j] = e;
-			any = 1;
-			if (what)
-				tell(a, (uint8_t)(i + 1), one->text, &e, what);
-			if (what && amiss(one, &e) && strcmp(what, amiss(one, &e)))
-				tell(a, (uint8_t)(i + 1), one->text, &e, amiss(one, &e));
+			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE &&
+			    (whole || is_other(text, &m->exe[i][j])))
+				fence_exe_look(text, &m->exe[i][j]);
 		}
-	if (!any)
+	tell_changes(a);
+	err = put_keys(a);
+	if (err > 0)
 		return;
-	if (put_keys(a))
+	if (err < 0) {
 		agent_show_note(a, "what the policy calls tools does not fit the kernel's map");
+		m->dirs = 0; /* again */
+	}
 	a->digest = agent_policy_digest(a);
-	agent_recognise(a);
+	m->recognise = a->now;
+	recognise(a);
 }
 
 /* ---- what runs ---- */
 
+/* What it may have been started as: what execve(2) was given, and the first of its arguments. */
 struct started {
-	const char *const *names; /* what it may have been started as */
+	char names[4][2 * FENCE_PATH_MAX];
 	size_t n;
 };
 
-static int is_started(void *ctx, const char *name)
+static void add_started(struct started *s, const char *cwd, const char *name)
 {
-	const struct started *s = ctx;
+	while (!strncmp(name, "./", 2))
+		name += 2;
+	if (*name && s->n < ARRAY_SIZE(s->names))
+		snprintf(s->names[s->n++], sizeof(s->names[0]), "%.511s%s%.500s",
+			 name[0] == '/' ? "" : cwd, name[0] == '/' ? "" : "/", name);
+}
+
+static int was_started(const struct started *s, const char *name)
+{
 	size_t i;
 
 	for (i = 0; i < s->n; i++)
@@ -398,52 +471,91 @@ static int is_started(void *ctx, const char *name)
 	return 0;
 }
 
+/* What execve(2) was given, as the kernel keeps it in the process (AT_EXECFN). */
+static void read_execfn(uint32_t tgid, char *out, size_t size)
+{
+	AUTO_BUF struct fence_buf aux = { 0 };
+	AUTO_FD int mem = -1;
+	uint64_t pair[2];
+	char path[64];
+	ssize_t n = -1;
+	size_t i;
+
+	*out = 0;
+	snprintf(path, sizeof(path), "/proc/%u/auxv", tgid);
+	if (fence_buf_read_file(&aux, path, 4096))
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/mem", tgid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	for (i = 0; mem >= 0 && i + sizeof(pair) <= aux.len; i += sizeof(pair)) {
+		memcpy(pair, aux.data + i, sizeof(pair));
+		if (pair[0] == AT_EXECFN)
+			n = pread(mem, out, size - 1, (off_t)pair[1]);
+	}
+	out[n < 0 ? 0 : n] = 0;
+}
+
+static void look_started(const struct agent_running *r, struct started *s)
+{
+	AUTO_BUF struct fence_buf args = { 0 };
+	char at[64], cwd[FENCE_PATH_MAX], execfn[FENCE_PATH_MAX];
+	const char *arg;
+	ssize_t n;
+	int i;
+
+	s->n = 0;
+	snprintf(at, sizeof(at), "/proc/%u/cwd", r->tgid);
+	n = readlink(at, cwd, sizeof(cwd) - 1);
+	cwd[n < 0 ? 0 : n] = 0;
+	read_execfn(r->tgid, execfn, sizeof(execfn));
+	add_started(s, cwd, execfn);
+	snprintf(at, sizeof(at), "/proc/%u/cmdline", r->tgid);
+	if (fence_buf_read_file(&args, at, 1u << 17) || !args.len)
+		return;
+	for (i = 0, arg = args.data; i < 3 && arg < args.data + args.len;
+	     i++, arg += strlen(arg) + 1)
+		add_started(s, cwd, arg);
+}
+
 /*
- * Was it started by a name of the script, whose interpreter it is, or by the link of the policy's?
- * Its command line says so: a script's name stands behind its interpreter's, perhaps one argument
- * later.
+ * Was it started by the policy's name, or by one of the script, whose interpreter it is? "env" has
+ * become another program by now.
  */
 static int is_named(const struct fence_policy_match *m, const struct fence_exe *e,
 		    const struct agent_running *r)
 {
-	int script = e->kind == FENCE_EXE_SCRIPT;
-	AUTO_BUF struct fence_buf args = { 0 };
-	char at[64], cwd[FENCE_PATH_MAX], whole[3][2 * FENCE_PATH_MAX];
-	const char *names[3], *arg;
-	struct started s = { .names = names };
-	ssize_t n;
+	int script = !by_name(m, e) && is_script(e);
+	const char *leaf = strrchr(e->interpreter, '/'), *name = NULL;
+	struct started s;
 
-	if (strcmp(r->exe, script ? e->interpreter : e->real))
+	if (script && e->interpreter[0] && strcmp(leaf, "/env") && strcmp(r->exe, e->interpreter))
 		return 0;
-	snprintf(at, sizeof(at), "/proc/%u/cwd", r->tgid);
-	n = readlink(at, cwd, sizeof(cwd) - 1);
-	cwd[n < 0 ? 0 : n] = 0;
-	snprintf(at, sizeof(at), "/proc/%u/cmdline", r->tgid);
-	if (fence_buf_read_file(&args, at, 1u << 17) || !args.len)
+	if (!script && !e->err && strcmp(r->exe, e->real))
 		return 0;
-	for (arg = args.data; s.n < (script ? 3 : 1) && arg < args.data + args.len;
-	     arg += strlen(arg) + 1) {
-		const char *name = arg;
+	look_started(r, &s);
+	if (was_started(&s, m->text) || (script && was_started(&s, e->real)))
+		return 1;
+	while (script && (name = fence_exe_name(e, name)))
+		if (was_started(&s, name))
+			return 1;
+	return 0;
+}
 
-		while (!strncmp(name, "./", 2))
-			name += 2;
-		snprintf(whole[s.n], sizeof(whole[0]), "%.511s%s%.500s", name[0] == '/' ? "" : cwd,
-			 name[0] == '/' ? "" : "/", name);
-		names[s.n] = whole[s.n];
-		s.n++;
-	}
-	return script ? fence_exe_names(m->text, e, is_started, &s) : is_started(&s, m->text);
+static int is_file(const struct fence_policy_match *m, const struct fence_exe *e,
+		   const struct agent_running *r)
+{
+	if (!strcmp(r->exe, m->text))
+		return 1;
+	return !by_name(m, e) && e->kind != FENCE_EXE_SCRIPT &&
+	       (!strcmp(r->exe, e->real) || (e->unique && r->ino == e->ino && r->dev == e->dev));
 }
 
 static int is_exe(const struct fence_policy_match *m, const struct fence_exe *e,
 		  const struct agent_running *r)
 {
-	int followed = !e->err && !e->foreign, broad = is_broad(m, e);
-
-	if (followed && (e->kind == FENCE_EXE_SCRIPT || broad) && is_named(m, e, r))
-		return 1;
-	followed &= !broad && (!strcmp(r->exe, e->real) || (r->ino == e->ino && r->dev == e->dev));
-	return (followed || !strcmp(r->exe, m->text)) && !agent_refuted(m, r->tgid, NULL);
+	if (!is_file(m, e, r) && !((by_name(m, e) || is_script(e)) && is_named(m, e, r)))
+		return 0;
+	return e->kind == FENCE_EXE_SCRIPT || !agent_refuted(m, r->tgid, NULL);
 }
 
 /* argv[1] or argv[2] is the extension's origin. */
@@ -460,7 +572,8 @@ static int is_native(const char *extension, uint32_t tgid)
 		return 0;
 	arg = b.data;
 	for (i = 0; i < 3 && arg < b.data + b.len; i++, arg += strlen(arg) + 1)
-		if (i && !strncmp(arg, want, strlen(want)))
+		if (i && !strncmp(arg, want, strlen(want)) &&
+		    (!strcmp(arg + strlen(want), "/") || !arg[strlen(want)]))
 			return 1;
 	return 0;
 }
@@ -501,18 +614,25 @@ static int is_tool(const struct fence_policy_match *m, const struct fence_exe *e
 	}
 }
 
+/* As the programs ask (bpf/lib/match.h): what is narrowed by "sha256" comes last. */
+static const struct {
+	uint8_t kind, sha;
+} order[] = {
+	{ FENCE_MATCH_EXE, 0 }, { FENCE_MATCH_NATIVE, 0 }, { FENCE_MATCH_CGROUP, 0 },
+	{ FENCE_MATCH_UID, 0 }, { FENCE_MATCH_EXE, 1 },
+};
+
 uint8_t agent_match_running(struct agent *a, const struct agent_running *r, uint8_t *index)
 {
-	static const uint8_t order[] = { FENCE_MATCH_EXE, FENCE_MATCH_NATIVE, FENCE_MATCH_CGROUP,
-					 FENCE_MATCH_UID }; /* as the programs ask: match.h */
 	const struct fence_policy *p = a->policy;
-	size_t kind;
+	size_t o;
 	uint8_t i, j;
 
-	for (kind = 0; kind < ARRAY_SIZE(order); kind++)
+	for (o = 0; o < ARRAY_SIZE(order); o++)
 		for (i = 0; i < p->ntools; i++)
 			for (j = 0; j < p->tools[i].nmatch; j++)
-				if (p->tools[i].match[j].kind == order[kind] &&
+				if (p->tools[i].match[j].kind == order[o].kind &&
+				    p->tools[i].match[j].has_sha == order[o].sha &&
 				    is_tool(&p->tools[i].match[j], &a->matches->exe[i][j], r)) {
 					*index = j;
 					return (uint8_t)(i + 1);

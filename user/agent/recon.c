@@ -37,6 +37,8 @@ static int read_link(uint32_t tgid, char *out, size_t size)
 	if (n < 0)
 		return -errno;
 	out[n] = 0;
+	if (n > 10 && !strcmp(out + n - 10, " (deleted)")) /* replaced since it began */
+		out[n - 10] = 0;
 	return 0;
 }
 
@@ -50,47 +52,68 @@ static void end_unmarked(struct agent *a, uint32_t tgid, uint8_t tool)
 			fence_policy_tool_name(a->policy, tool));
 }
 
-/* Is its parent in a session? Then so is it from now on. */
-static int inherit(struct agent *a, const struct fence_recon_task *t, struct fence_proc *own)
+/* A process is in `own` from now on; it was in the session `old`, 0: in none. */
+static void put_own(struct agent *a, uint32_t tgid, const struct fence_proc *own, uint64_t old)
 {
-	struct fence_session_set one = { .more = 1 };
-	struct fence_proc parent;
+	struct fence_session_set more = { .id = own->session, .more = 1 };
+	struct fence_session_set less = { .id = old, .leaves = 1 };
 
-	if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) || !parent.session)
+	if (fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &tgid, own)) {
+		end_unmarked(a, tgid, own->tool);
+		return;
+	}
+	fence_kernel_session(a->kernel, &more);
+	if (old)
+		fence_kernel_session(a->kernel, &less);
+}
+
+/* Is its parent in a session that is confined, or else in one that is but seen? Then so is it. */
+static int inherit(struct agent *a, const struct fence_recon_task *t, struct fence_proc *own,
+		   int confined)
+{
+	struct fence_proc parent;
+	uint64_t old = own->session;
+
+	if (fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &t->parent, &parent) || !parent.session ||
+	    parent.session == old || agent_session_free(a, parent.session) == confined)
 		return 0;
 	own->session = parent.session;
 	own->tool = parent.tool;
-	one.id = own->session;
-	if (fence_kernel_put(a->kernel, FENCE_MAP_PROCS, &t->tgid, own))
-		end_unmarked(a, t->tgid, own->tool);
-	else
-		fence_kernel_session(a->kernel, &one);
+	own->sight = parent.sight;
+	put_own(a, t->tgid, own, old);
 	return 1;
 }
 
 /*
  * A running process that is a tool's becomes a session; one whose parent is in a session joins it.
+ * As at an exec, out of a session that is not confined a tool begins one of its own.
  */
 static void join(struct recon *r, const struct fence_recon_task *t, const struct agent_running *p)
 {
 	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
+	struct agent *a = r->a;
 	struct agent_session *s;
 	uint8_t tool, index;
 	int err;
 
-	if (!fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) && own.session)
+	if (!fence_kernel_get(a->kernel, FENCE_MAP_PROCS, &t->tgid, &own) && own.session &&
+	    !agent_session_free(a, own.session))
 		return;
-	if (inherit(r->a, t, &own)) {
+	if (inherit(a, t, &own, 1)) {
 		r->kin++;
 		return;
 	}
-	tool = agent_match_running(r->a, p, &index);
-	if (!tool)
+	tool = agent_match_running(a, p, &index);
+	if (own.session && (!tool || (tool == own.tool && fence_policy_loose(a->policy, tool))))
+		return; /* seen, and to be but seen */
+	if (!tool) {
+		r->kin += inherit(a, t, &own, 0);
 		return;
-	err = agent_session_begin(r->a, t->tgid, tool,
-				  r->a->policy->tools[tool - 1].match[index].kind, index, &s);
+	}
+	err = agent_session_begin(a, t->tgid, tool, a->policy->tools[tool - 1].match[index].kind,
+				  index, &s);
 	if (err && err != -EALREADY)
-		end_unmarked(r->a, t->tgid, tool);
+		end_unmarked(a, t->tgid, tool);
 	r->kin++;
 }
 
@@ -262,8 +285,10 @@ static void on_kin(void *ctx, const void *task)
 	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
 
 	fence_kernel_get(r->a->kernel, FENCE_MAP_PROCS, &t->tgid, &own);
+	if (own.session != r->session->id && own.session && !agent_session_free(r->a, own.session))
+		return;
 	if (own.session != r->session->id &&
-	    (own.session || !inherit(r->a, t, &own) || own.session != r->session->id))
+	    (!inherit(r->a, t, &own, 1) || own.session != r->session->id))
 		return;
 	if (t->tgid != r->session->tgid && own.session)
 		r->kin++;

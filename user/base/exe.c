@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -51,94 +52,189 @@ static void read_first(int fd, struct fence_exe *e)
 		snprintf(e->interpreter, sizeof(e->interpreter), "%.511s", real);
 }
 
-/* Where it is: the text is followed as execve(2) follows it, whoever made the links. */
-static int look_path(const char *path, struct fence_exe *e)
+/* Where it leads, as a descriptor that reads nothing. */
+static int look_path(const char *path, struct fence_exe *e, uint32_t *turner)
 {
-	char real[PATH_MAX];
+	int fd = fence_path_follow(path, turner);
+	char link[32];
+	ssize_t n;
 
 	fence_path_others(path, e->others, sizeof(e->others));
-	if (!realpath(path, real))
-		return -errno;
-	if (strlen(real) >= sizeof(e->real))
-		return -ENAMETOOLONG;
-	memcpy(e->real, real, strlen(real) + 1);
+	if (fd < 0)
+		return fd;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, e->real, sizeof(e->real));
+	if (n < 0 || n == (ssize_t)sizeof(e->real)) {
+		close(fd);
+		return n < 0 ? -errno : -ENAMETOOLONG;
+	}
+	e->real[n] = 0;
+	return fd;
+}
+
+static int64_t ns_of(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+/* Its bytes: only of a regular file, which opening does nothing to. */
+static void look_inside(int fd, struct fence_exe *e)
+{
+	char link[32];
+	AUTO_FD int in = -1;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	in = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (in >= 0)
+		read_first(in, e);
+	else
+		e->kind = FENCE_EXE_UNREAD;
+}
+
+static int is_one(const char *name, const char *const *patterns)
+{
+	size_t i;
+
+	for (i = 0; patterns[i]; i++)
+		if (!fnmatch(patterns[i], name, 0))
+			return 1;
 	return 0;
 }
 
-static int is_turned(const char *path)
+static const char *broad_leaf(const char *leaf)
 {
-	AUTO_FD int fd = fence_path_open(path);
+	static const char *const heart[] = {
+		"init",		  "systemd",	    "systemd-*", "dbus-daemon", "dbus-broker*",
+		"login",	  "sshd",	    "sshd-*",	 "sudo",	"su",
+		"doas",		  "pkexec",	    "cron",	 "crond",	"agetty",
+		"Xorg",		  "Xwayland",	    "gdm*",	 "sddm*",	"lightdm*",
+		"gnome-shell",	  "gnome-session*", "kwin_*",	 "plasmashell", "xfce4-session",
+		"NetworkManager", "udevd",	    "polkitd",	 "snapd",	"snap-confine",
+		"bwrap",	  "containerd*",    "dockerd",	 NULL
+	};
+	static const char *const shells[] = { "sh",	 "bash",   "dash", "rbash", "zsh",
+					      "fish",	 "ksh*",   "mksh", "tcsh",  "csh",
+					      "busybox", "toybox", NULL };
+	static const char *const interpreters[] = { "env",
+						    "python",
+						    "python[0-9]*",
+						    "platform-python*",
+						    "pypy*",
+						    "perl",
+						    "perl[0-9]*",
+						    "ruby",
+						    "ruby[0-9]*",
+						    "node",
+						    "nodejs",
+						    "java",
+						    "php",
+						    "php[0-9]*",
+						    "lua*",
+						    "tclsh*",
+						    "wine*",
+						    "mono",
+						    "dotnet",
+						    "electron",
+						    "electron[0-9]*",
+						    "gjs",
+						    "gjs-console",
+						    "deno",
+						    "bun",
+						    NULL };
+	static const char *const starters[] = { "snap",	      "flatpak",	  "mise",  "asdf",
+						"volta-shim", "rustup",		  "pyenv", "uv",
+						"coreutils",  "AppImageLauncher", NULL };
 
-	return fd == -EPERM;
+	return is_one(leaf, heart)	    ? "a part of the system itself"
+	       : is_one(leaf, shells)	    ? "a shell: every user's scripts and terminals"
+	       : is_one(leaf, interpreters) ? "an interpreter: every program that is written for it"
+	       : is_one(leaf, starters)	    ? "what starts many programs"
+					    : NULL;
+}
+
+static void put_name(struct fence_exe *e, size_t *used, const char *dir, const char *leaf)
+{
+	size_t n = strlen(dir) + 1 + strlen(leaf) + 1;
+
+	if (*used + n + 1 > sizeof(e->names))
+		return;
+	snprintf(e->names + *used, n, "%s/%s", dir, leaf);
+	*used += n;
+}
+
+/* Names of the file among those that programs are started by. */
+static void look_names(const char *path, struct fence_exe *e)
+{
+	char name[PATH_MAX];
+	size_t i, used = 0;
+	struct dirent *f;
+	struct stat st;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
+		DIR *d = opendir(dirs[i]);
+
+		while (d && (f = readdir(d))) {
+			if (f->d_name[0] == '.' || fstatat(dirfd(d), f->d_name, &st, 0) ||
+			    st.st_dev != e->dev || st.st_ino != e->ino || !S_ISREG(st.st_mode))
+				continue;
+			put_name(e, &used, dirs[i], f->d_name);
+			snprintf(name, sizeof(name), "%s/%s", dirs[i], f->d_name);
+			if (!e->broad[0] && strcmp(name, path) && broad_leaf(f->d_name))
+				snprintf(e->broad, sizeof(e->broad), "%s", broad_leaf(f->d_name));
+		}
+		if (d)
+			closedir(d);
+	}
 }
 
 void fence_exe_look(const char *path, struct fence_exe *e)
 {
 	AUTO_FD int fd = -1;
+	uint32_t turner = 0;
 	struct stat st;
+	uint64_t ino;
 
 	memset(e, 0, sizeof(*e));
-	e->err = -look_path(path, e);
-	if (e->err)
-		return;
-	fd = open(e->real, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+	fd = look_path(path, e, &turner);
 	if (fd < 0 || fstat(fd, &st)) {
-		e->err = errno;
+		e->err = fd < 0 ? -fd : errno;
 		return;
 	}
 	e->kind = FENCE_EXE_OTHER;
-	e->foreign = !st.st_uid && is_turned(path);
+	e->foreign = turner && st.st_uid != turner;
 	e->dev = st.st_dev;
-	e->ctime = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+	e->ino = st.st_ino;
+	e->ctime = ns_of(&st.st_ctim);
+	e->mtime = ns_of(&st.st_mtim);
 	if (!S_ISREG(st.st_mode))
 		return;
-	if (fence_path_id(fd, &e->kernel_dev, &e->ino))
-		e->ino = 0;
-	if (st.st_mode & 0111)
-		read_first(fd, e);
+	/* where stat(2) has another device than the superblock (btrfs, overlays), an inode's number
+	   is of a part of it */
+	e->unique = !fence_path_id(fd, &e->kernel_dev, &ino) && ino == e->ino &&
+		    e->kernel_dev == (major(e->dev) << 20 | minor(e->dev));
+	if (strcmp(path, e->real) && broad_leaf(strrchr(e->real, '/') + 1))
+		snprintf(e->broad, sizeof(e->broad), "%s", broad_leaf(strrchr(e->real, '/') + 1));
+	if (st.st_mode & 0111) {
+		look_inside(fd, e);
+		look_names(path, e);
+	}
+}
+
+const char *fence_exe_name(const struct fence_exe *e, const char *last)
+{
+	const char *next = last ? last + strlen(last) + 1 : e->names;
+
+	return *next ? next : NULL;
 }
 
 int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b)
 {
 	return a->kind == b->kind && a->err == b->err && a->foreign == b->foreign &&
-	       a->ino == b->ino && a->dev == b->dev && a->kernel_dev == b->kernel_dev &&
-	       a->ctime == b->ctime && !strcmp(a->real, b->real) && !strcmp(a->others, b->others) &&
+	       a->unique == b->unique && a->ino == b->ino && a->dev == b->dev &&
+	       a->kernel_dev == b->kernel_dev && a->ctime == b->ctime &&
+	       !strcmp(a->real, b->real) && !strcmp(a->others, b->others) &&
+	       !strcmp(a->broad, b->broad) && !memcmp(a->names, b->names, sizeof(a->names)) &&
 	       !strcmp(a->interpreter, b->interpreter);
-}
-
-static int names_in(const char *dir, const char *path, const struct fence_exe *e,
-		    int (*each)(void *ctx, const char *name), void *ctx)
-{
-	char name[PATH_MAX];
-	DIR *d = opendir(dir);
-	struct dirent *f;
-	struct stat st;
-	int err = 0;
-
-	while (d && !err && (f = readdir(d))) {
-		if (f->d_name[0] == '.' || fstatat(dirfd(d), f->d_name, &st, 0) ||
-		    st.st_dev != e->dev || !S_ISREG(st.st_mode))
-			continue;
-		snprintf(name, sizeof(name), "%s/%s", dir, f->d_name);
-		if (strcmp(name, path) && strcmp(name, e->real) && st.st_ino == e->ino)
-			err = each(ctx, name);
-	}
-	if (d)
-		closedir(d);
-	return err;
-}
-
-int fence_exe_names(const char *path, const struct fence_exe *e,
-		    int (*each)(void *ctx, const char *name), void *ctx)
-{
-	size_t i;
-	int err = each(ctx, path);
-
-	if (!err && strcmp(path, e->real))
-		err = each(ctx, e->real);
-	for (i = 0; !err && e->ino && i < ARRAY_SIZE(dirs); i++)
-		err = names_in(dirs[i], path, e, each, ctx);
-	return err;
 }
 
 uint64_t fence_exe_dirs(void)
@@ -154,27 +250,22 @@ uint64_t fence_exe_dirs(void)
 	return sum;
 }
 
-static int is_one(const char *name, const char *const *patterns)
-{
-	size_t i;
-
-	for (i = 0; patterns[i]; i++)
-		if (!fnmatch(patterns[i], name, 0))
-			return 1;
-	return 0;
-}
-
 /* Where the system's own programs are: the same name elsewhere is somebody's copy. */
 static int is_systems(const char *path, size_t dir)
 {
 	static const char *const places[] = {
-		"/bin",	    "/sbin",	    "/usr/bin",		"/usr/sbin",	"/usr/local/bin",
-		"/usr/lib", "/lib/systemd", "/usr/lib/systemd", "/usr/libexec",
+		"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib",
 	};
+	static const char *const below[] = { "/usr/libexec/",	  "/usr/lib/jvm/",
+					     "/usr/lib/xorg/",	  "/usr/lib/polkit-1/",
+					     "/usr/lib/snapd/",	  "/usr/lib/openssh/",
+					     "/usr/lib/electron", "/usr/lib/systemd/",
+					     "/lib/systemd/" };
 	size_t i;
 
-	if (!strncmp(path, "/usr/lib/jvm/", 13))
-		return 1;
+	for (i = 0; i < ARRAY_SIZE(below); i++)
+		if (!strncmp(path, below[i], strlen(below[i])))
+			return 1;
 	for (i = 0; i < ARRAY_SIZE(places); i++)
 		if (dir == strlen(places[i]) && !strncmp(path, places[i], dir))
 			return 1;
@@ -183,55 +274,9 @@ static int is_systems(const char *path, size_t dir)
 
 const char *fence_exe_broad(const char *path)
 {
-	static const char *const heart[] = { "init",
-					     "systemd",
-					     "systemd-*",
-					     "dbus-daemon",
-					     "dbus-broker*",
-					     "login",
-					     "sshd",
-					     "sudo",
-					     "su",
-					     "doas",
-					     "pkexec",
-					     "cron",
-					     "crond",
-					     "agetty",
-					     "Xorg",
-					     "Xwayland",
-					     "gdm*",
-					     "sddm*",
-					     "lightdm*",
-					     "gnome-shell",
-					     "gnome-session*",
-					     "kwin_*",
-					     "plasmashell",
-					     "xfce4-session",
-					     "NetworkManager",
-					     "udevd",
-					     "polkitd",
-					     "snapd",
-					     "flatpak",
-					     "bwrap",
-					     NULL };
-	static const char *const shells[] = { "sh",   "bash", "dash", "rbash", "zsh",	  "fish",
-					      "ksh*", "mksh", "tcsh", "csh",   "busybox", NULL };
-	static const char *const interpreters[] = {
-		"env",	"python",     "python[0-9]*", "perl",		"perl[0-9]*",
-		"ruby", "ruby[0-9]*", "node",	      "nodejs",		"java",
-		"php",	"php[0-9]*",  "lua*",	      "tclsh*",		"wine*",
-		"mono", "dotnet",     "electron",     "electron[0-9]*", "gjs",
-		NULL
-	};
 	const char *leaf = strrchr(path, '/');
 
-	if (!leaf || !is_systems(path, (size_t)(leaf - path)))
-		return NULL;
-	leaf++;
-	return is_one(leaf, heart)	    ? "a part of the system itself"
-	       : is_one(leaf, shells)	    ? "a shell: every user's scripts and terminals"
-	       : is_one(leaf, interpreters) ? "an interpreter: every program that is written for it"
-					    : NULL;
+	return leaf && is_systems(path, (size_t)(leaf - path)) ? broad_leaf(leaf + 1) : NULL;
 }
 
 int fence_exe_browser(const char *path)
@@ -276,6 +321,11 @@ const char *fence_unit_broad(const char *unit)
 		"app-gnome-aaaa-1.scope",
 		"app-flatpak-aaaa-1.scope",
 		"snap.aaaa.aaaa-1.scope",
+		"docker-aaaa.scope",
+		"libpod-aaaa.scope",
+		"run-aaaa.scope",
+		"run-u1.service",
+		"dbus-:1.2-org.aaaa@0.service",
 	};
 	const char *leaf = strrchr(unit, '/');
 	size_t i;

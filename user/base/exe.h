@@ -11,8 +11,11 @@ enum fence_exe_kind {
 	FENCE_EXE_MISSING, /* `err` says why */
 	FENCE_EXE_PROGRAM, /* ELF */
 	FENCE_EXE_SCRIPT, /* "#!" and an interpreter */
+	FENCE_EXE_UNREAD, /* a file that cannot be read: either */
 	FENCE_EXE_OTHER, /* a file that execve(2) does not start by itself; no file */
 };
+
+#define FENCE_EXE_NAMES 2048
 
 struct fence_exe {
 	enum fence_exe_kind kind;
@@ -21,27 +24,29 @@ struct fence_exe {
 	char interpreter[FENCE_PATH_MAX]; /* of a script, likewise; "": it is not there */
 	char others[FENCE_PATH_MAX]; /* what of it, or on the way to it, others than root can write
 					or turn; "": nothing */
-	int foreign; /* by a link that is not root's it leads to root's file: whose it is, is said
-			by somebody else */
+	char broad[96]; /* links lead to what everybody starts, or it is the same file: what it
+			   is; "": no */
+	char names[FENCE_EXE_NAMES]; /* of the file in directories of programs (/usr/bin, ...), each
+					with its NUL, then an empty one */
+	int foreign; /* by a user's link it leads to what is not that user's */
+	int unique; /* device and inode name it alone */
 	dev_t dev; /* as stat(2) has it */
 	uint32_t kernel_dev; /* as the superblock has it, major << 20 | minor */
-	uint64_t ino; /* 0: not known */
-	int64_t ctime; /* ns */
+	uint64_t ino;
+	int64_t ctime, mtime; /* ns */
 };
 
-/* Reads 256 bytes of a regular file at most, follows links as execve(2) does. */
+/*
+ * Follows links as execve(2) does, opens regular files alone, and reads 256 bytes. `path` is
+ * absolute.
+ */
 void fence_exe_look(const char *path, struct fence_exe *e);
 
 /* Is it the same file, at the same place? */
 int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b);
 
-/*
- * Absolute paths that a script may be started by: as it is named, where its links lead, and each
- * name in a directory of programs (/usr/bin, /usr/local/bin, ...) that leads to it. Until `each`
- * returns other than 0, which is returned.
- */
-int fence_exe_names(const char *path, const struct fence_exe *e,
-		    int (*each)(void *ctx, const char *name), void *ctx);
+/* The next of e->names, from NULL on; NULL: there is none. */
+const char *fence_exe_name(const struct fence_exe *e, const char *last);
 
 /* A number that changes when a name in one of those directories comes, goes or is turned. */
 uint64_t fence_exe_dirs(void);

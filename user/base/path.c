@@ -21,16 +21,31 @@ int fence_path_is_plain(const char *path)
 	       !(last && (!strcmp(last, "/.") || !strcmp(last, "/..")));
 }
 
-/* The link `fd` in the directory `dir`: what it says, in `text`. */
-static int read_link(int dir, int fd, const struct stat *link, char *text, size_t size)
+/* Who can turn a link of `link` in a directory `above`; 0: root alone. */
+static uint32_t turner_of(const struct stat *link, const struct stat *above)
+{
+	if (above->st_mode & 022 && !(above->st_mode & S_ISVTX))
+		return FENCE_PATH_ANYBODY;
+	if (link->st_uid && above->st_uid && link->st_uid != above->st_uid)
+		return FENCE_PATH_ANYBODY;
+	return link->st_uid ? link->st_uid : above->st_uid;
+}
+
+/* The link `fd` in the directory `dir`: what it says, in `text`. `turner` NULL: root's alone. */
+static int read_link(int dir, int fd, const struct stat *link, uint32_t *turner, char *text,
+		     size_t size)
 {
 	struct stat above;
+	uint32_t by;
 	ssize_t n;
 
 	if (fstat(dir, &above))
 		return -errno;
-	if (link->st_uid || above.st_uid || above.st_mode & 022)
+	if (!turner && (link->st_uid || above.st_uid || above.st_mode & 022))
 		return -EPERM;
+	by = turner_of(link, &above);
+	if (turner && by)
+		*turner = *turner && *turner != by ? FENCE_PATH_ANYBODY : by;
 	n = readlinkat(fd, "", text, size);
 	if (n < 0)
 		return -errno;
@@ -55,6 +70,7 @@ static int put_before(char *rest, size_t size, const char *text)
 struct walk {
 	int dir; /* owned: where it stands */
 	int links;
+	uint32_t *turner; /* NULL: links of others than root end it */
 	char rest[PATH_MAX]; /* from there */
 };
 
@@ -91,13 +107,13 @@ static int step(struct walk *w)
 	}
 	if (++w->links > LINKS_MAX)
 		return -ELOOP;
-	err = read_link(w->dir, fd, &st, text, sizeof(text));
+	err = read_link(w->dir, fd, &st, w->turner, text, sizeof(text));
 	return err ? err : put_before(w->rest, sizeof(w->rest), text);
 }
 
-int fence_path_open(const char *path)
+static int follow(const char *path, uint32_t *turner)
 {
-	struct walk w = { .dir = -1 };
+	struct walk w = { .dir = -1, .turner = turner };
 	int err;
 
 	if (path[0] != '/')
@@ -112,6 +128,17 @@ int fence_path_open(const char *path)
 	if (w.dir >= 0)
 		close(w.dir);
 	return err;
+}
+
+int fence_path_open(const char *path)
+{
+	return follow(path, NULL);
+}
+
+int fence_path_follow(const char *path, uint32_t *turner)
+{
+	*turner = 0;
+	return follow(path, turner);
 }
 
 /* The device of a mount, by its number. */

@@ -16,6 +16,13 @@ int fence_path_is_plain(const char *path);
 int fence_path_open(const char *path);
 
 /*
+ * The same, whoever made the links. `turner`: whose links on the way are not root's, 0: nobody's,
+ * FENCE_PATH_ANYBODY: more than one user's, or in a directory that others can write.
+ */
+#define FENCE_PATH_ANYBODY (~0u)
+int fence_path_follow(const char *path, uint32_t *turner);
+
+/*
  * Device (major << 20 | minor, as the superblock has it, which stat(2) does not tell of every file
  * system) and inode of an open file. Negative: they cannot be told.
  */

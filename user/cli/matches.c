@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is amiss with the executables that a policy names, on this machine. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/exe.h"
 #include "cli/cli.h"
@@ -11,25 +13,25 @@
 static int amiss(const struct fence_policy_match *m, char *why, size_t size, const char **remedy)
 {
 	struct fence_exe e;
-	const char *broad;
 
 	fence_exe_look(m->text, &e);
-	broad = m->broad[0] || !strcmp(e.real, m->text) ? NULL : fence_exe_broad(e.real);
-	if (e.err) {
+	if (e.err == ENOENT) {
 		snprintf(why, size, "%s: %s; nothing is recognised by it", m->text,
 			 strerror(e.err));
 		*remedy = "install it, or correct the path";
+	} else if (e.err) {
+		snprintf(why, size, "%s cannot be looked at: %s", m->text, strerror(e.err));
+		*remedy = geteuid() ? "ask as root" : "start the tool with crmfence exec";
 	} else if (e.foreign) {
 		snprintf(why, size,
-			 "%s leads, by a link that is not root's, to %s, which is: not followed, "
-			 "and "
-			 "nothing is recognised by it",
+			 "%s leads, by a user's link, to %s, which is not that user's: known when "
+			 "it is "
+			 "started by this name alone",
 			 m->text, e.real);
 		*remedy = "name the program itself";
-	} else if (broad) {
-		snprintf(why, size,
-			 "%s leads to %s, which is %s: known when it is started by this name alone",
-			 m->text, e.real, broad);
+	} else if (e.broad[0] && !m->broad[0]) {
+		snprintf(why, size, "%s is %s, %s: known when it is started by this name alone",
+			 m->text, e.real, e.broad);
 		*remedy = "start it with crmfence exec where that is not enough";
 	} else if (e.kind == FENCE_EXE_OTHER) {
 		snprintf(why, size,

@@ -311,6 +311,11 @@ static void warn_matches(struct fence_policy *p, size_t tool)
 
 	for (j = 0; j < p->tools[tool].nmatch; j++) {
 		snprintf(path, sizeof(path), "$.tools[%zu].match[%zu]", tool, j);
+		if (p->tools[tool].match[j].kind == FENCE_MATCH_UID &&
+		    p->tools[tool].match[j].uid >= 1000)
+			warn(p, path,
+			     "a user id from 1000 on is mostly a person's: every program of that "
+			     "person is the tool");
 		if (p->tools[tool].match[j].has_sha)
 			warn(p, path,
 			     "with \"sha256\" another build at this path is not the tool, "

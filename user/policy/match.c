@@ -9,7 +9,8 @@
 
 static int is_same(const struct fence_policy_match *a, const struct fence_policy_match *b)
 {
-	return a->kind == b->kind && a->uid == b->uid && !strcmp(a->text, b->text);
+	return a->kind == b->kind && a->uid == b->uid && !strcmp(a->text, b->text) &&
+	       a->has_sha == b->has_sha && !memcmp(a->sha, b->sha, sizeof(a->sha));
 }
 
 static int lint_twice(struct reader *r, size_t tool, size_t index, const char *path)
