@@ -6,6 +6,7 @@
  * enough unproved, as it says them itself: where they lead it can arrange. The object behind a name
  * only a security hook sees (lib/guard.h).
  */
+#include "lib/path.h"
 #include "lib/unix.h"
 
 char _license[] SEC("license") = "GPL";
@@ -18,6 +19,22 @@ struct bpf_sock_addr_kern {
 } __attribute__((preserve_access_index));
 
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+
+/*
+ * Nothing has been looked up yet: the agent looks whether anything is there, and needs to know from
+ * where. Not where a user may have mounted what he likes, or changed the root.
+ */
+static __always_inline __u32 root_mount(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct vfsmount *mnt = BPF_CORE_READ(task, fs, root.mnt);
+	struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+
+	if (!mnt || BPF_CORE_READ(task, fs, root.dentry) != BPF_CORE_READ(mnt, mnt_root) ||
+	    !path_trusted((__u64)mnt, 1))
+		return 0;
+	return (__u32)BPF_CORE_READ(m, mnt_id);
+}
 
 static __always_inline int peer(struct bpf_sock_addr *ctx)
 {
@@ -42,8 +59,10 @@ static __always_inline int peer(struct bpf_sock_addr *ctx)
 			f.flags |= FENCE_F_PORT_OK;
 	}
 	t.v = judge(&f);
-	if (t.v.action != FENCE_ALLOW)
+	if (t.v.action != FENCE_ALLOW) {
+		t.root = root_mount();
 		deny_emit(&none, &f, s ? &s->dns.name : 0, &t);
+	}
 	if (s)
 		scratch_give(s);
 	return pass(t.v);

@@ -409,7 +409,8 @@ struct told {
 	__u16 level;
 	__u16 port;
 	__u8 to;
-	__u8 spare[7];
+	__u8 spare[3];
+	__u32 root; /* as fence_rec_flow's */
 };
 
 /*
@@ -455,7 +456,8 @@ static __always_inline void flow_fill(struct fence_rec_flow *r, const struct fen
 	r->detail = t->detail;
 	r->level = t->level;
 	r->name_len = 0;
-	__builtin_memset(r->spare, 0, sizeof(r->spare));
+	r->spare = 0;
+	r->root = t->root;
 }
 
 /* A flow begins. */

@@ -77,6 +77,7 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	int mnt_id;
 };
 
 struct path {
@@ -86,6 +87,7 @@ struct path {
 
 struct fs_struct {
 	struct path pwd;
+	struct path root;
 };
 
 struct file {

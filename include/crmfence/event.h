@@ -107,7 +107,9 @@ struct fence_rec_flow {
 	__u16 level; /* AT_SOCKOPT: level */
 	__u16 wire_port;
 	__u16 name_len;
-	__u16 spare[3];
+	__u16 spare;
+	__u32 root; /* AT_UNIX, before the name was looked up: id of the mount that the process's
+		       root directory is the root of, where root alone mounts; 0: not known */
 	char name[]; /* lower case, as the stream or question had it; name_len octets */
 };
 

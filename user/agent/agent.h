@@ -92,6 +92,7 @@ struct agent_options {
 };
 
 struct agent_matches;
+struct absences;
 struct exe_queue;
 struct sight;
 struct show;
@@ -114,6 +115,7 @@ struct agent {
 	struct names *names; /* owned */
 	struct exe_queue *exes; /* owned */
 	struct show *show; /* owned */
+	struct absences *absences; /* owned; NULL until one is met */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
 	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
 	struct agent_seen seen[FENCE_TOOL_MAX]; /* by the policy's order, which stays */
@@ -303,6 +305,14 @@ const char *agent_proto_name(uint8_t proto);
 
 /* evidence.c: DNS led the org's name to an address that is not Salesforce's, and it was let */
 void agent_range_alert(struct agent *a, const struct agent_flow *f);
+
+/*
+ * absent.c: was nothing at the path of a Unix socket that a session was refused before it was
+ * looked up? 1: that is proved, and nothing is to be told.
+ */
+int agent_unix_absent(struct agent *a, const struct fence_rec_flow *r);
+void agent_absent_turn(struct agent *a); /* let go of what is known for too long */
+void agent_absent_done(struct agent *a);
 
 /* deny.c */
 void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r);

@@ -96,6 +96,8 @@ static void tell(struct agent *a, const struct fence_rec_flow *r, uint64_t many,
 	struct agent_flow one;
 	int64_t seq;
 
+	if (agent_unix_absent(a, r))
+		return;
 	agent_identify(a, r->exec);
 	agent_flow_fill(&one, r);
 	agent_flow_host(a, &one);
@@ -176,4 +178,5 @@ void agent_denials_turn(struct agent *a, int final)
 		fence_kernel_del(a->kernel, FENCE_MAP_DENIED, &key);
 	}
 	a->epoch++;
+	agent_absent_turn(a);
 }

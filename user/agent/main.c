@@ -461,6 +461,7 @@ static void done(struct agent *a, int keep)
 		free(s);
 	}
 	agent_flows_done(a);
+	agent_absent_done(a);
 	agent_exec_done(a);
 	agent_matches_done(a);
 	agent_names_free(a->names);

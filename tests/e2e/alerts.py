@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of a refusal, and what is none: a clean session leaves no trace; each refusal is an alert, once, with its count."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import world as W
+
+KNOCK = os.path.dirname(os.path.abspath(__file__)) + "/knock.py"
+NOBODY = 65534
+
+
+def crmfence(w, *args):
+    p = W.sh(W.BUILD + "/crmfence", *args, "--db", w.db, check=False)
+    return p.returncode, p.stdout
+
+
+def lines(w, command):
+    return [json.loads(line) for line in crmfence(w, command, "--json")[1].splitlines()]
+
+
+def status(w):
+    return json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", w.control).stdout)
+
+
+CLEAN = """
+export NODE_PATH=%s
+for n in 1 2 3; do curl -sS -m 10 -o /dev/null https://acme.my.salesforce.com/x || echo curl; done
+wget -q -T 10 -t 1 -O /dev/null --ca-certificate=$CURL_CA_BUNDLE https://acme.my.salesforce.com/x || echo wget
+node -e 'fetch("https://acme.my.salesforce.com/x").then(r => r.text()).catch(e => console.log(e))'
+python3 -c 'import urllib.request as u; u.urlopen("https://acme.my.salesforce.com/x").read()'
+id nobody >/dev/null; ls -l /etc >/dev/null; getent passwd nosuchuser; getent hosts acme.my.salesforce.com >/dev/null
+true
+"""
+
+
+def clean_session(w):
+    """Real programs that do what they may leave no denial: no row, no count, no alert; in both modes, as root and as a user."""
+    bad = []
+    with socket.socket(socket.AF_UNIX) as s:
+        try:
+            s.connect("/var/run/nscd/socket")
+            return "a name service cache daemon runs here"
+        except OSError:
+            pass
+    for mode in ("enforce", "monitor"):
+        for uid in (0, NOBODY):
+            w.start("--quiet", mode=mode)
+            code, out = w.run("sh", "-c", CLEAN, uid=uid, timeout=60)
+            single = w.run("curl", "-sS", "-m", "10", "-o", "/dev/null", "https://acme.my.salesforce.com/x", uid=uid)
+            name = "%s, uid %d: " % (mode, uid)
+            bad += [] if (code, out) == (0, "") and single == (0, "") else [name + "%s %r %r" % (code, out, single)]
+            w.wait(lambda: [r["change"] for r in w.rows("session")].count("end") == 2, "the end of both sessions")
+            denied = [(r["reason"], r["name"], r["count"]) for r in w.rows("deny")]
+            bad += [name + "denied: %s" % denied] if denied else []
+            s = status(w)
+            bad += [name + "status: %s" % s] if s["denials"] or s["would_deny"] else []
+            ends = [r["denials"] for r in w.rows("session") if r["change"] == "end"]
+            bad += [name + "sessions: %s" % ends] if ends != [0, 0] else []
+            bad += [name + "report: %s" % lines(w, "report")] if [r["denials"] for r in lines(w, "report")] != [0, 0] else []
+            bad += [name + "alerts: %s %s" % crmfence(w, "alerts")] if crmfence(w, "alerts")[0] else []
+            w.stop()
+    return bad
+
+
+# way, times, whether tier A tells (there is a peer to ask about), whether tier B does (it was there, or that it was not is not proved)
+WAYS = [("/var/run/nosuchd/socket", 1, 0, 0), ("STILL/none", 1, 0, 0), ("STILL/none/deeper", 3, 0, 0), ("STILL/file/deeper", 2, 0, 0),
+        ("STILL/many", 20, 0, 0),
+        ("there", 3, 1, 1), ("file", 1, 0, 1), ("remove:gone", 1, 1, 1), ("turn:link/there2", 1, 1, 1), ("relative:none2", 1, 0, 1),
+        ("chroot:/there3", 1, 1, 1), ("mounted:/mnt/there4", 1, 1, 1), ("/proc/self/none", 1, 0, 1), ("marker", 5, 1, 1)]
+
+
+def knocks(w, mode, there, still):
+    bad = []
+    knock = W.script(w, "knock.py", open(KNOCK).read())
+
+    def listen(name):
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(there + "/" + name)
+        s.listen(64)
+        os.chmod(there + "/" + name, 0o777)
+        os.chown(there + "/" + name, NOBODY, NOBODY)
+        return s
+
+    def told():
+        count = {}
+        for r in w.rows("deny"):
+            if r["reason"] == "unix-peer":
+                count[r["name"]] = count.get(r["name"], 0) + r["count"]
+        return count
+
+    for d in (there, still):
+        os.mkdir(d)
+        os.chmod(d, 0o777)
+        open(d + "/file", "w").close()
+    held = [listen(n) for n in ("there", "gone", "there2", "there3", "there4", "marker")]
+    os.symlink(there, there + "/link")
+    os.lchown(there + "/link", NOBODY, NOBODY)
+    w.start("--quiet", mode=mode)
+    b = w.tier == "B"
+    time.sleep(0.2)  # what has just been made proves nothing
+    # who knocked is gone when its counts come; the shell is not
+    ways = [(x[0].replace("STILL", still),) + x[1:] for x in WAYS if mode == "monitor" or not x[0].startswith("mounted:")]  # which it may not
+    calls = "; ".join("python3 %s %s %s %d" % (knock, there, way, n) for way, n, _, _ in ways)
+    p = w.popen("sh", "-c", calls + "; echo over; read x", uid=NOBODY, stdin_fd=subprocess.PIPE)
+    out = [p.stdout.readline().strip() for _ in range(len(ways) + 1)]
+    w.wait(lambda: told().get(there + "/marker") == 5, "the marker's count")
+    want = {}
+    for way, n, a, in_b in ways:
+        name = way.split(":")[-1]
+        if b and in_b or not b and a:
+            want[name if way.startswith(("relative:", "chroot:", "mounted:")) or name[0] == "/" else there + "/" + name] = n
+    if not b:  # by the name that was bound
+        want = {there + "/" + os.path.basename(k): v for k, v in want.items()}
+    bad += [] if told() == want else ["%s: told %s, not %s (%s)" % (mode, sorted(told().items()), sorted(want.items()), out)]
+    p.communicate("\n", timeout=10)
+    # it was not there, then it is
+    p = w.popen("python3", knock, there, "appears:late", "20", uid=NOBODY)
+    p.stdout.readline()
+    held.append(listen("late"))
+    said = p.communicate(timeout=10)[0].strip()
+    w.wait(lambda: told().get(there + "/late", 0) >= 19, "the count of what came late")
+    bad += [] if said == ("EPERM" if mode == "enforce" else "connected") else ["%s: %s" % (mode, said)]
+    w.stop()
+    return bad
+
+
+def unix_absent(w):
+    """A Unix socket that is not there is no denial; one that is there is told, also where its name is taken away at once."""
+    there, still, bad = w.dir + "/knocks", "/srv/still-%d" % os.getpid(), []  # where nothing changes; others work in /tmp too
+    for mode in ("enforce", "monitor"):
+        try:
+            bad += knocks(w, mode, there, still)
+        finally:
+            for d in (there, still):
+                shutil.rmtree(d, ignore_errors=True)
+    return bad
+
+
+ALONE = [clean_session, unix_absent]
+if __name__ == "__main__":
+    sys.exit("run.py runs these")
