@@ -23,7 +23,7 @@ $(B)/crmfence $(B)/crmfenced: LDLIBS += -lseccomp -lcap-ng
 # What every kernel has is one object: libbpf reads the kernel's types once for each.
 CORE := proc sock packet answer close recon
 SKELS := $(patsubst %,$(B)/skel/%.skel.h,core unix guard modret tls)
-LIB_SRC := $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c)
+LIB_SRC := $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/kernel/*.c user/store/*.c user/ipc/*.c user/alert/*.c)
 AGENT_SRC := $(wildcard user/agent/*.c)
 CLI_SRC := $(wildcard user/cli/*.c)
 LIB := $(B)/libcrmfence.a
@@ -71,7 +71,7 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 $(B)/tests/look: $(B)/obj/user/agent/look.o $(B)/obj/user/agent/offsets.o
 $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
 
-$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
+$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@
 
@@ -93,7 +93,7 @@ $(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
 
 FUZZ := policy record dns hello control log tls http action native values head
-FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c)
+FUZZ_SRC := tests/fuzz/fuzz.c user/kernel/record.c $(wildcard user/base/*.c user/tls/*.c user/crm/*.c user/policy/*.c user/wire/*.c user/store/*.c user/ipc/*.c user/alert/*.c)
 $(B)/fuzz/%: $(FUZZ_SRC) $(wildcard user/*/*.h bpf/lib/*.h include/crmfence/*.h)
 	@mkdir -p $(@D); echo "  FUZZ    $*"
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DFUZZ_TARGET=$* \
@@ -160,7 +160,7 @@ vm-e2e: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
 
 #: make clang    everything again with clang, in build/clang
 clang:

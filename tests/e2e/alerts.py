@@ -9,6 +9,7 @@ import sys
 import time
 
 import world as W
+from world import AI
 
 KNOCK = os.path.dirname(os.path.abspath(__file__)) + "/knock.py"
 NOBODY = 65534
@@ -141,6 +142,80 @@ def unix_absent(w):
     return bad
 
 
-ALONE = [clean_session, unix_absent]
+VENDOR = ["python3", "-c", """
+import socket, sys
+for _ in range(int(sys.argv[2])):
+    try:
+        socket.create_connection((sys.argv[1], 443), 5).close()
+    except OSError as e:
+        pass
+"""]
+
+
+def refusal_alerts(w):
+    """Each refusal is an alert: the first at once, then its count, by program, class and reason; the same in both modes, with and without sight."""
+    bad, sight_too = [], [int(x) for x in os.uname().release.split("-")[0].split(".")[:2]] >= [6, 6]
+    for mode in ("enforce", "monitor"):
+        for sight in (False, True)[:1 + sight_too]:
+            w.start("--quiet", mode=mode, tools=[{"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}], "sight": sight}])
+            name, verdict = "%s, sight %s: " % (mode, sight), "deny" if mode == "enforce" else "would-deny"
+            w.run(*VENDOR, AI, "7")  # 7 connections, one address
+            w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://api.ai-vendor.example/x")
+            w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://api.openai.com/x")
+            w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://evil.my.salesforce.com/x")
+            w.run("node", "-e", 'fetch("https://api.ai-vendor.example/x").catch(e => 0)')
+            w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "http://127.0.0.1:9/")
+            program = {r["exec"]: os.path.basename(r["exe"]) for r in w.rows("process")}
+            want = {("E007", "high", "address", "address-unknown", AI, "python3"), ("E001", "medium", "other-host", "dns-name", "api.ai-vendor.example", "curl"),
+                    ("E002", "high", "ai-vendor", "dns-name", "api.openai.com", "curl"), ("E003", "high", "other-org", "dns-name", "evil.my.salesforce.com", "curl"),
+                    ("E001", "medium", "other-host", "dns-name", "api.ai-vendor.example", "node"), ("E018", "medium", "this-machine", "loopback", "127.0.0.1", "curl")}
+
+            def seen():
+                return {(a["rule"], a["severity"], a.get("class"), a.get("reason"), a["authority"], program[a["exec"]].replace("python3.11", "python3")): a
+                        for a in lines(w, "alerts") if a.get("action") == verdict}
+
+            # what is let through is judged again by its packets
+            w.wait(lambda: [a for k, a in seen().items() if k[0] == "E007" and (a["count"] == 7 if mode == "enforce" else a["count"] >= 7)], name + "seven of one kind")
+            got = seen()
+            missing = want - set(got)
+            bad += [name + "no alert: %s, but %s" % (sorted(missing), sorted(got))] if missing else []
+            bad += [name + "an alert is of no denial"] if any(w_["alert"] != a["rule"] for a in got.values() for w_ in w.rows("deny") if w_["id"] == a["denial"]) else []
+            bad += [name + "of %s" % a for a in got.values() if not a["first"] <= a["last"] or a["count"] > 1 and a["first"] == a["last"]]
+            # the counts are the kernel's: all alerts together are all denials
+            bad += [name + "%d denials, %d in alerts" % (sum(d["count"] for d in w.rows("deny")), sum(a["count"] for a in lines(w, "alerts") if "denial" in a))] \
+                if sum(d["count"] for d in w.rows("deny") if d["at"] != "request") != sum(a["count"] for a in lines(w, "alerts") if "denial" in a) else []
+            code, text = crmfence(w, "alerts")
+            bad += [] if code == 1 and "COUNT" in text.split("\n")[0] and text.count("\n") == len(lines(w, "alerts")) + 1 else [name + "%d %s" % (code, text)]
+            w.stop()
+    return bad
+
+
+FLOOD = """
+import os, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(int(sys.argv[1])):
+    try:
+        s.sendto(b"x", ("10.99.7.%d" % (i % 250 + 1), 9000 + i % 40))
+    except OSError:
+        pass
+"""
+
+
+def alert_flood(w):
+    """Twenty thousand denials of ten thousand destinations are one alert with the exact count, and a few rows."""
+    w.start("--quiet")
+    n = 20000
+    w.run("python3", W.script(w, "flood.py", FLOOD), str(n), timeout=60)
+    w.wait(lambda: sum(a["count"] for a in lines(w, "alerts")) >= n, "the count", 60)
+    rows = w.rows()
+    got = [(a["rule"], a["count"]) for a in lines(w, "alerts")]
+    counts = sum(r["kind"] == "alert-count" for r in rows)
+    denied = sum(r["count"] for r in rows if r["kind"] == "deny")
+    w.stop()
+    bad = [] if got == [("E007", n)] and denied == n else ["%s of %d, denied %d" % (got, n, denied)]
+    return bad + ([] if counts < 60 else ["%d rows of counts" % counts])
+
+
+ALONE = [clean_session, unix_absent, refusal_alerts, alert_flood]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -302,7 +302,7 @@ def sight_values(w):
             if len(taints) != 1 or not set(marked) == set(taints):
                 bad.append("%s: tainted %s, flows %s" % (name, taints, marked))
             said = [(r["rule"], r["ids"], r["fields"], r["authority"]) for r in got]
-            want = [] if name == "else" else [("E011", ["006000000000001AAA"], ["Name"], "models.acme.example")]
+            want = [] if name == "else" else [("E023", ["006000000000001AAA"], ["Name"], "models.acme.example")]
             if rc or said != want:
                 bad.append("%s: exit %d %r, %s" % (name, rc, text[-100:], said))
         out["sight-values-" + version] = bad
@@ -355,7 +355,7 @@ https.get('%s%s/query?q=SELECT+Name+FROM+Opportunity', { headers: { 'accept-enco
         sent = [r["body"] for r in sent if r.get("ws")]
         up = [(r.get("messages"), r.get("messages_in"), r["version"]) for r in rows if r["kind"] == "request" and r.get("upgraded")]
         bad += [] if rc == 0 and sent == ["nothing much", "in parts: " + said, "more of it"] else ["%s: exit %d %s; arrived %s" % (name, rc, text[-300:], sent)]
-        bad += [] if got == ([("E011", "models.acme.example", ["006000000000001AAA"], ["Name"])] if want else []) and up == [(3, 3, "2" if name == "HTTP/2" else "1.1")] else [
+        bad += [] if got == ([("E023", "models.acme.example", ["006000000000001AAA"], ["Name"])] if want else []) and up == [(3, 3, "2" if name == "HTTP/2" else "1.1")] else [
             "%s: %s, messages %s" % (name, got, up)]
     w.stop()
     return bad
@@ -378,9 +378,9 @@ def sight_evidence(w):
         return sorted((r["rule"], r["name"], tuple(r.get("fields", [])) or r.get("org") or r.get("user") or r.get("grant")) for r in rows if r["kind"] == "alert"), users
     out = "https://models.acme.example/in"
     for what, cmd, want in (
-            ("honey", ("--data", "they call it %s now" % honey, out), [("E011", "honey", ("$.org.honey[1]",))]),
-            ("honey, URL", ("%s?q=%s" % (out, urllib.parse.quote(honey)),), [("E011", "honey", ("$.org.honey[1]",))]),
-            ("honey, id", ("--data", '{"lead":"00Q5j00000AbCdEEAV"}', out), [("E011", "honey", ("$.org.honey[0]",))]),
+            ("honey", ("--data", "they call it %s now" % honey, out), [("E024", "honey", ("$.org.honey[1]",))]),
+            ("honey, URL", ("%s?q=%s" % (out, urllib.parse.quote(honey)),), [("E024", "honey", ("$.org.honey[1]",))]),
+            ("honey, id", ("--data", '{"lead":"00Q5j00000AbCdEEAV"}', out), [("E024", "honey", ("$.org.honey[0]",))]),
             ("honey to the org", ("--data", honey, OWN + DATA + "/sobjects/Task"), []),
             ("a token in a body", ("--data", '{"t":"%s"}' % TOKEN, out), [("E014", "token-exposure", "00D5f000000J2PK")]),
             ("no token", ("--data", '{"t":"00D5f000000J2PK!short"}', out), []),

@@ -243,7 +243,7 @@ def sight_witness(w):
     kernel, before they are encrypted. Another allowed host on the connection: told. A head that comes in two writes: cut by the agent."""
     out = {}
     w.start(**tools(w))
-    kinds = {"authority": ([OWN + "/held/a", "-H", "Host: evil.my.salesforce.com"], "E001", "request-host"),
+    kinds = {"authority": ([OWN + "/held/a", "-H", "Host: evil.my.salesforce.com"], "E003", "request-host"),
              "tenant": ([OWN + "/held/b", "-H", "Authorization: Bearer 00D000000000FRN!x"], "E003", "foreign-tenant"),
              "token": (["https://models.acme.example/held/c", "-H", "Authorization: Bearer " + TOKEN], "E014", "token-exposure"),
              "cookie": (["https://models.acme.example/held/d", "-H", "Cookie: a=b; sid=" + TOKEN], "E014", "token-exposure")}
@@ -304,7 +304,7 @@ def sight_witness(w):
         rc, _ = w.run("curl", "-sS", "-m", "4", "--" + version, OWN + "/quiet/e", "-H", "Host: models.acme.example")
         got = [(r["rule"], r["name"], r["sni"], r["authority"], r["cut"]) for r in w.rows("alert") if r["id"] > done]
         out["sight-coalesced"] += [] if not rc and \
-            got == [("E007", "authority-differs", "acme.my.salesforce.com", "models.acme.example", False)] else ["%s: exit %d, %s" % (version, rc, got)]
+            got == [("E007", "name-unproved", "acme.my.salesforce.com", "models.acme.example", False)] else ["%s: exit %d, %s" % (version, rc, got)]
     # at an address that is listed itself no name is asked for
     done = max([r["id"] for r in w.rows()])
     rc, text = w.run("curl", "-sSk", "-m", "4", "--http1.1", "https://%s/quiet/g" % W.OWN2, "https://%s/quiet/h" % W.OWN2)
@@ -748,7 +748,7 @@ def sight_bodies(w):
     got = [(r["bytes_in"], r.get("cut")) for r in rows if r["kind"] == "request"]
     lost = [r for r in rows if r["kind"] in ("gap", "stream")]
     bad += [] if rc == 0 and got == [(size, None)] and not lost else ["exit %d, %s, lost %s" % (rc, got, lost)]
-    for host, rules in (("models.acme.example", []), ("acme.my.salesforce.com", ["E011"])):
+    for host, rules in (("models.acme.example", []), ("acme.my.salesforce.com", ["E023"])):
         done = max([r["id"] for r in w.rows()])
         rc, out = w.run("node", "-e", PASSED_OVER, host)
         rows = [r for r in w.rows() if r["id"] > done]

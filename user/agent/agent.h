@@ -12,6 +12,7 @@
 
 #include <crmfence/event.h>
 
+#include "alert/alert.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "ipc/control.h"
@@ -52,6 +53,7 @@ struct agent_flow {
 	uint32_t tgid, uid, rule;
 	uint16_t port, wire_port;
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
+	uint8_t owes; /* a refused request on it has no alert yet: sight's finding is one */
 	uint8_t untold; /* refused, as its socket says: with what facts was lost */
 	uint8_t tainted; /* that its program had read the org's records was told */
 	struct fence_facts facts;
@@ -115,6 +117,7 @@ struct agent {
 	struct names *names; /* owned */
 	struct exe_queue *exes; /* owned */
 	struct show *show; /* owned */
+	struct fence_alert_book *alerts; /* owned */
 	struct absences *absences; /* owned; NULL until one is met */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
 	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
@@ -303,8 +306,37 @@ void agent_put_facts(struct fence_json *j, const struct fence_facts *f);
 void agent_put_wire(struct fence_json *j, const uint8_t addr[16], uint16_t port);
 const char *agent_proto_name(uint8_t proto);
 
-/* evidence.c: DNS led the org's name to an address that is not Salesforce's, and it was let */
-void agent_range_alert(struct agent *a, const struct agent_flow *f);
+/* alert.c. An alert's row: what is NULL or 0 is left out, but for what is sight's to say. */
+struct agent_alert {
+	enum fence_alert alert;
+	const char *action, *addr, *at, *authority, *class, *extension, *grant, *org, *reason, *sni,
+		*user; /* borrowed */
+	const struct fence_value_hit *hits; /* borrowed: nhits of `values` */
+	size_t nhits, values;
+	uint64_t cookie, cut_us, exec, left, session; /* left: bytes that were written until then */
+	uint64_t time; /* boot time of what it is about; 0: now */
+	int64_t denial, request; /* rows */
+	uint32_t pid;
+	uint16_t port;
+	uint8_t tool, sight, cut, held; /* sight: `cut` and `left` are told */
+};
+
+int64_t agent_alert_raise(struct agent *a, const struct agent_alert *al); /* the row's seq */
+
+/* One denial, or `count` of the same up to `last`; counts in `flow` are not looked at. */
+struct agent_denial {
+	const struct agent_flow *flow; /* what is known of it; sni: the name it is about */
+	enum fence_alert alert;
+	enum fence_place place;
+	uint16_t guard;
+	int sight; /* each of these has an alert already: they only count where there is one */
+	int64_t row;
+	uint64_t count, last;
+};
+
+void agent_denial_class(struct agent *a, struct agent_denial *d); /* alert and place */
+void agent_alert_denial(struct agent *a, struct agent_denial *d);
+void agent_alerts_turn(struct agent *a); /* what was counted since the last one, as rows */
 
 /*
  * absent.c: was nothing at the path of a Unix socket that a session was refused before it was

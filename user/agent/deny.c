@@ -12,15 +12,18 @@
 
 /* `many`: a count of the same, the last of them at `last`; 0: the first. */
 static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
-			const struct agent_flow *one, uint64_t many, uint64_t last)
+			const struct agent_denial *d, uint64_t many, uint64_t last)
 {
+	const struct agent_flow *one = d->flow;
 	char addr[FENCE_ADDR_TEXT];
 	struct fence_json j;
 
 	agent_row(a, &j);
 	fence_json_str(&j, "action", fence_action_name(r->action));
 	fence_json_str(&j, "addr", fence_addr_text(r->addr, addr));
+	fence_json_str(&j, "alert", fence_alert_kind(d->alert)->rule);
 	fence_json_str(&j, "at", fence_at_name(r->facts.at));
+	fence_json_str(&j, "class", fence_place_name(d->place));
 	fence_json_int(&j, "cookie", (int64_t)r->cookie);
 	fence_json_int(&j, "count", many ? (int64_t)many : 1);
 	if (r->detail)
@@ -90,11 +93,29 @@ static void totals(struct agent *a, const struct fence_rec_flow *r, uint64_t n)
 		s->denials += n;
 }
 
+/*
+ * The alert of it. A refused request is sight's to tell, with what it saw; the flow remembers until
+ * it has.
+ */
+static void alert(struct agent *a, struct agent_denial *d)
+{
+	struct agent_flow *f =
+		d->flow->facts.at == FENCE_AT_REQUEST ? agent_flow_find(a, d->flow->cookie) : NULL;
+
+	if (f && a->sight)
+		return;
+	agent_alert_denial(a, d);
+}
+
 /* One row, and one line for people; `many` as above. */
 static void tell(struct agent *a, const struct fence_rec_flow *r, uint64_t many, uint64_t last)
 {
 	struct agent_flow one;
-	int64_t seq;
+	struct agent_denial d = { .flow = &one,
+				  .guard = r->facts.at == FENCE_AT_LOCAL ? r->detail : 0,
+				  .sight = many && r->facts.at == FENCE_AT_REQUEST,
+				  .count = many ? many : 1,
+				  .last = many ? last : r->h.time };
 
 	if (agent_unix_absent(a, r))
 		return;
@@ -103,12 +124,12 @@ static void tell(struct agent *a, const struct fence_rec_flow *r, uint64_t many,
 	agent_flow_host(a, &one);
 	if (r->name_len)
 		one.sni = strndup(r->name, r->name_len);
-	seq = deny_row(a, r, &one, many, last);
+	agent_denial_class(a, &d);
+	d.row = deny_row(a, r, &d, many, last);
 	if (!many)
-		agent_show_flow(a, &one, seq, fence_at_name(r->facts.at), 0, 0);
-	if (!many && r->reason == FENCE_R_DNS_RANGE && a->policy->ranges_tell)
-		agent_range_alert(a, &one);
-	totals(a, r, many ? many : 1);
+		agent_show_flow(a, &one, d.row, fence_at_name(r->facts.at), 0, 0);
+	totals(a, r, d.count);
+	alert(a, &d);
 	free(one.dns);
 	free(one.sni);
 }
@@ -124,6 +145,7 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 		return;
 	f->action = r->action;
 	f->reason = r->reason;
+	f->owes |= r->facts.at == FENCE_AT_REQUEST && a->sight;
 	f->untold = r->h.flags & FENCE_REC_AGAIN && !r->facts.flags;
 	if (!f->untold)
 		f->facts = r->facts;
@@ -179,4 +201,5 @@ void agent_denials_turn(struct agent *a, int final)
 	}
 	a->epoch++;
 	agent_absent_turn(a);
+	agent_alerts_turn(a);
 }

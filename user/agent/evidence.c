@@ -53,31 +53,20 @@ void sight_honey(struct agent *a)
 
 /* ---- alerts ---- */
 
-static void alert_begin(struct sight_conn *c, struct fence_json *j, const char *host, int cut)
+/* Of a connection, as far as it is known. */
+static struct agent_alert alert_of(const struct sight_conn *c, enum fence_alert alert,
+				   const char *host)
 {
-	agent_row(c->agent, j);
-	fence_json_str(j, "authority", host);
-	fence_json_int(j, "cookie", (int64_t)c->cookie);
-	fence_json_bool(j, "cut", cut);
-	fence_json_id(j, "exec", c->exec);
-}
-
-static void alert_end(struct sight_conn *c, struct fence_json *j, const char *rule,
-		      const char *user, size_t values)
-{
-	struct agent *a = c->agent;
-
-	fence_json_str(j, "rule", rule);
-	fence_json_id(j, "session", c->session);
-	if (c->sni[0])
-		fence_json_str(j, "sni", c->sni);
-	fence_json_str(j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	if (user)
-		fence_json_str(j, "user", user);
-	if (values)
-		fence_json_int(j, "values", (int64_t)values);
-	agent_row_end(a, j, "alert");
-	a->urgent = 1;
+	return (struct agent_alert){ .alert = alert,
+				     .authority = host,
+				     .cookie = c->cookie,
+				     .exec = c->exec,
+				     .left = c->next[1],
+				     .pid = c->tgid,
+				     .session = c->session,
+				     .sni = c->sni,
+				     .tool = c->tool,
+				     .sight = 1 };
 }
 
 /* End a confined connection. 1: it was. */
@@ -90,29 +79,22 @@ static int cut(struct sight_conn *c)
 				     f->port, c->tgid);
 }
 
-static void hits_alert(struct sight_conn *c, const char *host, int64_t request, const char *name,
-		       const struct fence_value_hit *hits, size_t n, int ended)
+static void hits_alert(struct sight_conn *c, const char *host, int64_t request,
+		       enum fence_alert alert, const struct fence_value_hit *hits, size_t n,
+		       int ended)
 {
-	size_t shown = n < SIGHT_HITS ? n : SIGHT_HITS, i;
-	struct fence_json j;
+	struct agent_alert al = alert_of(c, alert, host);
 
-	alert_begin(c, &j, host, ended);
-	fence_json_array(&j, "fields"); /* of the record at the same place in "ids" */
-	for (i = 0; i < shown; i++)
-		fence_json_str(&j, NULL, hits[i].field);
-	fence_json_array_end(&j);
-	fence_json_array(&j, "ids");
-	for (i = 0; i < shown; i++)
-		fence_json_str(&j, NULL, hits[i].id);
-	fence_json_array_end(&j);
-	fence_json_int(&j, "left", (int64_t)c->next[1]);
-	fence_json_str(&j, "name", name);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_int(&j, "request", request);
-	alert_end(c, &j, "E011", NULL, n);
-	agent_show_note(c->agent, "%zu %s went to %s (E011, pid %u)%s", n,
-			strcmp(name, "honey") ? "values of the org's records" : "honey values",
-			host, c->tgid, ended ? "; the connection was ended" : "");
+	al.cut = (uint8_t)ended;
+	al.hits = hits;
+	al.nhits = n < SIGHT_HITS ? n : SIGHT_HITS;
+	al.values = n;
+	al.request = request;
+	agent_alert_raise(c->agent, &al);
+	agent_show_note(c->agent, "%zu %s went to %s (%s, pid %u)%s", n,
+			alert == FENCE_ALERT_E024 ? "honey values" : "values of the org's records",
+			host, fence_alert_kind(alert)->rule, c->tgid,
+			ended ? "; the connection was ended" : "");
 }
 
 /* "00D", twelve more and "!", then what only a session id or access token has. */
@@ -143,18 +125,14 @@ static int token_in(const char *text, size_t len, char org[ORG_ID + 1])
 
 static void token_alert(struct sight_conn *c, const char *host, int64_t request, const char *org)
 {
-	int ended = cut(c);
-	struct fence_json j;
+	struct agent_alert al = alert_of(c, FENCE_ALERT_E014, host);
 
-	alert_begin(c, &j, host, ended);
-	fence_json_int(&j, "left", (int64_t)c->next[1]);
-	fence_json_str(&j, "name", "token-exposure");
-	fence_json_str(&j, "org", org);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_int(&j, "request", request);
-	alert_end(c, &j, "E014", NULL, 0);
+	al.cut = (uint8_t)cut(c);
+	al.org = org;
+	al.request = request;
+	agent_alert_raise(c->agent, &al);
 	agent_show_note(c->agent, "a Salesforce credential is in what went to %s (E014, pid %u)%s",
-			host, c->tgid, ended ? "; the connection was ended" : "");
+			host, c->tgid, al.cut ? "; the connection was ended" : "");
 }
 
 int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char *host,
@@ -168,11 +146,11 @@ int sight_leaves(struct sight_conn *c, const char *text, size_t len, const char 
 
 	n = fence_values_search(s->values, text, len, hits, SIGHT_HITS);
 	if (n)
-		hits_alert(c, host, request, "crm-values", hits, n, 0);
+		hits_alert(c, host, request, FENCE_ALERT_E023, hits, n, 0);
 	if (s->honey)
 		honey = fence_values_search(s->honey, text, len, hits, SIGHT_HITS);
 	if (honey)
-		hits_alert(c, host, request, "honey", hits, honey, cut(c));
+		hits_alert(c, host, request, FENCE_ALERT_E024, hits, honey, cut(c));
 	token = token_in(text, len, org);
 	if (token)
 		token_alert(c, host, request, org);
@@ -238,29 +216,24 @@ void sight_confines(struct sight_conn *c)
 	agent_flows_judge(c->agent, 0);
 }
 
-/* Of a flow as a whole. `left`: octets; 0: not told. */
-static void flow_alert(struct agent *a, const struct agent_flow *f, const char *rule,
-		       const char *name, uint64_t left)
+/* Of a flow as a whole. `left`: bytes. */
+static void flow_alert(struct agent *a, const struct agent_flow *f, enum fence_alert alert,
+		       uint64_t left)
 {
 	const char *host = f->sni ? f->sni : f->dns ? f->dns : "";
 	char addr[FENCE_ADDR_TEXT];
-	struct fence_json j;
+	struct agent_alert al = { .alert = alert,
+				  .addr = fence_addr_text(f->addr, addr),
+				  .authority = *host ? host : addr,
+				  .cookie = f->cookie,
+				  .exec = f->exec,
+				  .left = left,
+				  .pid = f->tgid,
+				  .session = f->session,
+				  .tool = f->tool,
+				  .sight = 1 };
 
-	agent_row(a, &j);
-	fence_json_str(&j, "addr", fence_addr_text(f->addr, addr));
-	fence_json_str(&j, "authority", *host ? host : addr);
-	fence_json_int(&j, "cookie", (int64_t)f->cookie);
-	fence_json_bool(&j, "cut", 0);
-	fence_json_id(&j, "exec", f->exec);
-	if (left)
-		fence_json_int(&j, "left", (int64_t)left);
-	fence_json_str(&j, "name", name);
-	fence_json_int(&j, "pid", f->tgid);
-	fence_json_str(&j, "rule", rule);
-	fence_json_id(&j, "session", f->session);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
-	agent_row_end(a, &j, "alert");
-	a->urgent = 1;
+	agent_alert_raise(a, &al);
 }
 
 void agent_sight_tainted(struct agent *a, struct agent_flow *f)
@@ -271,12 +244,7 @@ void agent_sight_tainted(struct agent *a, struct agent_flow *f)
 	    (f->rule < a->policy->nrules && a->policy->rules[f->rule].flags & FENCE_RULE_OWN))
 		return;
 	f->tainted = 1;
-	flow_alert(a, f, "E011", "tainted-flow", 0);
-}
-
-void agent_range_alert(struct agent *a, const struct agent_flow *f)
-{
-	flow_alert(a, f, "E022", "org-range", 0);
+	flow_alert(a, f, FENCE_ALERT_E011, 0);
 }
 
 int agent_sight_watches(const struct agent *a, const struct agent_flow *f)
@@ -295,7 +263,7 @@ void agent_sight_over(struct agent *a, const struct agent_flow *f, uint64_t tx)
 	a->sight->unseen++;
 	if (tx < SIGHT_OPAQUE)
 		return;
-	flow_alert(a, f, "E009", "opaque", tx);
+	flow_alert(a, f, FENCE_ALERT_E025, tx);
 }
 
 void sight_tainted(struct sight_conn *c)
@@ -343,20 +311,17 @@ const char *sight_user(const struct sight_conn *c, const char **by)
 	return u && u->user[0] ? u->user : mapped(c);
 }
 
-static void user_alert(struct sight_conn *c, const char *name, const char *rule, const char *user,
+static void user_alert(struct sight_conn *c, enum fence_alert alert, const char *user,
 		       const char *grant)
 {
-	struct fence_json j;
+	struct agent_alert al = alert_of(c, alert, c->host.name);
 
-	alert_begin(c, &j, c->host.name, 0);
-	if (grant)
-		fence_json_str(&j, "grant", grant);
-	fence_json_int(&j, "left", 0);
-	fence_json_str(&j, "name", name);
-	fence_json_int(&j, "pid", c->tgid);
-	alert_end(c, &j, rule, user, 0);
-	agent_show_note(c->agent, "%s: pid %u acts as %s (%s)", name, c->tgid, grant ? grant : user,
-			rule);
+	al.left = 0;
+	al.grant = grant;
+	al.user = user;
+	agent_alert_raise(c->agent, &al);
+	agent_show_note(c->agent, "%s: pid %u acts as %s (%s)", fence_alert_kind(alert)->name,
+			c->tgid, grant ? grant : user, fence_alert_kind(alert)->rule);
 }
 
 /* A token's answer names the user: "id": "https://login.salesforce.com/id/00D../005..". */
@@ -372,7 +337,7 @@ void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x)
 	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
 	if (fence_crm_identity(path, u->org, u->user) || !want || !strncmp(want, u->user, 15))
 		return;
-	user_alert(c, "user-differs", "E020", u->user, NULL);
+	user_alert(c, FENCE_ALERT_E020, u->user, NULL);
 }
 
 /* A token that is no person's: what it may is not what the person may. */
@@ -383,5 +348,5 @@ void sight_grant(struct sight_conn *c, const char *grant)
 	if (!u || u->told || (strcmp(grant, "client_credentials") && strcmp(grant, "jwt-bearer")))
 		return;
 	u->told = 1;
-	user_alert(c, "integration-user", "E021", NULL, grant);
+	user_alert(c, FENCE_ALERT_E021, NULL, grant);
 }

@@ -291,6 +291,15 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 	}
 }
 
+/* The kernel refused a request on it, and sight did not say so. */
+static void unseen_request(struct agent *a, const struct agent_flow *f, uint64_t now)
+{
+	struct agent_denial d = { .flow = f, .count = 1, .last = now };
+
+	agent_denial_class(a, &d);
+	agent_alert_denial(a, &d);
+}
+
 void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 {
 	struct agent_flow *f = agent_flow_find(a, r->cookie);
@@ -309,6 +318,8 @@ void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 		s->rx += r->rx;
 	}
 	flow_row(a, f, "closed", r->h.time, r->tx, r->rx, r->shared);
+	if (f->owes)
+		unseen_request(a, f, r->h.time);
 	agent_sight_over(a, f, r->tx);
 	forget(a, f);
 }

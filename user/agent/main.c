@@ -172,7 +172,8 @@ static int start(struct agent *a, struct fence_diag *d)
 	if (err < 0)
 		return err;
 	a->names = agent_names_new();
-	if (!a->names || !a->show || agent_exec_init(a) || agent_flows_init(a))
+	a->alerts = calloc(1, sizeof(*a->alerts));
+	if (!a->names || !a->alerts || !a->show || agent_exec_init(a) || agent_flows_init(a))
 		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	clocks(a);
 	a->started = a->now;
@@ -462,6 +463,7 @@ static void done(struct agent *a, int keep)
 	}
 	agent_flows_done(a);
 	agent_absent_done(a);
+	free(a->alerts);
 	agent_exec_done(a);
 	agent_matches_done(a);
 	agent_names_free(a->names);

@@ -28,13 +28,13 @@
 
 static const struct {
 	uint8_t bit;
-	const char *rule, *name, *sentence;
+	enum fence_alert alert; /* of WRONG_HOST: as the host is */
+	const char *sentence;
 } wrongs[] = {
-	{ WRONG_TOKEN, "E014", "token-exposure", "a Salesforce credential goes to" },
-	{ WRONG_TENANT, "E003", "foreign-tenant", "the credential of another org is used at" },
-	{ WRONG_HOST, "E001", "authority-refused",
-	  "a request asks for a host that is not allowed:" },
-	{ WRONG_AUTHORITY, "E007", "authority-differs",
+	{ WRONG_TOKEN, FENCE_ALERT_E014, "a Salesforce credential goes to" },
+	{ WRONG_TENANT, FENCE_ALERT_E003, "the credential of another org is used at" },
+	{ WRONG_HOST, FENCE_ALERT_E001, "a request asks for a host that is not allowed:" },
+	{ WRONG_AUTHORITY, FENCE_ALERT_E007,
 	  "a request asks for another host than its connection was let through for:" },
 };
 
@@ -325,38 +325,34 @@ int sight_held(const struct agent_flow *f)
 static void alert(struct agent *a, struct sight_conn *c, const char *org, const char *host,
 		  uint8_t bit, int cut, uint64_t took)
 {
-	int held = sight_held(agent_flow_find(a, c->cookie));
-	struct fence_json j;
+	struct agent_flow *f = agent_flow_find(a, c->cookie);
+	int held = sight_held(f);
+	struct agent_alert al = { .authority = host,
+				  .cookie = c->cookie,
+				  .cut_us = cut && !held ? took : 0,
+				  .exec = c->exec,
+				  .extension = c->extension,
+				  .left = held ? c->before : c->next[1], /* written, and not held */
+				  .org = org,
+				  .pid = c->tgid,
+				  .session = c->session,
+				  .sni = c->sni,
+				  .tool = c->tool,
+				  .sight = 1,
+				  .cut = (uint8_t)cut,
+				  .held = (uint8_t)held };
 	size_t i;
 
 	for (i = 0; wrongs[i].bit != bit; i++)
 		;
-	agent_row(a, &j);
-	fence_json_str(&j, "authority", host);
-	fence_json_int(&j, "cookie", (int64_t)c->cookie);
-	fence_json_bool(&j, "cut", cut);
-	if (cut && !held)
-		fence_json_int(&j, "cut_us", (int64_t)took);
-	fence_json_id(&j, "exec", c->exec);
-	if (c->extension[0])
-		fence_json_str(&j, "extension", c->extension);
-	if (held)
-		fence_json_bool(&j, "held", 1);
-	/* octets of plaintext that were written, and not held */
-	fence_json_int(&j, "left", (int64_t)(held ? c->before : c->next[1]));
-	fence_json_str(&j, "name", wrongs[i].name);
-	if (org[0])
-		fence_json_str(&j, "org", org);
-	fence_json_int(&j, "pid", c->tgid);
-	fence_json_str(&j, "rule", wrongs[i].rule);
-	fence_json_id(&j, "session", c->session);
-	if (c->sni[0])
-		fence_json_str(&j, "sni", c->sni);
-	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, c->tool));
-	agent_row_end(a, &j, "alert");
-	a->urgent = 1;
-	agent_show_note(a, "%s %s (%s, pid %u)%s", wrongs[i].sentence, host, wrongs[i].rule,
-			c->tgid,
+	al.alert = bit == WRONG_HOST
+			   ? fence_alert_of_place(fence_place_of_host(host, &a->policy->org))
+			   : wrongs[i].alert;
+	agent_alert_raise(a, &al);
+	if (f)
+		f->owes = 0;
+	agent_show_note(a, "%s %s (%s, pid %u)%s", wrongs[i].sentence, host,
+			fence_alert_kind(al.alert)->rule, c->tgid,
 			held  ? "; it did not leave"
 			: cut ? "; the connection was ended"
 			      : "");

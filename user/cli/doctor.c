@@ -210,7 +210,7 @@ static void check_sight(struct doctor *d, const struct fence_policy *p)
 		 "ones among them)",
 		 d->unseen, d->streams);
 	say(d, "sight", what,
-	    "crmfence alerts names the programs (E009): their TLS library is not known, or was "
+	    "crmfence alerts names the programs (E025): their TLS library is not known, or was "
 	    "refused at its trial");
 }
 

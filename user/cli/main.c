@@ -27,7 +27,7 @@ static const struct {
 	{ "requests", cmd_requests,
 	  "HTTP requests of tools with \"sight\", and what they did to the org" },
 	{ "alerts", cmd_alerts,
-	  "requests whose witnesses disagree; exit status 1 when there are any" },
+	  "what was refused, or is wrong, once each with its count; exit status 1 when any" },
 	{ "report", cmd_report,
 	  "per session: where its octets went, what it did to the org, as whom" },
 	{ "tail", cmd_tail, "the same, as it happens" },

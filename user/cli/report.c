@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alert/alert.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/cli.h"
@@ -27,6 +28,7 @@ struct session {
 	int64_t pid, start, own_out, own_in, else_out, else_in, denials, records;
 	int64_t streams, unseen; /* TLS connections of a tool with sight; nothing seen of */
 	int64_t authorizes, tokens, refused; /* refused: INSUFFICIENT_ACCESS and the like */
+	int64_t foreign; /* credentials of other orgs */
 	struct words verbs, objects, users, grants, rules;
 	struct session *next;
 };
@@ -97,6 +99,18 @@ static void action(struct session *s, const cJSON *b)
 		      !strcmp(error, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY");
 }
 
+/*
+ * A denial is one of its session, whoever's the alert's row is; a request that was refused has
+ * sight's.
+ */
+static void denial(struct session *s, const cJSON *b)
+{
+	const struct fence_alert_kind *k = fence_alert_by_rule(cli_str(b, "alert"));
+
+	if (k && strcmp(cli_str(b, "at"), "request"))
+		word(&s->rules, k->name, cli_int(b, "count"));
+}
+
 static int each_row(void *ctx, const struct fence_row *row)
 {
 	struct report *r = ctx;
@@ -117,10 +131,12 @@ static int each_row(void *ctx, const struct fence_row *row)
 			     !cli_int(b, "plain_out") && !cli_int(b, "plain_in");
 	} else if (s && !strcmp(row->kind, "deny")) {
 		s->denials += cli_int(b, "count");
+		denial(s, b);
 	} else if (s && !strcmp(row->kind, "action")) {
 		action(s, b);
-	} else if (s && !strcmp(row->kind, "alert")) {
+	} else if (s && !strcmp(row->kind, "alert") && !cli_int(b, "denial")) { /* sight's */
 		word(&s->rules, cli_str(b, "name"), 1);
+		s->foreign += !strcmp(cli_str(b, "rule"), "E003") && *cli_str(b, "org");
 	}
 	cJSON_Delete(b);
 	return 0;
@@ -137,7 +153,7 @@ static const char *inheritance(const struct session *s, const char **why)
 		*why = "it acted as another user than the person at this machine";
 		return "broken";
 	}
-	if (has(&s->rules, "foreign-tenant")) {
+	if (s->foreign) {
 		*why = "a credential of another org was used";
 		return "broken";
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* requests, alerts: what TLS sight recorded. */
+/* requests: what TLS sight recorded. */
 #include <stdio.h>
 #include <string.h>
 
@@ -90,42 +90,4 @@ int cmd_requests(int argc, char **argv)
 		       "IN", "PROGRAM", "WHAT");
 	l.q.kinds = "request,action";
 	return fence_log_read(l.db, &l.q, each_row, &l, &d) < 0 ? cli_fail(&d) : 0;
-}
-
-static int alert_row(void *ctx, const struct fence_row *row)
-{
-	struct cli_list *l = ctx;
-	cJSON *b = cJSON_Parse(row->body);
-	char clock[32], out[16];
-
-	if (l->json)
-		cli_json_row(row);
-	else
-		printf("%6lld %s %s %-18s %-30s %s%s octets had left (pid %lld, %s)\n",
-		       (long long)row->seq, cli_clock(row->ts / 1000, clock), cli_str(b, "rule"),
-		       cli_str(b, "name"), cli_str(b, "authority"),
-		       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "held"))  ? "held, "
-		       : cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(b, "cut")) ? "cut, "
-										  : "",
-		       cli_amount(cli_int(b, "left"), out), (long long)cli_int(b, "pid"),
-		       cli_str(b, "tool"));
-	l->nrest++;
-	cJSON_Delete(b);
-	return 0;
-}
-
-/* 1 when there are any. */
-int cmd_alerts(int argc, char **argv)
-{
-	struct fence_diag d = { 0 };
-	struct cli_list l;
-
-	if (cli_list_options(argc, argv,
-			     "alerts [--since T] [--until T] [--last N] [--json] [--db FILE]", &l))
-		return 2;
-	l.q.kinds = "alert";
-	l.nrest = 0; /* counts from here on */
-	if (fence_log_read(l.db, &l.q, alert_row, &l, &d) < 0)
-		return cli_fail(&d);
-	return l.nrest ? 1 : 0;
 }
