@@ -414,6 +414,8 @@ static __always_inline int stream_enforce(struct __sk_buff *skb, struct bpf_sock
 		f.name = FENCE_NAME_MALFORMED; /* more in one packet than is read */
 		t.v = judge(&f);
 	}
+	if (f.addr == FENCE_ADDR_PROXY)
+		t.detail = stream_port(st, walk);
 	if (t.v.action != FENCE_ALLOW && deny_emit(st, &f, &walk->name, &t))
 		st->flags |= FENCE_SK_UNTOLD;
 	walk_end(sk, st, FENCE_PH_OPEN);

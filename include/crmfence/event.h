@@ -102,7 +102,8 @@ struct fence_rec_flow {
 	struct fence_facts facts;
 	__u8 action; /* enum fence_action */
 	__u8 reason; /* enum fence_reason */
-	__u16 detail; /* AT_CREATE: type << 8 | protocol; AT_SOCKOPT: option; AT_DNS: question type
+	__u16 detail; /* AT_CREATE: type << 8 | protocol; AT_SOCKOPT: option; AT_DNS: question
+		       * type; AT_STREAM: the port that a proxy was asked for, or 0
 		       */
 	__u16 level; /* AT_SOCKOPT: level */
 	__u16 wire_port;

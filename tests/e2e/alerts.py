@@ -216,6 +216,78 @@ def alert_flood(w):
     return bad + ([] if counts < 60 else ["%d rows of counts" % counts])
 
 
-ALONE = [clean_session, unix_absent, refusal_alerts, alert_flood]
+NODE = 'fetch("https://api.ai-vendor.example/x").then(r => r.text()).then(() => console.log("there"), e => console.log(e))'
+PYTHON = 'import urllib.request as u; u.urlopen("https://api.ai-vendor.example/x").read(); print("there")'
+
+
+def sight_monitor_alerts(w):
+    """What a client asks inside TLS of a forbidden host while nothing is blocked is found, whatever its library says first: Node's as curl's."""
+    clients = {"curl": ["curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "there", "https://api.ai-vendor.example/x"], "node": ["node", "-e", NODE], "python3": ["python3", "-c", PYTHON]}
+    w.start("--quiet", mode="monitor", tools=[{"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}], "sight": True}])
+    bad = []
+    for name, cmd in clients.items():
+        done = max([r["id"] for r in w.rows()] or [0])
+        said = [w.run(*cmd)[1].strip() for _ in range(6)]
+        w.wait(lambda: len([r for r in w.rows("request") if r["id"] > done]) == 6, "six requests of " + name)
+        got = [(r["rule"], r["authority"], r["sni"]) for r in w.rows("alert") if r["id"] > done and "denial" not in r]
+        bad += [] if said == ["there"] * 6 and got == [("E001", "api.ai-vendor.example", "api.ai-vendor.example")] * 6 else ["%s: %s %s" % (name, said, got)]
+    # and the honest twin: the own org's
+    done = max([r["id"] for r in w.rows()] or [0])
+    w.run("node", "-e", NODE.replace("api.ai-vendor.example", "acme.my.salesforce.com"))
+    w.wait(lambda: [r for r in w.rows("request") if r["id"] > done], "the request to the org")
+    bad += ["the own org: %s" % r for r in w.rows("alert") if r["id"] > done]
+    w.stop()
+    return bad
+
+
+OWN = "acme.my.salesforce.com"
+TUNNEL = """
+const http = require("http"), tls = require("tls"), own = process.argv[1];
+http.request({host: "proxy.acme.example", port: 3128, method: "CONNECT", path: own + ":443"}).on("connect", (r, socket) => {
+  const s = tls.connect({socket, servername: own}, () => s.write("GET /x HTTP/1.1\\r\\nHost: " + own + "\\r\\n\\r\\n"));
+  s.on("data", () => s.end());
+}).end();
+"""
+KEPT = """
+import http.client, ssl, sys
+c = http.client.HTTPSConnection("proxy.acme.example", 3128, timeout=10, context=ssl.create_default_context())
+c.set_tunnel(sys.argv[1], 443)
+for n in range(4):
+    c.request("GET", "/x%d" % n, headers={"Host": sys.argv[2]})
+    print(c.getresponse().read() is not None)
+"""
+
+
+def sight_proxy_alerts(w):
+    """A listed proxy and sight: the own org's connection goes on, and raises nothing; another host inside of it is found, by the port that was asked for."""
+    bad = []
+    for mode in ("enforce", "monitor"):
+        w.start("--quiet", mode=mode, tools=[{"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}], "sight": True}])
+        for name, cmd in (("kept", ["python3", "-c", KEPT, OWN, OWN]), ("curl", ["curl", "-sS", "-m", "10", "-x", "http://proxy.acme.example:3128"] + ["https://%s/x" % OWN, "-o", "/dev/null"] * 3),
+                          ("node", ["node", "-e", TUNNEL, OWN])):
+            done = max([r["id"] for r in w.rows()] or [0])
+            code, out = w.run(*cmd)
+            rows = w.rows()
+            told = [(r["kind"], r.get("rule") or r["reason"]) for r in rows if r["id"] > done and r["kind"] in ("alert", "deny")]
+            bad += [] if code == 0 and not told and (name != "kept" or out.split() == ["True"] * 4) else ["%s, %s: %s %r %s" % (mode, name, code, out[-200:], told)]
+            ports = {(r["port"], r.get("target_port")) for r in rows if r["id"] > done and r["kind"] == "flow" and r.get("sni") == OWN}
+            bad += [] if ports == {(3128, 443)} else ["%s, %s: ports %s" % (mode, name, ports)]
+        # another org's host inside of the tunnel is refused all the same
+        done = max([r["id"] for r in w.rows()] or [0])
+        code, out = w.run("python3", "-c", KEPT, OWN, "evil.my.salesforce.com")
+        w.wait(lambda: [r for r in w.rows("alert") if r["id"] > done], "the alert of another host")
+        got = {r["rule"] for r in w.rows("alert") if r["id"] > done}
+        bad += [] if "E003" in got and (code != 0) == (mode == "enforce") else ["%s, another host: %s %r %s" % (mode, code, out[-200:], got)]
+        # a CONNECT that is refused: `why` names the port that was asked for
+        done = max([r["id"] for r in w.rows()] or [0])
+        w.run("curl", "-sS", "-m", "5", "-x", "http://proxy.acme.example:3128", "https://api.ai-vendor.example:8443/x")
+        row = [r for r in w.rows("deny") if r["id"] > done and r["reason"] == "proxy-name"][0]
+        code, text = crmfence(w, "why", str(row["id"]))
+        bad += [] if row["target_port"] == 8443 and '"ports": [8443]' in text and "3128" not in text.split("What would change it")[1] else ["%s, why: %s %s" % (mode, row, text)]
+        w.stop()
+    return bad
+
+
+ALONE = [clean_session, unix_absent, refusal_alerts, alert_flood, sight_monitor_alerts, sight_proxy_alerts]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -52,6 +52,7 @@ struct agent_flow {
 	uint8_t addr[16], wire[16]; /* wire: where a refused packet of it went, as in the record */
 	uint32_t tgid, uid, rule;
 	uint16_t port, wire_port;
+	uint16_t target; /* the port that a proxy was asked for; 0: it was not, or is not known */
 	uint8_t tool, proto, action, reason, existing, logged, dns_machine;
 	uint8_t owes; /* a refused request on it has no alert yet: sight's finding is one */
 	uint8_t untold; /* refused, as its socket says: with what facts was lost */

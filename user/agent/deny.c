@@ -26,7 +26,7 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 	fence_json_str(&j, "class", fence_place_name(d->place));
 	fence_json_int(&j, "cookie", (int64_t)r->cookie);
 	fence_json_int(&j, "count", many ? (int64_t)many : 1);
-	if (r->detail)
+	if (r->detail && r->facts.at != FENCE_AT_STREAM)
 		fence_json_int(&j, "detail", r->detail);
 	if (one->dns && r->facts.at != FENCE_AT_DNS) {
 		fence_json_str(&j, "dns", one->dns);
@@ -50,6 +50,8 @@ static int64_t deny_row(struct agent *a, const struct fence_rec_flow *r,
 		fence_json_str(&j, "rule", a->policy->rules[r->rule].path);
 	fence_json_id(&j, "session", r->session);
 	fence_json_int(&j, "start", agent_us(a, r->h.time));
+	if (r->detail && r->facts.at == FENCE_AT_STREAM)
+		fence_json_int(&j, "target_port", r->detail);
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, r->tool));
 	if (r->uid != ~0u)
 		fence_json_int(&j, "uid", r->uid);
@@ -153,6 +155,8 @@ void agent_flow_deny(struct agent *a, const struct fence_rec_flow *r)
 		memcpy(f->wire, r->wire, 16);
 		f->wire_port = r->wire_port;
 	}
+	if (r->facts.at == FENCE_AT_STREAM && r->detail)
+		f->target = r->detail;
 	if (r->name_len && !f->sni)
 		f->sni = strndup(r->name, r->name_len);
 }

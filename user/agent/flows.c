@@ -63,10 +63,21 @@ static void unlink_age(struct agent *a, struct agent_flow *f)
 		a->flow_newest = f->prev;
 }
 
+/* The kernel refused a request on it, and sight did not say so. */
+static void unseen_request(struct agent *a, const struct agent_flow *f)
+{
+	struct agent_denial d = { .flow = f, .count = 1, .last = a->now };
+
+	agent_denial_class(a, &d);
+	agent_alert_denial(a, &d);
+}
+
 static void forget(struct agent *a, struct agent_flow *f)
 {
 	uint32_t self = (uint32_t)(f - a->flows), *p = bucket(a, f->cookie);
 
+	if (f->owes)
+		unseen_request(a, f);
 	while (*p != self)
 		p = &a->flows[*p].chain;
 	*p = f->chain;
@@ -156,6 +167,8 @@ static void flow_row(struct agent *a, struct agent_flow *f, const char *state, u
 	tainted = agent_exec_tainted(a, f->exec);
 	if (tainted)
 		fence_json_int(&j, "tainted", agent_us(a, tainted));
+	if (f->target)
+		fence_json_int(&j, "target_port", f->target);
 	if (f->session)
 		fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, f->tool));
 	if (f->uid != ~0u)
@@ -284,20 +297,13 @@ void agent_flow_name(struct agent *a, const struct fence_rec_flow *r)
 		free(f->sni);
 		f->sni = strndup(r->name, r->name_len);
 	}
+	if (r->detail)
+		f->target = r->detail;
 	if (f->facts.flags & r->facts.flags & FENCE_F_CONFINED) { /* not what is but watched */
 		f->facts = r->facts;
 		f->reason = r->reason;
 		f->rule = r->rule;
 	}
-}
-
-/* The kernel refused a request on it, and sight did not say so. */
-static void unseen_request(struct agent *a, const struct agent_flow *f, uint64_t now)
-{
-	struct agent_denial d = { .flow = f, .count = 1, .last = now };
-
-	agent_denial_class(a, &d);
-	agent_alert_denial(a, &d);
 }
 
 void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
@@ -318,8 +324,6 @@ void agent_flow_close(struct agent *a, const struct fence_rec_close *r)
 		s->rx += r->rx;
 	}
 	flow_row(a, f, "closed", r->h.time, r->tx, r->rx, r->shared);
-	if (f->owes)
-		unseen_request(a, f, r->h.time);
 	agent_sight_over(a, f, r->tx);
 	forget(a, f);
 }

@@ -40,6 +40,7 @@ static const struct {
 
 static void on_request(void *ctx, const struct fence_exchange *x);
 static void object(struct agent *a, struct sight_conn *c);
+static void waiting_judge(struct sight_conn *c);
 static void on_message(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len);
 static void on_done(void *ctx, struct fence_exchange *x);
 
@@ -86,6 +87,7 @@ static void conn_done(struct sight *s, struct sight_conn **at)
 	if (c->missed[0] || c->missed[1])
 		missed_row(c);
 
+	waiting_judge(c);
 	if (c->owed)
 		object(c->agent, c);
 	*at = c->chain;
@@ -140,6 +142,8 @@ static void map_conn(struct agent *a, struct sight_conn *c, const struct fence_s
 		snprintf(c->sni, sizeof(c->sni), "%s", f->sni ? f->sni : f->dns);
 	count(c, 0);
 	count(c, 1);
+	if (f)
+		waiting_judge(c);
 	if (c->owed)
 		object(a, c);
 }
@@ -247,19 +251,41 @@ static int is_own_tenant(const struct fence_policy *p, const char *org)
 	return !p->org.nids;
 }
 
+/* The port that what is said on the flow is for: behind a proxy the one that it was asked for. */
+static uint16_t port_of(const struct agent_flow *f)
+{
+	return f->target ? f->target : f->facts.addr == FENCE_ADDR_PROXY ? 443 : f->port;
+}
+
+/* Of a connection whose flow nobody knows, nor ever will: is the host allowed on no port at all? */
+static uint8_t is_refused_anywhere(const struct sight_conn *c, const char *host)
+{
+	const struct fence_policy *p = c->agent->policy;
+	size_t i;
+
+	for (i = 0; i < p->nnets; i++) /* it may be at an address that is listed itself */
+		if ((p->nets[i].key.tool & ~FENCE_BANK) == c->tool)
+			return 0;
+	return !p->tools[c->tool - 1].nlocal &&
+	       fence_place_of_host(host, &p->org) != FENCE_PLACE_ADDRESS &&
+	       !fence_policy_find(p, c->tool, host);
+}
+
 /* Does the policy keep this connection's tool from asking for the host? */
 static uint8_t is_refused(const struct sight_conn *c, const char *host)
 {
 	const struct fence_policy *p = c->agent->policy;
 	const struct agent_flow *f = agent_flow_find(c->agent, c->cookie);
-	struct fence_query q = {
-		.tool = c->tool, .host = host, .port = f ? f->port : 443, .proto = FENCE_IPPROTO_TCP
-	};
+	struct fence_query q = { .tool = c->tool, .host = host, .proto = FENCE_IPPROTO_TCP };
 	struct fence_answer_to to;
 
-	if (!host[0] || !f || c->tool > p->ntools || f->facts.addr == FENCE_ADDR_LISTED ||
-	    f->facts.addr == FENCE_ADDR_LOOPBACK)
+	if (!host[0] || c->tool > p->ntools)
 		return 0;
+	if (!f)
+		return is_refused_anywhere(c, host);
+	if (f->facts.addr == FENCE_ADDR_LISTED || f->facts.addr == FENCE_ADDR_LOOPBACK)
+		return 0;
+	q.port = port_of(f);
 	fence_policy_decide(p, &q, &to);
 	return to.verdict.action != FENCE_ALLOW;
 }
@@ -387,6 +413,55 @@ static void object(struct agent *a, struct sight_conn *c)
 	c->wrong |= wrong;
 }
 
+/* A tab may go where it likes, but with the org's credential. */
+static uint8_t held_against(const struct sight_conn *c, uint8_t wrong)
+{
+	if (!agent_session_loose(c->agent, c->session, c->tool))
+		return wrong;
+	return wrong & (sight_may_end(c) ? (uint8_t)~WRONG_AUTHORITY : WRONG_TOKEN);
+}
+
+static void owe(struct sight_conn *c, uint8_t wrong, const char *host, const char *org)
+{
+	if (!wrong)
+		return;
+	c->owed |= wrong;
+	snprintf(c->owed_host, sizeof(c->owed_host), "%s", host);
+	snprintf(c->owed_org, sizeof(c->owed_org), "%s", org);
+	if (c->cookie) /* else its socket is the thread's next send */
+		object(c->agent, c);
+}
+
+/*
+ * Some libraries say a request before their socket is known (Node's is the thread's next send):
+ * where it goes, and under which name, is asked when it is.
+ */
+static void waiting_add(struct sight_conn *c, const char *host)
+{
+	uint8_t i;
+
+	for (i = 0; i < c->nwaiting; i++)
+		if (!strcmp(c->waiting[i], host))
+			return;
+	i = c->nwaiting < SIGHT_WAITING ? c->nwaiting++ : SIGHT_WAITING - 1;
+	snprintf(c->waiting[i], sizeof(c->waiting[i]), "%s", host);
+}
+
+static void waiting_judge(struct sight_conn *c)
+{
+	uint8_t i, n = c->nwaiting, wrong;
+
+	c->nwaiting = 0;
+	for (i = 0; i < n; i++) {
+		if (!is_own(c->agent->policy, c->waiting[i]))
+			sight_tainted(c);
+		wrong = is_refused(c, c->waiting[i]) ? WRONG_HOST : 0;
+		if (c->sni[0] && strcasecmp(c->waiting[i], c->sni))
+			wrong |= WRONG_AUTHORITY;
+		owe(c, held_against(c, wrong), c->waiting[i], "");
+	}
+}
+
 static void on_request(void *ctx, const struct fence_exchange *x)
 {
 	struct sight_conn *c = ctx;
@@ -396,17 +471,11 @@ static void on_request(void *ctx, const struct fence_exchange *x)
 	sight_label(c, x, h);
 	if (!h->own)
 		sight_tainted(c);
-	if (agent_session_loose(
-		    c->agent, c->session,
-		    c->tool)) /* a tab may go where it likes, but with the org's credential */
-		wrong &= sight_may_end(c) ? (uint8_t)~WRONG_AUTHORITY : WRONG_TOKEN;
-	if (!wrong)
-		return;
-	c->owed |= wrong;
-	memcpy(c->owed_host, h->name, sizeof(c->owed_host));
-	memcpy(c->owed_org, x->org, sizeof(c->owed_org));
-	if (c->cookie) /* else its socket is the thread's next send */
-		object(c->agent, c);
+	if (h->name[0] && !agent_flow_find(c->agent, c->cookie)) {
+		waiting_add(c, h->name);
+		wrong &= WRONG_TENANT | WRONG_TOKEN;
+	}
+	owe(c, held_against(c, wrong), h->name, x->org);
 }
 
 static int64_t request_row(struct agent *a, const struct sight_conn *c,

@@ -23,6 +23,7 @@
 #define SIGHT_ROOM (48u << 20) /* octets kept of all connections together */
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
+#define SIGHT_WAITING 4 /* hosts of one connection; the last place is taken again */
 #define SIGHT_USERS 512 /* live sessions whose user is known */
 #define SIGHT_TURNS 32 /* bites of the ring in one turn: 10 ms */
 #define SIGHT_TURNS_FINAL 4096 /* more than there can be in it */
@@ -84,6 +85,8 @@ struct sight_conn {
 	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
 	uint8_t owed; /* as wrong: to be told when its socket is known, or it ends */
 	char owed_host[256], owed_org[16]; /* of the request that owes */
+	char waiting[SIGHT_WAITING][256]; /* hosts that were asked before its flow was known */
+	uint8_t nwaiting;
 	struct sight_host host; /* of the last request */
 	uint8_t paged; /* whose scripts may have made its pages' requests was told */
 	char extension[FENCE_ADDON_MAX]; /* that opened it: an origin said so; empty: not known */

@@ -170,6 +170,13 @@ static uint8_t reason_by_name(const char *name)
 	return FENCE_R_OVERFLOW;
 }
 
+/* What was asked for: behind a proxy not the proxy's own. */
+static uint16_t asked_port(const cJSON *b)
+{
+	return (uint16_t)(cli_int(b, "target_port") ? cli_int(b, "target_port")
+						    : cli_int(b, "port"));
+}
+
 static void verdict(const struct why *w, const char *policy)
 {
 	const cJSON *b = w->row;
@@ -199,7 +206,7 @@ static void verdict(const struct why *w, const char *policy)
 		return;
 	}
 	fence_policy_flip(p, fence_policy_tool(p, cli_str(b, "tool")), reason, name,
-			  cli_str(b, "addr"), (uint16_t)cli_int(b, "port"), &flip);
+			  cli_str(b, "addr"), asked_port(b), &flip);
 	printf("What would change it\n  %s\n", fence_buf_text(&flip));
 	fence_policy_free(p);
 }
