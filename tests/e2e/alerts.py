@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -288,6 +289,68 @@ def sight_proxy_alerts(w):
     return bad
 
 
-ALONE = [clean_session, unix_absent, refusal_alerts, alert_flood, sight_monitor_alerts, sight_proxy_alerts]
+SILENT = """
+import os, socket, sys
+sys.stdin.readline()
+try:
+    socket.create_connection(("%s", 443), 3)
+except OSError as e:
+    print(e.strerror, flush=True)
+sys.stdin.readline()
+""" % AI
+
+
+def why_explains(w):
+    """`why` of a denial, an alert, its count, a request; the kernel's verdict is found again from all eight facts, also while the agent was silent."""
+    sight = [int(x) for x in os.uname().release.split("-")[0].split(".")[:2]] >= [6, 6]
+    w.start("--quiet", heartbeat=3, tools=[{"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}], "sight": sight}])
+    bad = []
+
+    def why(what, row, *want):
+        code, text = crmfence(w, "why", str(row))
+        missing = [x for x in want if x not in text]
+        bad.extend(["%s: %d, no %s in %s" % (what, code, missing, text)] if code or missing or "DIFFERS" in text else [])
+        return text
+
+    p = w.popen("python3", "-c", SILENT, stdin_fd=subprocess.PIPE)
+    w.wait(lambda: w.rows("session"), "the session")
+    w.agent.send_signal(signal.SIGSTOP)
+    time.sleep(3.5)  # the heartbeat, by the clock of the policy
+    p.stdin.write("go\n")
+    p.stdin.flush()
+    said = p.stdout.readline().strip()
+    w.agent.send_signal(signal.SIGCONT)
+    w.wait(lambda: [r for r in w.rows("deny") if r["reason"] == "agent-silent"], "the denial")
+    p.communicate("over\n", timeout=10)
+    bad += [] if said == "Network is unreachable" else ["without an agent: " + said]
+    denied = [r for r in w.rows("deny") if r["reason"] == "agent-silent"][0]
+    why("silent", denied["id"], "decided again: deny")
+    w.run(*VENDOR, AI, "3")
+    w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://api.openai.com/x")
+    w.wait(lambda: [a for a in lines(w, "alerts") if a["rule"] == "E007" and a["count"] == 3], "three of one kind")
+    alerts = {a["rule"]: a for a in lines(w, "alerts")}
+    why("silent's alert", alerts["E028"]["id"], "E028 agent-silent, high", "What to do", "decided again: deny")
+    text = why("address", alerts["E007"]["id"], "E007 name-unproved, high", "3 times", "What to do", "Its first denial", "address-unknown", "python3", "decided again: deny", "That opens the boundary")
+    counted = why("its count", w.rows("alert-count")[-1]["id"], "E0")
+    bad += [] if counted.startswith("alert ") else ["a count: " + counted]
+    why("name", alerts["E002"]["id"], "api.openai.com (ai-vendor)", "DNS question api.openai.com, asked of %s" % W.DNS, "dns-name", "That opens the boundary")
+    if sight:
+        w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "-X", "PATCH", "-H", "Content-Type: application/json", "-d", '{"StageName":"Won"}',
+              "https://%s/services/data/v60.0/sobjects/Opportunity/006000000000001AAA" % OWN)
+        w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://%s/x" % OWN, "-H", "Host: evil.my.salesforce.com")
+        w.wait(lambda: [a for a in w.rows("alert") if a["rule"] == "E003"] and [r for r in w.rows("request") if r["method"] == "PATCH"], "sight's rows")
+        asked = [r for r in w.rows("request") if r["method"] == "PATCH"][0]
+        w.wait(lambda: [r for r in w.rows("flow") if r["cookie"] == asked["cookie"]], "its flow")
+        text = why("request", asked["id"], "PATCH %s/services/data" % OWN, "Opportunity 006000000000001AAA", "Its connection", "server name  " + OWN, "allow (name)")
+        bad += ["a value: " + text] if "Won" in text else []
+        found = [a for a in w.rows("alert") if a["rule"] == "E003"][0]
+        why("sight's alert", found["id"], "E003 foreign-tenant, high", "request for  evil.my.salesforce.com", "server name  " + OWN, "held")
+    code, text = crmfence(w, "why", str(w.rows("policy")[0]["id"]))
+    bad += [] if code == 2 and "is no flow, denial, alert or request" in text else ["a row of another kind: %d %s" % (code, text)]
+    w.stop()
+    return bad
+
+
+ALONE = [clean_session, unix_absent, refusal_alerts, alert_flood, why_explains, sight_monitor_alerts, sight_proxy_alerts]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

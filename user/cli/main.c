@@ -31,7 +31,7 @@ static const struct {
 	{ "report", cmd_report,
 	  "per session: where its octets went, what it did to the org, as whom" },
 	{ "tail", cmd_tail, "the same, as it happens" },
-	{ "why", cmd_why, "explain one flow or denial" },
+	{ "why", cmd_why, "explain one flow, denial, alert or request" },
 	{ "reload", cmd_reload, "have the agent read its policy again" },
 	{ "doctor", cmd_doctor, "the tier, what stays open on this machine, and the remedy" },
 	{ "verify", cmd_verify, "recompute the log's hash chain" },
