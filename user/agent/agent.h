@@ -69,6 +69,7 @@ struct agent_session {
 	uint64_t frozen; /* boot time; while a file that it waits for is looked into; 0 */
 	uint64_t procs, flows, denials, tx, rx;
 	uint32_t tgid;
+	uint32_t ended_in; /* epoch of `denied` in which its end was heard of */
 	uint8_t tool, match, rule, refuted, told;
 	uint8_t tainted; /* but seen at first, it has read from the org: confined */
 	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */

@@ -92,14 +92,22 @@ static void session_end_row(struct agent *a, const struct agent_session *s)
 			(unsigned long long)s->flows, (unsigned long long)s->denials);
 }
 
-/* Sockets are closed after the last process is counted out: totals are written a second later. */
+/*
+ * Sockets are closed after the last process is counted out: totals are written a second later, and
+ * when the counts of its denials are in, which are read when the next epoch is over.
+ */
+static int is_summed(const struct agent *a, const struct agent_session *s)
+{
+	return a->now - s->ended >= AGENT_LATE_NS && (!s->denials || a->epoch - s->ended_in >= 2);
+}
+
 void agent_sessions_turn(struct agent *a, int final)
 {
 	struct agent_session **p = &a->sessions, *s;
 	struct stat st;
 
 	while ((s = *p)) {
-		if (!s->ended || (!final && a->now - s->ended < AGENT_LATE_NS)) {
+		if (!s->ended || (!final && !is_summed(a, s))) {
 			p = &s->next;
 			continue;
 		}

@@ -44,6 +44,7 @@ static void on_session(struct agent *a, const struct fence_rec_session *r)
 	s->procs = r->total;
 	if (r->change == FENCE_SESSION_END) {
 		s->ended = r->h.time;
+		s->ended_in = a->epoch;
 		return;
 	}
 	if (r->change == FENCE_SESSION_MOVED) {

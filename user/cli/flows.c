@@ -146,7 +146,27 @@ int cmd_tail(int argc, char **argv)
 struct sessions {
 	const struct cli_list *l;
 	cJSON *by_id; /* id -> body of its newest row */
+	cJSON *denied; /* id -> how many, by the rows of its denials */
 };
+
+/*
+ * As `report` counts them: an end row has what was known when it was written, by the agent that
+ * wrote it.
+ */
+static int denied_row(void *ctx, const struct fence_row *row)
+{
+	struct sessions *s = ctx;
+	cJSON *b = cJSON_Parse(row->body), *n;
+	const char *id = cli_str(b, "session");
+
+	n = cJSON_GetObjectItemCaseSensitive(s->denied, id);
+	if (n)
+		cJSON_SetNumberValue(n, n->valuedouble + (double)cli_int(b, "count"));
+	else
+		cJSON_AddNumberToObject(s->denied, id, (double)cli_int(b, "count"));
+	cJSON_Delete(b);
+	return 0;
+}
 
 static int session_row(void *ctx, const struct fence_row *row)
 {
@@ -168,6 +188,7 @@ static int session_row(void *ctx, const struct fence_row *row)
 
 int cmd_sessions(int argc, char **argv)
 {
+	struct fence_query_log denials = { .kinds = "deny" };
 	struct sessions s = { 0 };
 	struct fence_diag d = { 0 };
 	char clock[32], out[16], in[16];
@@ -180,7 +201,10 @@ int cmd_sessions(int argc, char **argv)
 	s.l = &l;
 	s.by_id = cJSON_CreateObject();
 	l.q.kinds = "session";
-	if (fence_log_read(l.db, &l.q, session_row, &s, &d) < 0)
+	s.denied = cJSON_CreateObject();
+	denials.until = l.q.until;
+	if (fence_log_read(l.db, &l.q, session_row, &s, &d) < 0 ||
+	    (!l.json && fence_log_read(l.db, &denials, denied_row, &s, &d) < 0))
 		return cli_fail(&d);
 	if (!l.json)
 		printf("%-12s %-16s %-11s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL",
@@ -193,10 +217,12 @@ int cmd_sessions(int argc, char **argv)
 			printf("live\n");
 		else
 			printf("%5lld %6lld %6lld %7s %7s\n", (long long)cli_int(b, "processes"),
-			       (long long)cli_int(b, "flows"), (long long)cli_int(b, "denials"),
+			       (long long)cli_int(b, "flows"),
+			       (long long)cli_int(s.denied, cli_str(b, "session")),
 			       cli_amount(cli_int(b, "bytes_out"), out),
 			       cli_amount(cli_int(b, "bytes_in"), in));
 	}
 	cJSON_Delete(s.by_id);
+	cJSON_Delete(s.denied);
 	return 0;
 }

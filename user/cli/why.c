@@ -189,6 +189,11 @@ static void witnesses(const cJSON *b)
 		printf("Witnesses\n  this machine %s\n", guard_text(cli_str(b, "guard")));
 		return;
 	}
+	if (!strcmp(cli_str(b, "at"), "create") || !strcmp(cli_str(b, "at"), "sockopt") ||
+	    !strcmp(cli_str(b, "at"), "bind")) {
+		printf("Witnesses\n  socket       %s, before it goes anywhere\n", cli_str(b, "at"));
+		return;
+	}
 	if (!strcmp(cli_str(b, "at"), "dns") && strcmp(cli_str(b, "reason"), "dns-address") &&
 	    strcmp(cli_str(b, "reason"), "dns-range")) {
 		printf("Witnesses\n  DNS question %s, asked of %s port %lld %s\n",
