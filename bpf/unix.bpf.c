@@ -22,7 +22,8 @@ extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 
 /*
  * Nothing has been looked up yet: the agent looks whether anything is there, and needs to know from
- * where. Not where a user may have mounted what he likes, or changed the root.
+ * where. Not where a user may have mounted what he likes, or changed the root: it is its mount's,
+ * and that is the first of the namespace, or lies on the one that was.
  */
 static __always_inline __u32 root_mount(void)
 {
@@ -31,6 +32,7 @@ static __always_inline __u32 root_mount(void)
 	struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 
 	if (!mnt || BPF_CORE_READ(task, fs, root.dentry) != BPF_CORE_READ(mnt, mnt_root) ||
+	    BPF_CORE_READ(m, mnt_mountpoint) != BPF_CORE_READ(m, mnt_parent, mnt.mnt_root) ||
 	    !path_trusted((__u64)mnt, 1))
 		return 0;
 	return (__u32)BPF_CORE_READ(m, mnt_id);

@@ -2,7 +2,7 @@
 """A session's program that knocks at Unix sockets. usage: knock.py DIR WAY [TIMES]; prints the last error's name.
 
 Ways: NAME (a path below DIR, or an absolute one), remove:NAME (connect, then take the name away at once), turn:NAME (connect through a link,
-then point it elsewhere at once), relative:NAME, chroot:/NAME (with DIR for root), mounted:/mnt/NAME (with DIR there, in mounts of its own),
+then point it elsewhere at once), relative:NAME, chroot:/NAME (with DIR for root), inmount:/NAME (with /dev/shm for it), mounted:/mnt/NAME (with DIR there, in mounts of its own),
 appears:NAME (knock, wait until it is there, knock again).
 """
 import ctypes
@@ -16,9 +16,9 @@ there, way, times = sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) 
 how, _, name = way.rpartition(":")
 path = os.path.join(there, name)
 LIBC = ctypes.CDLL(None, use_errno=True)
-if how == "chroot":
+if how in ("chroot", "inmount"):
     assert not LIBC.unshare(0x10000000), "unshare"
-    os.chroot(there)
+    os.chroot(there if how == "chroot" else "/dev/shm")
 if how == "mounted":
     assert not LIBC.unshare(0x10020000), "unshare"
     assert not LIBC.mount(there.encode(), b"/mnt", None, 4096, None), "mount"

@@ -10,8 +10,9 @@
  * that changed meanwhile, a file system that somebody answers for (FUSE, a network's), whose
  * answer the agent would have to wait for.
  *
- * The same again is counted by the programs and told a second later, when the process may be gone:
- * the directories are kept open until then, and looked at again.
+ * The same again is counted by the programs and told a second later, when the process may be gone,
+ * and a loop of short commands asks for the same path each time: the directories are kept open for
+ * a while, and looked at again. They hold the mount, so that its id stays its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,12 +27,13 @@
 #include "agent/agent.h"
 #include "base/cleanup.h"
 
-#define DIRS 16 /* asked on the way to one path */
+#define DIRS 10 /* asked on the way to one path */
 #define LINKS 8
 #define TARGET 512 /* bytes of a symbolic link, and of what is left of the path behind it */
-#define KEPT 32 /* paths at which nothing was, until their counts have come */
+#define KEPT 64 /* paths at which nothing was; of DIRS descriptors each */
 #define LOOKS 200 /* a second; what is beyond is told without */
 #define MOUNTS (256u << 10) /* bytes of /proc/PID/mountinfo */
+#define VIEWS 64 /* sessions whose mounts are held */
 #define KEEP_NS 3000000000ULL
 #define SLACK_NS 50000000LL /* a file's times are those of the last tick */
 
@@ -39,15 +41,16 @@ struct walk {
 	int dir[DIRS]; /* owned; every directory that was asked */
 	unsigned int ndirs;
 	unsigned int up[DIRS], depth; /* of them, those on the way to where the walk is */
-	uint32_t tgid;
+	int mounts; /* borrowed: mountinfo */
 	uint64_t mount; /* of the last directory; its file system answers at once */
 	char left[2 * TARGET]; /* of the path */
 	unsigned int links;
 };
 
 struct absent {
-	uint64_t session, exec, time; /* time: boot time of the first attempt; 0: free */
+	uint64_t time; /* boot time of the first attempt; 0: free */
 	uint64_t asked; /* boot time: of the last */
+	uint32_t root; /* id of the mount that is the root */
 	char path[FENCE_UNIX_MAX];
 	struct walk walk;
 };
@@ -64,18 +67,31 @@ static void walk_done(struct walk *w)
 		close(w->dir[--w->ndirs]);
 }
 
+static int mounts_read(int fd, struct fence_buf *b)
+{
+	char piece[4096];
+	ssize_t n = lseek(fd, 0, SEEK_SET);
+
+	while (!n || b->len) {
+		n = read(fd, piece, sizeof(piece));
+		if (n <= 0 || b->len > MOUNTS)
+			return n;
+		fence_buf_add(b, piece, (size_t)n);
+	}
+	return (int)n;
+}
+
 /* Is it of a file system of the kernel's own, on a disk or in memory? */
-static int fs_answers(uint32_t tgid, uint64_t mount)
+static int fs_answers(int mounts, uint64_t mount)
 {
 	static const char *const kinds[] = { "ext2", "ext3",	 "ext4",    "xfs",	"btrfs",
 					     "f2fs", "bcachefs", "zfs",	    "tmpfs",	"ramfs",
 					     "vfat", "devtmpfs", "overlay", "squashfs", "erofs" };
 	AUTO_BUF struct fence_buf b = { 0 };
-	char path[64], *line, *next, *kind;
+	char *line, *next, *kind;
 	size_t i;
 
-	snprintf(path, sizeof(path), "/proc/%u/mountinfo", tgid);
-	if (fence_buf_read_file(&b, path, MOUNTS))
+	if (mounts_read(mounts, &b))
 		return 0;
 	for (line = b.data; line && strtoull(line, NULL, 10) != mount; line = next)
 		next = (next = strchr(line, '\n')) ? next + 1 : NULL;
@@ -110,7 +126,7 @@ static int walk_into(struct walk *w, int fd, const struct statx *x, int64_t wall
 	w->up[w->depth++] = w->ndirs;
 	w->dir[w->ndirs++] = fd;
 	if (!is_older(x, wall) ||
-	    (x->stx_mnt_id != w->mount && !fs_answers(w->tgid, x->stx_mnt_id)))
+	    (x->stx_mnt_id != w->mount && !fs_answers(w->mounts, x->stx_mnt_id)))
 		return -1;
 	w->mount = x->stx_mnt_id;
 	return 0;
@@ -171,24 +187,28 @@ static int walk_step(struct walk *w, int64_t wall)
 	return r;
 }
 
-/* From the root of `tgid`, if that is the mount. */
-static int walk_begin(struct walk *w, uint32_t tgid, uint32_t root, int64_t wall)
+/* From this root, with these mounts; the first is taken. `root`: it has to be that mount's; 0: any.
+ */
+static int walk_begin(struct walk *w, int fd, int mounts, uint32_t root, int64_t wall)
 {
-	char path[64];
 	struct statx x;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/root", tgid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	if (fd_stat(fd, &x) || x.stx_mnt_id != root || !(x.stx_mask & STATX_MNT_ID) ||
-	    !(x.stx_attributes & STATX_ATTR_MOUNT_ROOT)) {
-		close(fd);
+	if (fd < 0 || mounts < 0 || fd_stat(fd, &x) || !(x.stx_mask & STATX_MNT_ID) ||
+	    (root && (x.stx_mnt_id != root || !(x.stx_attributes & STATX_ATTR_MOUNT_ROOT)))) {
+		if (fd >= 0)
+			close(fd);
 		return -1;
 	}
-	w->tgid = tgid;
+	w->mounts = mounts;
 	return walk_into(w, fd, &x, wall);
+}
+
+static int view_open(uint32_t tgid, const char *what, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", tgid, what);
+	return open(path, flags | O_CLOEXEC);
 }
 
 /* Has no directory changed? */
@@ -236,27 +256,71 @@ static struct absent *absent_find(struct absences *all, const struct fence_rec_f
 	struct absent *one;
 
 	for (one = all->kept; one < all->kept + KEPT; one++)
-		if (one->time && one->session == r->session && one->exec == r->exec &&
-		    strlen(one->path) == r->name_len && !memcmp(one->path, r->name, r->name_len))
+		if (one->time && one->root == r->root && strlen(one->path) == r->name_len &&
+		    !memcmp(one->path, r->name, r->name_len))
 			return one;
 	return NULL;
 }
 
-/* From where the process stood: through itself, the session's first process, or the first of all.
+/* From this root, which is taken. -1: it is not from where the process stood. */
+static int absent_from(struct absent *one, int root, int mounts, uint32_t id, int64_t wall)
+{
+	if (!walk_begin(&one->walk, root, mounts, id, wall))
+		return walk_finds_none(&one->walk, one->path, wall);
+	walk_done(&one->walk);
+	return -1;
+}
+
+static int absent_through(struct absent *one, uint32_t tgid, uint32_t id, int64_t wall)
+{
+	AUTO_FD int mounts = tgid ? view_open(tgid, "mountinfo", O_RDONLY) : -1;
+
+	return mounts < 0 ? -1
+			  : absent_from(one, view_open(tgid, "root", O_PATH | O_DIRECTORY), mounts,
+					id, wall);
+}
+
+/*
+ * From where the process stood: through itself, the session's first process, or the first of all,
+ * as long as that has the same root; or as its session began. Root's sessions have mounts of their
+ * own by then, which are these made read-only (user/cli/mounts.c), and cannot make others.
  */
 static int absent_look(struct agent *a, struct absent *one, const struct fence_rec_flow *r)
 {
 	const struct agent_session *s = agent_session_find(a, r->session);
 	const uint32_t through[] = { r->tgid, s ? s->tgid : 0, 1 };
 	int64_t wall = (int64_t)r->h.time + a->wall_offset;
+	int found = -1;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(through); i++)
-		if (through[i] && !walk_begin(&one->walk, through[i], r->root, wall))
-			return walk_finds_none(&one->walk, one->path, wall);
-		else
-			walk_done(&one->walk);
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(through) && found < 0; i++)
+		found = absent_through(one, through[i], r->root, wall);
+	if (found < 0 && s && s->view[0])
+		found = absent_from(one, fcntl(s->view[0], F_DUPFD_CLOEXEC, 0), s->view[1],
+				    a->policy->monitor || r->uid ? r->root : 0, wall);
+	return found > 0;
+}
+
+void agent_view_take(struct agent *a, struct agent_session *s)
+{
+	AUTO_FD int root = view_open(s->tgid, "root", O_PATH | O_DIRECTORY);
+	AUTO_FD int mounts = view_open(s->tgid, "mountinfo", O_RDONLY); /* holds the namespace */
+
+	if (a->views == VIEWS || root < 0 || mounts < 0)
+		return;
+	s->view[0] = TAKE_FD(root);
+	s->view[1] = TAKE_FD(mounts);
+	a->views++;
+}
+
+void agent_view_drop(struct agent *a, struct agent_session *s)
+{
+	if (!s->view[0])
+		return;
+	close(s->view[0]);
+	close(s->view[1]);
+	s->view[0] = 0;
+	a->views--;
 }
 
 int agent_unix_absent(struct agent *a, const struct fence_rec_flow *r)
@@ -271,6 +335,8 @@ int agent_unix_absent(struct agent *a, const struct fence_rec_flow *r)
 	if (!all)
 		return 0;
 	one = absent_find(all, r);
+	if (one && r->h.time < one->time) /* records come in no order */
+		one->time = r->h.time;
 	if (one && walk_holds(&one->walk, (int64_t)one->time + a->wall_offset)) {
 		one->asked = a->now;
 		return 1;
@@ -281,8 +347,7 @@ int agent_unix_absent(struct agent *a, const struct fence_rec_flow *r)
 		one = &all->kept[all->at++ % KEPT];
 	absent_drop(one);
 	memset(one, 0, sizeof(*one));
-	one->session = r->session;
-	one->exec = r->exec;
+	one->root = r->root;
 	snprintf(one->path, sizeof(one->path), "%.*s", r->name_len, r->name);
 	if (!absent_look(a, one, r)) {
 		absent_drop(one);

@@ -74,6 +74,7 @@ struct agent_session {
 	uint8_t tainted; /* but seen at first, it has read from the org: confined */
 	uint8_t fresh; /* of processes that ran before it: what they hold is to be looked at */
 	char cgroup[300]; /* made for it; empty: none */
+	int view[2]; /* owned; of `crmfence exec`: its root directory and mountinfo; 0: none */
 	struct agent_session *next;
 };
 
@@ -121,6 +122,7 @@ struct agent {
 	struct show *show; /* owned */
 	struct fence_alert_book *alerts; /* owned */
 	struct absences *absences; /* owned; NULL until one is met */
+	unsigned int views; /* sessions that have one */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
 	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
 	struct agent_seen seen[FENCE_TOOL_MAX]; /* by the policy's order, which stays */
@@ -345,6 +347,12 @@ void agent_alerts_turn(struct agent *a); /* what was counted since the last one,
  * looked up? 1: that is proved, and nothing is to be told.
  */
 int agent_unix_absent(struct agent *a, const struct fence_rec_flow *r);
+/*
+ * How files stand for a session that `crmfence exec` begins, for when none of it lives; it can make
+ * no mounts but those that the command line makes of these.
+ */
+void agent_view_take(struct agent *a, struct agent_session *s);
+void agent_view_drop(struct agent *a, struct agent_session *s);
 void agent_absent_turn(struct agent *a); /* let go of what is known for too long */
 void agent_absent_done(struct agent *a);
 

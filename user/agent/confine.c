@@ -119,6 +119,7 @@ void agent_sessions_turn(struct agent *a, int final)
 				fence_kernel_del(a->kernel, FENCE_MAP_CGROUPS, &id);
 		}
 		*p = s->next;
+		agent_view_drop(a, s);
 		free(s);
 	}
 }
@@ -407,6 +408,7 @@ int agent_confine(struct agent *a, const struct fence_peer *peer, const char *to
 	if (err < 0)
 		return agent_session_refused(err, d);
 	*session = s->id;
+	agent_view_take(a, s);
 	err = agent_session_cgroup(a, s);
 	if (!err)
 		err = agent_session_write(s, "cgroup.procs", tgid);

@@ -459,6 +459,7 @@ static void done(struct agent *a, int keep)
 		struct agent_session *s = a->sessions;
 
 		a->sessions = s->next;
+		agent_view_drop(a, s);
 		free(s);
 	}
 	agent_flows_done(a);
