@@ -307,6 +307,7 @@ def sight_proxy_alerts(w):
 
 SILENT = """
 import os, socket, sys
+print("up", flush=True)
 sys.stdin.readline()
 try:
     socket.create_connection(("%s", 443), 3)
@@ -319,7 +320,8 @@ sys.stdin.readline()
 def why_explains(w):
     """`why` of a denial, an alert, its count, a request; the kernel's verdict is found again from all eight facts, also while the agent was silent."""
     sight = [int(x) for x in os.uname().release.split("-")[0].split(".")[:2]] >= [6, 6]
-    w.start("--quiet", heartbeat=3, tools=[{"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}], "sight": sight}])
+    tool = {"name": "voice-assistant", "allow": ["crm.own"], "match": [{"exe": w.dir + "/assistantd"}]}
+    w.start("--quiet", heartbeat=3, tools=[tool])
     bad = []
 
     def why(what, row, *want):
@@ -329,7 +331,7 @@ def why_explains(w):
         return text
 
     p = w.popen("python3", "-c", SILENT, stdin_fd=subprocess.PIPE)
-    w.wait(lambda: w.rows("session"), "the session")
+    p.stdout.readline()  # it is there
     w.agent.send_signal(signal.SIGSTOP)
     time.sleep(3.5)  # the heartbeat, by the clock of the policy
     p.stdin.write("go\n")
@@ -341,11 +343,14 @@ def why_explains(w):
     bad += [] if said == "Network is unreachable" else ["without an agent: " + said]
     denied = [r for r in w.rows("deny") if r["reason"] == "agent-silent"][0]
     why("silent", denied["id"], "decided again: deny")
+    alerts = {a["rule"]: a for a in lines(w, "alerts")}
+    why("silent's alert", alerts["E028"]["id"], "E028 agent-silent, high", "What to do", "decided again: deny")
+    w.stop()
+    w.start("--quiet", tools=[dict(tool, sight=sight)])
     w.run(*VENDOR, AI, "3")
     w.run("curl", "-sS", "-m", "5", "-o", "/dev/null", "https://api.openai.com/x")
     w.wait(lambda: [a for a in lines(w, "alerts") if a["rule"] == "E007" and a["count"] == 3], "three of one kind")
     alerts = {a["rule"]: a for a in lines(w, "alerts")}
-    why("silent's alert", alerts["E028"]["id"], "E028 agent-silent, high", "What to do", "decided again: deny")
     text = why("address", alerts["E007"]["id"], "E007 name-unproved, high", "3 times", "What to do", "Its first denial", "address-unknown", "python3", "decided again: deny", "That opens the boundary")
     counted = why("its count", w.rows("alert-count")[-1]["id"], "E0")
     bad += [] if counted.startswith("alert ") else ["a count: " + counted]
@@ -376,11 +381,15 @@ def sessions_agree(w):
         text = "import socket, sys\ns = socket.socket(2, 2)\nfor _ in range(int(sys.argv[1])):\n try: s.sendto(b'x', (sys.argv[2], 9))\n except OSError: pass\n"
         for n, addr in made:
             w.run("python3", "-c", text, str(n), addr)
-        w.wait(lambda: [r["change"] for r in w.rows("session")].count("end") == len(made), "the ends")
-        ends = [r["denials"] for r in w.rows("session") if r["change"] == "end"]
-        shown = [int(line.split()[-3]) for line in crmfence(w, "sessions")[1].splitlines()[1:]]
-        report = [r["denials"] for r in lines(w, "report")]
-        words = [sum(x["count"] for x in r["alerts"]) for r in lines(w, "report")]
+
+        def ended():  # without those of other agents' tools, which are refused nothing
+            return [r["denials"] for r in w.rows("session") if r["change"] == "end" and r["denials"]]
+
+        w.wait(lambda: len(ended()) == len(made), "the ends")
+        ends = ended()
+        shown = [n for n in (int(line.split()[-3]) for line in crmfence(w, "sessions")[1].splitlines()[1:] if not line.endswith("live")) if n]
+        report = [r["denials"] for r in lines(w, "report") if r["denials"]]
+        words = [sum(x["count"] for x in r["alerts"]) for r in lines(w, "report") if r["alerts"]]
         s = status(w)
         alerts = sum(a["count"] for a in lines(w, "alerts"))
         want, total = sorted(n for n, _ in made), s["denials"] + s["would_deny"]

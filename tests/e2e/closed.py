@@ -388,6 +388,9 @@ def tamper(w):
     p.communicate(timeout=30)
     if w.arrived(tok):
         bad.append("LEAKED meanwhile: %s" % w.arrived(tok))
+    rows = w.rows()
+    rows, alerts = sorted(r["name"] for r in rows if r["kind"] == "tamper"), sorted(r["authority"] for r in rows if r["kind"] == "alert" and r["rule"] == "E015" and r["exec"] == "0")
+    bad += [] if rows == alerts and (rows or w.tier != "B") else ["tampering %s, alerts %s" % (rows, alerts)]
     w.stop()
     return bad
 

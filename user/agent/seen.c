@@ -120,7 +120,9 @@ static void tell(struct agent *a, size_t i)
 	fence_json_int(&j, "listed", a->seen[i].first);
 	fence_json_str(&j, "tool", a->policy->tools[i].name);
 	agent_row_end(a, &j, "match");
-	a->urgent = 1;
+	agent_alert_raise(a, &(struct agent_alert){ .alert = FENCE_ALERT_E030,
+						    .authority = a->policy->tools[i].name,
+						    .tool = (uint8_t)(i + 1) });
 	agent_show_note(a,
 			"%s has had no session for %ld days: is it where the policy looks? "
 			"`crmfence doctor` says what is amiss",

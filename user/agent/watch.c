@@ -22,7 +22,11 @@ void agent_tampered(void *agent, const char *what, const char *name, int err)
 	fence_json_str(&j, "name", name);
 	fence_json_str(&j, "what", what);
 	agent_row_end(a, &j, "tamper");
-	a->urgent = 1;
+	agent_alert_raise(a, &(struct agent_alert){ .alert = name[0] == '/' || what[0] == '/'
+								     ? FENCE_ALERT_E016
+								     : FENCE_ALERT_E015,
+						    .authority = name,
+						    .reason = what });
 	agent_show_note(a, "TAMPERED: %s: %s%s", name, what,
 			err ? "; it could not be mended, restart the agent" : "; mended");
 }

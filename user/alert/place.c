@@ -29,63 +29,7 @@ static const char *const names[] = {
 
 _Static_assert(ARRAY_SIZE(names) == FENCE_PLACE_MAX, "a name for every place");
 
-/* Suffixes: language models, speech, note takers. */
-static const char *const ai[] = {
-	"openai.com",
-	"chatgpt.com",
-	"oaiusercontent.com",
-	"openai.azure.com",
-	"cognitiveservices.azure.com",
-	"anthropic.com",
-	"claude.ai",
-	"claude.com",
-	"generativelanguage.googleapis.com",
-	"aiplatform.googleapis.com",
-	"speech.googleapis.com",
-	"gemini.google.com",
-	"aistudio.google.com",
-	"notebooklm.google.com",
-	"copilot.microsoft.com",
-	"stt.speech.microsoft.com",
-	"tts.speech.microsoft.com",
-	"mistral.ai",
-	"cohere.com",
-	"cohere.ai",
-	"x.ai",
-	"grok.com",
-	"perplexity.ai",
-	"groq.com",
-	"cerebras.ai",
-	"together.ai",
-	"together.xyz",
-	"fireworks.ai",
-	"deepseek.com",
-	"openrouter.ai",
-	"sambanova.ai",
-	"huggingface.co",
-	"hf.space",
-	"integrate.api.nvidia.com",
-	"poe.com",
-	"meta.ai",
-	"deepgram.com",
-	"assemblyai.com",
-	"elevenlabs.io",
-	"elevenlabs.com",
-	"speechmatics.com",
-	"gladia.io",
-	"soniox.com",
-	"rev.ai",
-	"cartesia.ai",
-	"hume.ai",
-	"otter.ai",
-	"fireflies.ai",
-	"gong.io",
-	"fathom.video",
-	"read.ai",
-	"krisp.ai",
-	"granola.ai",
-};
-
+/* Suffixes. */
 static const char *const drop[] = {
 	"pastebin.com", "webhook.site",	  "hooks.slack.com",   "pipedream.net",
 	"transfer.sh",	"file.io",	  "gofile.io",	       "ngrok.io",
@@ -129,7 +73,7 @@ enum fence_place fence_place_of_host(const char *host, const struct fence_org *o
 		[FENCE_HOST_INVALID] = FENCE_PLACE_HOST,
 	};
 
-	if (is_below(host, ai, ARRAY_SIZE(ai)))
+	if (fence_crm_is_model(host) && strcasecmp(host, "www.google.com")) /* it is much else */
 		return FENCE_PLACE_AI;
 	if (is_below(host, drop, ARRAY_SIZE(drop)))
 		return FENCE_PLACE_DROP;

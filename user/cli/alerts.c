@@ -86,19 +86,25 @@ static const char *outcome(const cJSON *b)
 		return "cut";
 	if (!strcmp(cli_str(b, "action"), "deny"))
 		return "refused";
-	return *cli_str(b, "action") ? "would be refused" : "let through";
+	if (*cli_str(b, "action"))
+		return "would be refused";
+	return cJSON_GetObjectItemCaseSensitive(b, "cut") ? "let through" : NULL;
 }
 
 static void print_text(const struct alert *al)
 {
 	const cJSON *b = al->body;
+	const char *done = outcome(b);
 	char first[32], last[32], left[16];
 
-	printf("%6lld %s %s %6lld %s %-8s %-16s %s, %s by %s of %s", (long long)al->id,
-	       cli_clock(al->first, first), cli_clock(al->last, last), (long long)al->count,
-	       cli_str(b, "rule"), cli_str(b, "severity"), cli_str(b, "name"),
-	       cli_str(b, "authority"), outcome(b), cli_program(cli_str(b, "exec")),
-	       cli_str(b, "tool"));
+	printf("%6lld %s %s %6lld %s %-8s %-16s %s", (long long)al->id, cli_clock(al->first, first),
+	       cli_clock(al->last, last), (long long)al->count, cli_str(b, "rule"),
+	       cli_str(b, "severity"), cli_str(b, "name"), cli_str(b, "authority"));
+	if (done)
+		printf(", %s by %s of %s", done, cli_program(cli_str(b, "exec")),
+		       cli_str(b, "tool"));
+	else if (*cli_str(b, "reason"))
+		printf(", %s", cli_str(b, "reason"));
 	if (cJSON_GetObjectItemCaseSensitive(b, "left"))
 		printf(", %s bytes had left", cli_amount(cli_int(b, "left"), left));
 	printf("\n");

@@ -390,18 +390,20 @@ static void print_text(const struct why *w)
 	       when ? cli_clock(when, clock) : "");
 	if (!strcmp(w->kind, "alert"))
 		alert(w);
-	printf("Process\n");
-	lineage(w);
-	session(w);
+	if (strcmp(cli_str(w->asked, "exec"), "0")) {
+		printf("Process\n");
+		lineage(w);
+		session(w);
+	}
 	request(w);
-	if (!strcmp(w->kind, "alert") && !w->denial)
+	if (!strcmp(w->kind, "alert") && cJSON_GetObjectItemCaseSensitive(w->asked, "cut"))
 		seen(w->asked);
 	if (w->row && w->row != w->asked)
 		printf("%s\n", w->denial ? "Its first denial" : "Its connection");
 	if (w->row) {
 		witnesses(w->row);
 		verdict(w, w->policy);
-	} else {
+	} else if (w->cookie) {
 		printf("Its connection\n  is not in the log (yet)\n");
 	}
 }
