@@ -55,7 +55,7 @@ def main():
         w.rows()
         say("\n%s3. The record of both%s   $ crmfence flows" % (BOLD, END))
         say(W.sh(W.BUILD + "/crmfence", "flows", "--db", w.db).stdout)
-        last = [r for r in w.rows("deny") if r["reason"] != "unix-peer"][-1]
+        last = [r for r in w.rows("deny") if r["reason"] == "address-unknown"][-1]
         say("%s   $ crmfence why %d%s" % (BOLD, last["id"], END))
         say(W.sh(W.BUILD + "/crmfence", "why", "--db", w.db, str(last["id"])).stdout)
         w.stop()
