@@ -341,6 +341,21 @@ time.sleep(20)
 """
 
 
+AGAIN = """
+import socket, sys
+held = []
+print("calls", flush=True)
+while True:
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect(sys.argv[1])
+    except OSError:
+        pass
+    held.append(s)
+    del held[:max(len(held) - int(sys.argv[2]), 0)]
+"""
+
+
 REUSED = """
 import ctypes, os, socket, struct, sys, time
 control, magic, version, op = sys.argv[1], *(int(x) for x in sys.argv[2:5])
@@ -384,7 +399,8 @@ def another_pid(w):
 
 
 def mute_callers(w):
-    """Anybody may call the agent: a hundred who call and ask nothing, or half of it, keep it from nobody, nor from its work."""
+    """Anybody may call the agent: a hundred who call and ask nothing, or half of it, or five who do so again and again, keep it from nobody else,
+    nor from its work."""
     w.start("--quiet")
     bad, p = [], w.popen("python3", script(w, "mute.py", MUTE), w.control, uid=65534, confined=False)
     if p.stdout.readline() != "held\n":
@@ -399,6 +415,23 @@ def mute_callers(w):
     bad += [] if time.monotonic() - began < 5 * W.SLOW else ["the agent was held up for %.1f s" % (time.monotonic() - began)]
     p.kill()
     p.communicate(timeout=10)
+    # and who calls again and again, also as several users: nobody else's call fails
+    path = script(w, "again.py", AGAIN)
+    again = [w.popen("python3", path, w.control, str(held), uid=uid, confined=False)
+             for held, uid in ((0, 65534), (1, 65534), (100, 65534), (100, 4001), (100, 4002))]
+    bad += [] if all(p.stdout.readline() == "calls\n" for p in again) else ["the callers did not come up"]
+    said = {}
+    for i in range(15):
+        for who, uid, cmd in (("root's status", 0, ["status", "--json"]), ("another's status", 4242, ["status", "--json"]),
+                              ("root's exec", 0, ["exec", "--tool", "voice-assistant", "--", "true"]),
+                              ("another's exec", 4242, ["exec", "--tool", "voice-assistant", "--", "true"])):
+            cmd[1:1] = ["--control", w.control]
+            code, out = w.run(W.BUILD + "/crmfence", *cmd, uid=uid, confined=False)
+            said.setdefault(who, []).extend([] if code == 0 else ["%d %r" % (code, out)])
+    bad += ["%s: %d of 15 failed: %s" % (who, len(f), f[0]) for who, f in said.items() if f]
+    for p in again:
+        p.kill()
+        p.communicate(timeout=10)
     w.stop()
     return bad
 

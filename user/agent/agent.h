@@ -268,8 +268,9 @@ int agent_cgroup_below(const char *path, const char *want);
 int agent_refuted(const struct fence_policy_match *m, uint32_t tgid,
 		  const struct fence_rec_exec *r);
 void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
-int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
-		  uint64_t *session, struct fence_diag *d);
+/* Who asks becomes a session, while it is the process that called. */
+int agent_confine(struct agent *a, const struct fence_caller *c, const struct fence_peer *peer,
+		  const char *tool, uint64_t *session, struct fence_diag *d);
 struct agent_session *agent_session_find(struct agent *a, uint64_t id);
 int agent_session_loose(struct agent *a, uint64_t id, uint8_t tool); /* seen, not confined */
 int agent_session_free(struct agent *a, uint64_t id); /* the same of one that was refuted, too */

@@ -383,11 +383,12 @@ static int proc_uid(uint32_t tgid, uid_t *uid)
 }
 
 /*
- * Who asked may have ended since, and his pid be another's: of another user's it is not made a
- * session.
+ * Who asked may have ended since, and his pid be another's. The process that connected is known by
+ * its pidfd, that it is the one which sent by its pid at that time (control.h), and what has that
+ * pid now by its user and by the first still being there.
  */
-int agent_confine(struct agent *a, const struct fence_peer *peer, const char *tool,
-		  uint64_t *session, struct fence_diag *d)
+int agent_confine(struct agent *a, const struct fence_caller *c, const struct fence_peer *peer,
+		  const char *tool, uint64_t *session, struct fence_diag *d)
 {
 	uint32_t tgid = (uint32_t)peer->pid;
 	struct agent_session *s;
@@ -397,7 +398,7 @@ int agent_confine(struct agent *a, const struct fence_peer *peer, const char *to
 
 	if (err < 0)
 		return err;
-	if (proc_uid(tgid, &uid) || uid != peer->real)
+	if (proc_uid(tgid, &uid) || uid != peer->real || fence_control_gone(c))
 		return fence_diag_set(d, -ESRCH, NULL, "the process that asked is gone");
 	if (fence_policy_loose(a->policy, id))
 		return fence_diag_set(d, -EINVAL, NULL,

@@ -16,11 +16,11 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "agent/callers.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 
 #define DEFAULT_POLICY "/etc/crmfence/policy.json"
-#define CALLERS 64
 #define DEFAULT_DB "/var/lib/crmfence/egress.db"
 
 static const char usage[] =
@@ -274,8 +274,10 @@ static int watch(int ep, int fd)
 }
 
 /* What an accepted connection asks. -EAGAIN: nothing yet; anything else: it is done with. */
-static int answer(struct agent *a, int fd)
+static int answer(void *agent, const struct fence_caller *c)
 {
+	struct agent *a = agent;
+	int fd = c->fd;
 	AUTO_BUF struct fence_buf out = { 0 };
 	struct fence_control_request r;
 	struct fence_diag d = { 0 };
@@ -292,7 +294,7 @@ static int answer(struct agent *a, int fd)
 		fence_control_reply(fd, 0, fence_buf_text(&out), (uint32_t)out.len);
 		break;
 	case FENCE_OP_CONFINE:
-		err = agent_confine(a, &peer, r.tool, &session, &d);
+		err = agent_confine(a, c, &peer, r.tool, &session, &d);
 		if (err < 0)
 			fence_buf_str(&out, d.text);
 		else
@@ -316,43 +318,6 @@ static int answer(struct agent *a, int fd)
 		fence_control_reply(fd, -ENOSYS, "", 0);
 	}
 	return 0;
-}
-
-/* Connections that have not asked yet: nobody waits for them, and the oldest makes room. */
-struct callers {
-	int ep;
-	int fd[CALLERS];
-	unsigned int n;
-};
-
-static void caller_done(struct callers *c, unsigned int i)
-{
-	close(c->fd[i]); /* which takes it out of the loop's set too */
-	memmove(&c->fd[i], &c->fd[i + 1], (--c->n - i) * sizeof(c->fd[0]));
-}
-
-static void on_caller(struct agent *a, struct callers *c, int fd)
-{
-	unsigned int i;
-
-	for (i = 0; i < c->n; i++)
-		if (c->fd[i] == fd && answer(a, fd) != -EAGAIN) {
-			caller_done(c, i);
-			return;
-		}
-}
-
-static void on_control(struct agent *a, struct callers *c, int listener)
-{
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (c->n == CALLERS)
-		caller_done(c, 0);
-	c->fd[c->n++] = fd;
-	if (answer(a, fd) != -EAGAIN || watch(c->ep, fd))
-		caller_done(c, c->n - 1);
 }
 
 /* 1: more waits than one turn takes. */
@@ -421,7 +386,7 @@ static const char *loop(struct agent *a, int control, int sig)
 	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC);
 	AUTO_FD int tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
-	struct callers callers = { .ep = ep };
+	struct callers callers = { .ep = ep, .answer = answer, .ctx = a };
 	struct epoll_event e[8];
 	uint64_t expired;
 	long ms = 0;
@@ -436,9 +401,9 @@ static const char *loop(struct agent *a, int control, int sig)
 			if (e[i].data.fd == sig && on_signal(a, sig))
 				return "signal";
 			if (e[i].data.fd == control)
-				on_control(a, &callers, control);
+				callers_accept(&callers, control);
 			else
-				on_caller(a, &callers, e[i].data.fd);
+				callers_ready(&callers, e[i].data.fd);
 			if (e[i].data.fd == tick && read(tick, &expired, sizeof(expired)) < 0)
 				continue;
 		}

@@ -2,12 +2,15 @@
 #include "ipc/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 
@@ -22,6 +25,11 @@ static int address(const char *path, struct sockaddr_un *a)
 }
 
 #define PATIENCE 10 /* seconds that an agent may be busy */
+#define TRIES 40 /* for a place at the agent, 50 ms apart */
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* asm-generic/socket.h of 6.5 */
+#endif
 
 static void limit(int fd)
 {
@@ -60,6 +68,36 @@ int fence_control_listen(const char *path)
 	    bind(fd, (struct sockaddr *)&a, sizeof(a)) || chmod(path, 0666) || listen(fd, 16))
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+int fence_control_accept(int listener, struct fence_caller *c)
+{
+	AUTO_FD int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred cred;
+	socklen_t len = sizeof(cred), one = sizeof(c->pidfd);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	c->pidfd = -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &c->pidfd, &one) && errno == ENOPROTOOPT)
+		c->pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	c->uid = cred.uid;
+	c->fd = TAKE_FD(fd);
+	return 0;
+}
+
+void fence_control_end(struct fence_caller *c)
+{
+	close(c->fd);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+}
+
+int fence_control_gone(const struct fence_caller *c)
+{
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+	return c->pidfd < 0 || poll(&p, 1, 0) != 0; /* readable: it has ended */
 }
 
 /* Who sent it, as the kernel says; pid 0: nobody is said. */
@@ -116,36 +154,51 @@ int fence_control_reply(int fd, int status, const char *text, uint32_t len)
 	return len && send(fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len ? -EIO : 0;
 }
 
-int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
-		      uint32_t size)
+/* Once. -EBUSY: there was no place, and nothing was done. */
+static int ask_once(const char *path, const struct fence_control_request *q, char *out,
+		    uint32_t size)
 {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct fence_control_request q = {
-		.magic = FENCE_CONTROL_MAGIC, .version = FENCE_CONTROL_VERSION, .op = op, .pid = pid
-	};
 	struct fence_control_reply r;
 	struct sockaddr_un a;
-	int err = address(path, &a);
+	int err = address(path, &a), unsent;
 
 	if (fd < 0 || err < 0)
 		return fd < 0 ? -errno : err;
-	snprintf(q.tool, sizeof(q.tool), "%s", tool ? tool : "");
 	limit(fd);
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return -errno;
-	if (send(fd, &q, sizeof(q), MSG_NOSIGNAL) != (ssize_t)sizeof(q))
-		return -EIO;
+	/* who is sent away before he asks cannot ask, but reads why */
+	unsent = send(fd, q, sizeof(*q), MSG_NOSIGNAL) != (ssize_t)sizeof(*q);
 	err = read_all(fd, &r, sizeof(r));
 	if (err == -EAGAIN)
 		snprintf(out, size,
 			 "the agent has not answered for %d seconds: it is busy, or stopped; try "
 			 "again, or look at its log",
 			 PATIENCE);
+	if (err < 0 && unsent)
+		snprintf(out, size,
+			 "the agent ended the connection before it was asked; try again");
 	if (err < 0)
-		return err;
+		return unsent ? -EBUSY : err;
 	if (r.magic != FENCE_CONTROL_MAGIC || r.len >= size)
 		return -EBADMSG;
 	err = read_all(fd, out, r.len);
 	out[r.len] = 0;
 	return err < 0 ? err : r.status;
+}
+
+int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
+		      uint32_t size)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+	struct fence_control_request q = {
+		.magic = FENCE_CONTROL_MAGIC, .version = FENCE_CONTROL_VERSION, .op = op, .pid = pid
+	};
+	int i, err;
+
+	snprintf(q.tool, sizeof(q.tool), "%s", tool ? tool : "");
+	for (i = 0; (err = ask_once(path, &q, out, size)) == -EBUSY && i < TRIES; i++)
+		nanosleep(&pause, NULL);
+	return err;
 }

@@ -59,6 +59,19 @@ struct fence_peer {
 /* Agent: bind and listen. The fd, or a negative errno. */
 int fence_control_listen(const char *path);
 
+struct fence_caller {
+	int fd, pidfd; /* owned; pidfd -1: there is none */
+	uid_t uid; /* effective, when it connected */
+};
+
+/*
+ * Agent: the next connection, and the process that made it (SO_PEERPIDFD, Linux 6.5; before, the
+ * one that has its pid now). 0, or a negative errno. Ended by fence_control_end().
+ */
+int fence_control_accept(int listener, struct fence_caller *c);
+void fence_control_end(struct fence_caller *c);
+int fence_control_gone(const struct fence_caller *c); /* 1: the process has ended */
+
 /*
  * Agent: take one request of an accepted connection, without waiting: -EAGAIN when it has not come
  * yet; refused with -EBADMSG when it is not whole and well formed, with -EPERM when another process
@@ -69,7 +82,8 @@ int fence_control_reply(int fd, int status, const char *text, uint32_t len);
 
 /*
  * Command line: ask. The status of the reply, its text in `out` (terminated); -ECONNREFUSED or
- * -ENOENT when no agent runs; -EAGAIN, with a sentence, when it is there and does not answer.
+ * -ENOENT when no agent runs; -EAGAIN, with a sentence, when it is there and does not answer;
+ * -EBUSY, with one, when it had no place for who asks, also after some time: nothing was done.
  */
 int fence_control_ask(const char *path, uint16_t op, const char *tool, uint32_t pid, char *out,
 		      uint32_t size);
