@@ -409,6 +409,61 @@ def sight_evidence(w):
     left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) or n == "agent.log"]
     return bad + ["%s has a value" % n for n in left for x in (b"Nightingale", b"secret", b"AQ4AQI") if x in open(w.dir + "/" + n, "rb").read()]
 
+def sight_sign_on(w):
+    """Each sign-on of a session is a row, another user's E020, and from then on it is that user; what carries a credential is its owner's, however it
+    was given and is sent, and nobody's when no sign-on of its was seen."""
+    me, admin, bad = "0055j000000utlPAAQ", "0055j000000utlQAAQ", []
+    t = tools(w)
+    t["org"].update(users={"root": me})
+    w.start("--quiet", **t)
+    token, info, soap, out = OWN + "/services/oauth2/token", OWN + "/services/oauth2/userinfo", OWN + "/services/Soap/u/60.0", ["--next", "-sS", "-o", "/dev/null"]
+    person, other, stranger = ("00D5f000000J2PK!" + x for x in ("token", "admintoken", "AQ4AQsomebodyelsestokensomebodyelses"))
+    as_me, as_admin = (["--data", "grant_type=%s&code=x" % g, token] for g in ("authorization_code", "password&username=admin"))
+
+    def ask(*how):
+        return [*how, OWN + ROW]
+
+    def bearer(value, word="Bearer"):
+        return ask("-H", "Authorization: %s %s" % (word, value))
+
+    def xml(text, head=""):
+        return ["-H", "Content-Type: text/xml", "-H", "SOAPAction: x", "--data", "<e><Header>%s</Header><Body>%s</Body></e>" % (head, text), soap]
+
+    def one(what, parts, users, signs=(), alerts=0):
+        done = max([r["id"] for r in w.rows()] or [0])
+        rc, text = w.run("curl", "-sS", "-o", "/dev/null", *[x for i, p in enumerate(parts) for x in (out if i else []) + p])
+        rows = [r for r in w.rows() if r["id"] > done]
+        got = [(r.get("user"), r["user_by"]) for r in rows if r["kind"] == "action" and r["verb"] in ("read", "update", "query")]
+        seen = [(r["how"], r["user"], r.get("before")) for r in rows if r["kind"] == "sign-on"]
+        told = [(r["rule"], r["name"], r["user"]) for r in rows if r["kind"] == "alert"]
+        if rc or got != users or seen != list(signs) or told != [("E020", "user-differs", admin)] * alerts:
+            bad.append("%s: exit %d %s; users %s, sign-ons %s, alerts %s" % (what, rc, text[-200:], got, seen, told))
+    mine, his, nobodys = (me, "sign-on"), (admin, "sign-on"), (None, "not-shown")
+    change = ["-X", "PATCH", "-H", "Content-Type: application/json", "--data", '{"StageName":"x"}', OWN + ROW]
+    one("no sign-on", [ask()], [(me, "policy")])
+    one("the person, twice", [as_me, ask(), as_me, change], [mine, mine], [("token", me, None), ("token", me, me)])
+    one("somebody else alone", [as_admin, ask()], [his], [("token", admin, None)], 1)
+    one("the person, then somebody else", [as_me, change, as_admin, change], [mine, his], [("token", me, None), ("token", admin, me)], 1)
+    one("both, each by his token", [as_me, as_admin, bearer(person), bearer(other), bearer(person), ask()], [mine, his, mine, his],
+        [("token", me, None), ("token", admin, me)], 1)
+    for what, how in (("bearer", bearer(stranger)), ("oauth", bearer(stranger, "OAuth")), ("a JWT", bearer("eyJhbGciOiJub25lIn0.e30.x")), ("cookie", ask("-b", "a=b; sid=%s; c=d" % stranger)),
+                      ("X-SFDC-Session", ask("-H", "X-SFDC-Session: " + stranger)), ("cookie behind a field", ask("-H", "Authorization: Bearer " + stranger, "-b", "sid=" + person)),
+                      ("SOAP", xml("<query><queryString>SELECT Id FROM Lead</queryString></query>", "<sessionId>%s</sessionId>" % stranger))):
+        one("nobody's " + what, [how], [nobodys])
+        one("nobody's %s after a sign-on" % what, [as_me, how], [nobodys], [("token", me, None)])
+    one("a cookie of the person's", [as_me, as_admin, ask("-b", "sid=" + person.replace("!", "%21"))], [mine], [("token", me, None), ("token", admin, me)], 1)
+    one("userinfo", [["-H", "Authorization: Bearer an-admin-of-old", info], bearer("an-admin-of-old"), ask()], [his, his], [("userinfo", admin, None)], 1)
+    one("userinfo of who is known", [as_me, ["-H", "Authorization: Bearer " + person, info], ask()], [mine], [("token", me, None)])
+    one("SOAP login", [xml("<login><username>admin</username></login>"), bearer("00D5f000000J2PK!adminsession"),
+                       xml("<query><queryString>SELECT Id FROM Lead</queryString></query>", "<sessionId>00D5f000000J2PK!adminsession</sessionId>")], [his, his], [("soap", admin, None)], 1)
+    w.stop()
+    said = W.sh(W.BUILD + "/crmfence", "report", "--db", w.db, "--json", check=False)
+    why = [(r["inheritance"], r["why"]) for r in map(json.loads, said.stdout.split("\n")[:-1]) if r["verbs"]]
+    bad += [] if why[2][0] == why[3][0] == "broken" and all(x == ("not shown", "it used a credential of which no sign-on was seen") for x in why[5:17]) else ["report: %s" % why]
+    left = [n for n in os.listdir(w.dir) if n.startswith(os.path.basename(w.db)) or n == "agent.log"]
+    return bad + ["%s has a credential" % n for n in left for x in (b"admintoken", b"AQ4AQ", b"adminsession", b"eyJ") if x in open(w.dir + "/" + n, "rb").read()]
+
+
 TAINT = """
 import http.client, os, socket, ssl, sys
 org, vendor, row, address = sys.argv[1:5]
@@ -489,4 +544,4 @@ def sight_taint(w):
     return bad
 
 
-ALONE = [sight_secrets, sight_evidence, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_values]
+ALONE = [sight_secrets, sight_evidence, sight_sign_on, sight_taint, sight_websocket, sight_actions, sight_jsforce, sight_values]

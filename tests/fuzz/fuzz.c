@@ -15,6 +15,7 @@
 #include "base/diag.h"
 #include "base/utf8.h"
 #include "crm/action.h"
+#include "crm/signon.h"
 #include "crm/values.h"
 #include "ipc/control.h"
 #include "kernel/kernel.h"
@@ -439,6 +440,8 @@ static void fuzz_action(const uint8_t *data, size_t len)
 	static const char *const types[] = { "application/json", "text/xml", "text/csv",
 					     "application/x-www-form-urlencoded" };
 	struct fence_crm_call c = { .soap_action = "", .status = 200 };
+	struct fence_buf session = { 0 };
+	struct fence_crm_signon signon;
 	unsigned int n = 0;
 	const char *rs;
 
@@ -461,6 +464,11 @@ static void fuzz_action(const uint8_t *data, size_t len)
 	fence_crm_path_shape(c.path, shape, sizeof(shape));
 	MUST(memchr(shape, 0, sizeof(shape)));
 	fence_crm_identity(c.path, org, user);
+	fence_crm_signon(&c, &signon);
+	MUST(strlen(signon.user) < FENCE_CRM_ID && strlen(signon.org) < FENCE_CRM_ID);
+	fence_crm_signon_done(&signon);
+	fence_crm_soap_session(&c, &session);
+	fence_buf_done(&session);
 	free(text);
 }
 

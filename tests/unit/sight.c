@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "tls/find.h"
+#include "crm/signon.h"
 #include "wire/extension.h"
 #include "wire/http.h"
 
@@ -53,10 +54,13 @@ static void seen_message(void *ctx, struct fence_exchange *x, int out, const cha
 		 data);
 }
 
+static const __u64 seen_key[FENCE_HASH_KEY] = { 1, 2 };
 static size_t seen_room = 1u << 20;
-static const struct fence_http_hooks seen_hooks = {
-	.request = seen_request, .message = seen_message, .done = seen_done, .room = &seen_room
-};
+static const struct fence_http_hooks seen_hooks = { .request = seen_request,
+						    .message = seen_message,
+						    .done = seen_done,
+						    .room = &seen_room,
+						    .key = seen_key };
 
 /* A seed of the fuzzer, the two sides in turn at 0xff. */
 static struct seen read_http(const char *path, int late)
@@ -90,6 +94,8 @@ static void test_http(void **state)
 	assert_string_equal(s.last.method, "PATCH");
 	assert_string_equal(s.last.authority, "acme.my.salesforce.com");
 	assert_string_equal(s.last.org, "00D5f000000J2PK");
+	/* the field's, not the cookie's behind it */
+	assert_true(s.last.credential == fence_http_credential(seen_key, "00D5f000000J2PK!AQ", 18));
 	assert_int_equal(s.last.status, 200);
 	assert_string_equal(s.request, "hello");
 	assert_string_equal(s.response, "abc");
@@ -477,9 +483,83 @@ static void test_extensions(void **state)
 	assert_string_equal(got, "a@b=u-1");
 }
 
+/* Who signs on, by the answer of the org alone; anything else is nobody. */
+static void test_signon(void **state)
+{
+#define ID "\"id\":\"https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ\""
+#define WHO "<userId>0055j000000utlPAAQ</userId><organizationId>00D5f000000J2PKEA0</organizationId>"
+	static const struct {
+		const char *path, *answer, *how, *token;
+		uint16_t status;
+		int cut;
+	} all[] = {
+		{ "/services/oauth2/token", "{\"access_token\":\"T\\u0021\"," ID "}", "token", "T!",
+		  200, 0 },
+		{ "/services/oauth2/token?x=1", "{" ID "}", "token", "", 200, 0 },
+		{ "/services/oauth2/userinfo",
+		  "{\"user_id\":\"0055j000000utlPAAQ\",\"organization_id\":\"00D5f000000J2PKEA0\"}",
+		  "userinfo", "", 200, 0 },
+		{ "/services/Soap/u/60.0",
+		  "<e><b><s:loginResponse><sessionId>T</sessionId>" WHO
+		  "</s:loginResponse></b></e>",
+		  "soap", "T", 200, 0 },
+		{ "/services/Soap/c/60.0", "<getUserInfoResponse>" WHO "</getUserInfoResponse>",
+		  "soap", "", 200, 0 },
+		{ "/services/Soap/u/60.0", "<queryResponse>" WHO "</queryResponse>", NULL, NULL,
+		  200, 0 },
+		{ "/services/oauth2/token", "{" ID "}", NULL, NULL, 400, 0 },
+		{ "/services/oauth2/token", "{" ID "}", NULL, NULL, 200, 1 },
+		{ "/services/oauth2/introspect", "{" ID "}", NULL, NULL, 200, 0 },
+		{ "/services/oauth2/token", "{\"id\":5}", NULL, NULL, 200, 0 },
+		{ "/services/oauth2/token",
+		  "{\"id\":\"/id/00D5f000000J2PKEA0/0065j000000utlPAAQ\"}", NULL, NULL, 200, 0 },
+		{ "/services/oauth2/token", "", NULL, NULL, 200, 0 },
+	};
+	struct fence_crm_signon s;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct fence_crm_call c = { .path = all[i].path,
+					    .status = all[i].status,
+					    .request = "",
+					    .response = all[i].answer,
+					    .response_len = strlen(all[i].answer),
+					    .response_cut = all[i].cut };
+		int err = fence_crm_signon(&c, &s);
+
+		assert_int_equal(err, all[i].how ? 0 : -ENOENT);
+		if (!err) {
+			assert_string_equal(s.how, all[i].how);
+			assert_string_equal(s.user, "0055j000000utlPAAQ");
+			assert_string_equal(s.org, "00D5f000000J2PKEA0");
+			assert_string_equal(fence_buf_text(&s.token), all[i].token);
+		}
+		fence_crm_signon_done(&s);
+	}
+#undef ID
+#undef WHO
+}
+
+/* The same credential has the same number, as a cookie may have it; another one another. */
+static void test_credential(void **state)
+{
+	static const __u64 other[FENCE_HASH_KEY] = { 1, 3 };
+
+	(void)state;
+	assert_true(fence_http_credential(seen_key, "a!b", 3) ==
+		    fence_http_credential(seen_key, "a%21b", 5));
+	assert_false(fence_http_credential(seen_key, "a!b", 3) ==
+		     fence_http_credential(seen_key, "a!c", 3));
+	assert_false(fence_http_credential(seen_key, "a!b", 3) ==
+		     fence_http_credential(other, "a!b", 3));
+	assert_true(fence_http_credential(seen_key, "", 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signon),	      cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_http),	      cmocka_unit_test(test_http_gaps),
 		cmocka_unit_test(test_http_pass),     cmocka_unit_test(test_http_room),
 		cmocka_unit_test(test_http_codings),  cmocka_unit_test(test_tls_find),

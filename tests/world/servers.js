@@ -27,9 +27,19 @@ function salesforce(req, res, body, host) {
   let m;
   if (url.searchParams.has('fails')) // an error as the API gives it, with what it is about in its text
     return reply(res, 400, [{ errorCode: 'INVALID_FIELD', message: `no such column '${url.searchParams.get('fails')}'`, fields: [] }]);
+  // Two people: who asks as "admin", or with what it was given, is the second; a token of anybody else's is nobody's.
+  const person = text => /admin/.test(text) ? '0055j000000utlQAAQ' : '0055j000000utlPAAQ', given = (req.headers.authorization || '').slice(7);
   if (at === '/services/oauth2/token')
-    return reply(res, 200, { access_token: '00D5f000000J2PK!token', instance_url: 'https://' + host, token_type: 'Bearer',
-      id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/0055j000000utlPAAQ` });
+    return reply(res, 200, { access_token: '00D5f000000J2PK!' + (/admin/.test(body) ? 'admintoken' : 'token'), instance_url: 'https://' + host, token_type: 'Bearer',
+      id: `https://login.salesforce.com/id/00D5f000000J2PKEA0/${person(body)}` });
+  if (at === '/services/oauth2/userinfo')
+    return reply(res, 200, { sub: `https://login.salesforce.com/id/00D5f000000J2PKEA0/${person(given)}`, user_id: person(given), organization_id: '00D5f000000J2PKEA0' });
+  if (/^\/services\/Soap\/u\//.test(at) && /<(\w+:)?login>/.test(body)) {
+    res.writeHead(200, { 'content-type': 'text/xml' });
+    return res.end('<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><loginResponse><result>' +
+      `<sessionId>00D5f000000J2PK!${/admin/.test(body) ? 'admin' : 'soap'}session</sessionId><userId>${person(body)}</userId><userInfo><organizationId>00D5f000000J2PKEA0</organizationId>` +
+      '</userInfo></result></loginResponse></soapenv:Body></soapenv:Envelope>');
+  }
   if (at === '/frame') { // what another site shows inside a page, and what it asks for
     res.writeHead(200, { 'content-type': 'text/html' });
     return res.end("<script>fetch('/beside').catch(()=>{});setInterval(()=>fetch('https://api.ai-vendor.example/talk?t=frame',{method:'POST',mode:'no-cors',body:'{}'}),1000)</script>");

@@ -14,6 +14,7 @@
 #include "agent/sight.h"
 #include "base/addr.h"
 #include "crm/action.h"
+#include "crm/signon.h"
 #include "crm/values.h"
 
 #define ORG_ID 15
@@ -32,6 +33,8 @@ static int values_new(struct fence_values **out)
 
 int sight_values(struct sight *s)
 {
+	if (getrandom(s->credentials, sizeof(s->credentials), 0) != sizeof(s->credentials))
+		return -errno;
 	return values_new(&s->values);
 }
 
@@ -303,12 +306,42 @@ static const char *mapped(const struct sight_conn *c)
 	return NULL;
 }
 
-const char *sight_user(const struct sight_conn *c, const char **by)
+uint64_t sight_credential(struct agent *a, const struct fence_exchange *x,
+			  const struct fence_crm_call *call)
+{
+	AUTO_BUF struct fence_buf soap = { 0 };
+	uint64_t number = x->credential;
+
+	if (!number && !fence_crm_soap_session(call, &soap))
+		number = fence_http_credential(a->sight->credentials, soap.data, soap.len);
+	if (soap.data)
+		explicit_bzero(soap.data, soap.size);
+	return number;
+}
+
+static const char *token_user(const struct sight_user *u, uint64_t credential)
+{
+	unsigned int i;
+
+	for (i = 0; u && i < SIGHT_TOKENS; i++)
+		if (u->tokens[i].credential == credential)
+			return u->tokens[i].user;
+	return NULL;
+}
+
+const char *sight_user(const struct sight_conn *c, uint64_t credential, const char **by)
 {
 	const struct sight_user *u = user_of(c->agent, c->session);
+	const char *user = credential	     ? token_user(u, credential)
+			   : u && u->user[0] ? u->user
+					     : NULL;
 
-	*by = u && u->user[0] ? "sign-on" : "policy";
-	return u && u->user[0] ? u->user : mapped(c);
+	*by = "sign-on";
+	if (user)
+		return user;
+	user = credential ? NULL : mapped(c);
+	*by = credential ? "not-shown" : user ? "policy" : NULL;
+	return user;
 }
 
 static void user_alert(struct sight_conn *c, enum fence_alert alert, const char *user,
@@ -324,20 +357,61 @@ static void user_alert(struct sight_conn *c, enum fence_alert alert, const char 
 			c->tgid, grant ? grant : user, fence_alert_kind(alert)->rule);
 }
 
-/* A token's answer names the user: "id": "https://login.salesforce.com/id/00D../005..". */
-void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x)
+/* The credential is of the user who signed on last. */
+static void token_put(struct sight_user *u, uint64_t credential)
 {
-	const char *text = fence_buf_text(&x->response), *p = strstr(text, "/id/00D"),
-		   *want = mapped(c);
-	struct sight_user *u = p ? user_of(c->agent, c->session) : NULL;
-	char path[64];
+	unsigned int i;
 
-	if (!u || u->user[0])
-		return;
-	snprintf(path, sizeof(path), "%.*s", (int)strcspn(p, "\"?\\ "), p);
-	if (fence_crm_identity(path, u->org, u->user) || !want || !strncmp(want, u->user, 15))
-		return;
-	user_alert(c, FENCE_ALERT_E020, u->user, NULL);
+	for (i = 0; i < SIGHT_TOKENS && u->tokens[i].credential != credential; i++)
+		;
+	i = i < SIGHT_TOKENS ? i : u->turn++ % SIGHT_TOKENS;
+	u->tokens[i].credential = credential;
+	memcpy(u->tokens[i].user, u->user, sizeof(u->user));
+}
+
+static void signon_row(struct sight_conn *c, const struct fence_crm_signon *s, const char *before,
+		       int64_t request)
+{
+	struct fence_json j;
+
+	agent_row(c->agent, &j);
+	if (before)
+		fence_json_str(&j, "before", before);
+	fence_json_int(&j, "cookie", (int64_t)c->cookie);
+	fence_json_id(&j, "exec", c->exec);
+	fence_json_str(&j, "how", s->how);
+	if (s->org[0])
+		fence_json_str(&j, "org", s->org);
+	fence_json_int(&j, "pid", c->tgid);
+	fence_json_int(&j, "request", request);
+	fence_json_id(&j, "session", c->session);
+	fence_json_str(&j, "tool", fence_policy_tool_name(c->agent->policy, c->tool));
+	fence_json_str(&j, "user", s->user);
+	agent_row_end(c->agent, &j, "sign-on");
+	c->agent->urgent = 1;
+}
+
+void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x,
+		    const struct fence_crm_call *call, int64_t request)
+{
+	struct sight_user *u = user_of(c->agent, c->session);
+	struct fence_crm_signon s = { 0 };
+	uint64_t credential = 0;
+	const char *before;
+
+	if (u && !fence_crm_signon(call, &s))
+		credential = s.token.len ? fence_http_credential(c->agent->sight->credentials,
+								 s.token.data, s.token.len)
+					 : sight_credential(c->agent, x, call);
+	if (credential && (s.token.len || !token_user(u, credential))) { /* else it is known */
+		before = u->user[0] ? u->user : mapped(c);
+		signon_row(c, &s, u->user[0] ? u->user : NULL, request);
+		if (before && strncmp(before, s.user, 15))
+			user_alert(c, FENCE_ALERT_E020, s.user, NULL);
+		memcpy(u->user, s.user, sizeof(u->user));
+		token_put(u, credential);
+	}
+	fence_crm_signon_done(&s);
 }
 
 /* A token that is no person's: what it may is not what the person may. */

@@ -47,9 +47,11 @@ static void on_done(void *ctx, struct fence_exchange *x);
 int sight_hooks(struct sight *s)
 {
 	s->room = SIGHT_ROOM;
-	s->hooks = (struct fence_http_hooks){
-		.request = on_request, .message = on_message, .done = on_done, .room = &s->room
-	};
+	s->hooks = (struct fence_http_hooks){ .request = on_request,
+					      .message = on_message,
+					      .done = on_done,
+					      .room = &s->room,
+					      .key = s->credentials };
 	return sight_values(s);
 }
 
@@ -534,13 +536,14 @@ struct acting {
 	struct sight_conn *c;
 	const struct fence_exchange *x;
 	int64_t request;
+	uint64_t credential;
 };
 
 static void on_action(void *ctx, const struct fence_crm_action *act)
 {
 	const struct acting *w = ctx;
 	struct agent *a = w->c->agent;
-	const char *by, *user = sight_user(w->c, &by);
+	const char *by, *user = sight_user(w->c, w->credential, &by);
 	struct fence_json j;
 	uint32_t i;
 
@@ -574,10 +577,10 @@ static void on_action(void *ctx, const struct fence_crm_action *act)
 	if (act->sub)
 		fence_json_bool(&j, "sub", 1);
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, w->c->tool));
-	if (user) {
+	if (user)
 		fence_json_str(&j, "user", user);
+	if (by)
 		fence_json_str(&j, "user_by", by);
-	}
 	fence_json_str(&j, "verb", act->verb);
 	agent_row_end(a, &j, "action");
 }
@@ -627,9 +630,9 @@ static void on_done(void *ctx, struct fence_exchange *x)
 	}
 	if (x->in && x->status >= 200 && x->status < 300 && !strstr(x->path, "/services/oauth2/"))
 		sight_taints(c, w.request);
-	if (strstr(x->path, "/services/oauth2/"))
-		sight_signs_on(c, x);
-	else if (!call.response_cut)
+	sight_signs_on(c, x, &call, w.request);
+	w.credential = sight_credential(c->agent, x, &call);
+	if (!strstr(x->path, "/services/oauth2/") && !call.response_cut)
 		fence_values_learn(c->agent->sight->values, call.response, call.response_len);
 	fence_crm_actions(&call, on_action, &w);
 }

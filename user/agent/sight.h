@@ -12,6 +12,7 @@
 #include "agent/agent.h"
 #include "agent/look.h"
 #include "agent/offsets.h"
+#include "crm/action.h"
 #include "kernel/sight.h"
 #include "tls/find.h"
 #include "wire/http.h"
@@ -24,6 +25,7 @@
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
 #define SIGHT_WAITING 4 /* hosts of one connection; the last place is taken again */
+#define SIGHT_TOKENS 16 /* credentials of one whose user is known; the oldest goes first */
 #define SIGHT_USERS 512 /* live sessions whose user is known */
 #define SIGHT_TURNS 32 /* bites of the ring in one turn: 10 ms */
 #define SIGHT_TURNS_FINAL 4096 /* more than there can be in it */
@@ -98,11 +100,16 @@ struct sight_conn {
 	struct sight_conn *chain;
 };
 
-/* Who a session is in Salesforce, as its own sign-on said. */
+/* Who a session is in Salesforce, as its own sign-ons said. */
 struct sight_user {
 	uint64_t session;
-	char org[20], user[20];
-	uint8_t told; /* that it is not the policy's, or that it is no person */
+	char user[FENCE_CRM_ID]; /* of the last sign-on; empty: there was none */
+	uint8_t told; /* that it is no person */
+	unsigned int turn; /* whose place is taken next */
+	struct {
+		uint64_t credential; /* 0: free */
+		char user[FENCE_CRM_ID];
+	} tokens[SIGHT_TOKENS];
 };
 
 struct sight {
@@ -125,6 +132,7 @@ struct sight {
 	size_t room; /* of SIGHT_ROOM, still free */
 	struct fence_values *values; /* owned: fingerprints of what the org answered */
 	struct fence_values *honey; /* owned: of the policy's honey; NULL: it has none */
+	__u64 credentials[FENCE_HASH_KEY]; /* key of their numbers, of this run and nowhere else */
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	struct sight_browser *browsers[SIGHT_BROWSERS]; /* owned */
@@ -172,12 +180,22 @@ void sight_taints(struct sight_conn *c, int64_t request);
 void sight_confines(struct sight_conn *c); /* it reads, and the policy confines who has */
 void sight_tainted(struct sight_conn *c);
 
-/* A token was asked for, and perhaps the answer names the user. */
-void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x);
+/*
+ * The answer of the org names the user whom it gave a credential, or whose the request's is. From
+ * then on the session is that user, and what carries a credential is whose that was given to.
+ */
+void sight_signs_on(struct sight_conn *c, const struct fence_exchange *x,
+		    const struct fence_crm_call *call, int64_t request);
 void sight_grant(struct sight_conn *c, const char *grant);
 
-/* The Salesforce user of its session, and how that is known ("sign-on", "policy"); NULL. */
-const char *sight_user(const struct sight_conn *c, const char **by);
+/* The number of a request's credential, also of one in its SOAP head; 0: it has none. */
+uint64_t sight_credential(struct agent *a, const struct fence_exchange *x,
+			  const struct fence_crm_call *call);
+/*
+ * The Salesforce user of a request with this credential, and how that is known: "sign-on",
+ * "policy"; NULL, "not-shown": it carries a credential of nobody known; NULL, NULL.
+ */
+const char *sight_user(const struct sight_conn *c, uint64_t credential, const char **by);
 
 /* initiator.c */
 void sight_label(struct sight_conn *c, const struct fence_exchange *x, const struct sight_host *h);

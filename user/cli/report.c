@@ -29,6 +29,7 @@ struct session {
 	int64_t streams, unseen; /* TLS connections of a tool with sight; nothing seen of */
 	int64_t authorizes, tokens, refused; /* refused: INSUFFICIENT_ACCESS and the like */
 	int64_t foreign; /* credentials of other orgs */
+	int64_t strangers; /* actions with a credential of nobody known */
 	struct words verbs, objects, users, grants, rules;
 	struct session *next;
 };
@@ -89,6 +90,7 @@ static void action(struct session *s, const cJSON *b)
 	s->records += cli_int(b, "nids");
 	if (*cli_str(b, "user"))
 		word(&s->users, cli_str(b, "user"), 1);
+	s->strangers += !strcmp(cli_str(b, "user_by"), "not-shown");
 	if (*cli_str(b, "user_by"))
 		snprintf(s->user_by, sizeof(s->user_by), "%s", cli_str(b, "user_by"));
 	if (*cli_str(b, "grant"))
@@ -164,6 +166,10 @@ static const char *inheritance(const struct session *s, const char **why)
 	}
 	if (has(&s->rules, "opaque")) {
 		*why = "there were connections of it that nothing was seen of";
+		return "not shown";
+	}
+	if (s->strangers) {
+		*why = "it used a credential of which no sign-on was seen";
 		return "not shown";
 	}
 	if (!s->users.count) {

@@ -106,6 +106,7 @@ struct fence_exchange *http_begin(struct fence_http *h, uint32_t id)
 	x->id = id;
 	x->version = (uint8_t)h->version;
 	x->flags = h->late ? FENCE_HTTP_LATE : 0;
+	x->key = h->hooks->key;
 	while (*at)
 		at = &(*at)->next;
 	*at = x;
@@ -161,11 +162,32 @@ void http_end(struct fence_http *h, struct fence_exchange *x)
 	free(x);
 }
 
+/* With "!" as a cookie may have it. */
+uint64_t fence_http_credential(const __u64 *key, const char *value, size_t len)
+{
+	struct fence_hash h;
+	size_t i, at = 0;
+
+	fence_hash_init(&h, key);
+	for (i = 0; i < len; i++) {
+		int coded = len - i > 2 && !memcmp(value + i, "%21", 3);
+
+		fence_hash_feed(&h, at++, coded ? '!' : (uint8_t)value[i]);
+		i += coded ? 2 : 0;
+	}
+	return fence_hash_end(&h) | 1;
+}
+
 /* "00Dxxxxxxxxxxxx!": a session id or access token begins with its org. */
-static void credential(struct fence_exchange *x, const char *value, size_t len)
+static void credential(struct fence_exchange *x, const char *value, size_t len, int fielded)
 {
 	size_t i;
 
+	x->flags |= FENCE_HTTP_BEARER;
+	if (x->key && len && fielded >= x->fielded) {
+		x->credential = fence_http_credential(x->key, value, len);
+		x->fielded = (uint8_t)fielded;
+	}
 	if (len <= ORG_ID || memcmp(value, "00D", 3) || value[ORG_ID] != '!')
 		return;
 	for (i = 0; i < ORG_ID; i++)
@@ -200,8 +222,9 @@ static void cookies(struct fence_exchange *x, const char *value, size_t len)
 		while (at < len && value[at] == ' ')
 			at++;
 		if (len - at > 4 && !memcmp(value + at, sid, 4)) {
-			x->flags |= FENCE_HTTP_BEARER;
-			credential(x, value + at + 4, len - at - 4);
+			end = memchr(value + at, ';', len - at);
+			credential(x, value + at + 4, (end ? (size_t)(end - value) : len) - at - 4,
+				   0);
 		}
 		end = memchr(value + at, ';', len - at);
 		if (!end)
@@ -271,16 +294,13 @@ void http_field(struct fence_exchange *x, int out, const char *name, size_t nlen
 		    (!strncasecmp(value, "bearer ", 7) || !strncasecmp(value, "oauth ", 6))) {
 			size_t skip = value[5] == ' ' ? 6 : 7;
 
-			x->flags |= FENCE_HTTP_BEARER;
-			credential(x, value + skip, vlen - skip);
+			credential(x, value + skip, vlen - skip, 1);
 		}
 	}
 	if (out && is(name, nlen, "cookie"))
 		cookies(x, value, vlen);
-	if (out && (is(name, nlen, "accesstoken") || is(name, nlen, "x-sfdc-session"))) {
-		x->flags |= FENCE_HTTP_BEARER;
-		credential(x, value, vlen);
-	}
+	if (out && (is(name, nlen, "accesstoken") || is(name, nlen, "x-sfdc-session")))
+		credential(x, value, vlen, 1);
 	if (out && is(name, nlen, "tenantid"))
 		tenant(x, value, vlen);
 }

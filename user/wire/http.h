@@ -6,13 +6,15 @@
  * guessed. Pure: no clock, no file.
  *
  * Credentials do not get past here: of an Authorization or Cookie field only the org id before the
- * "!" of a Salesforce session id is kept.
+ * "!" of a Salesforce session id is kept, and a number that tells one credential from another.
  */
 #ifndef FENCE_WIRE_HTTP_H
 #define FENCE_WIRE_HTTP_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include <crmfence/hash.h>
 
 #include "base/buf.h"
 
@@ -49,6 +51,9 @@ struct fence_exchange {
 	char type_out[96], type_in[96]; /* Content-Type */
 	char action[FENCE_HTTP_FIELD]; /* SOAPAction */
 	char org[16]; /* org id of the credential, or of a gRPC call's tenant; empty: none */
+	const __u64 *key; /* borrowed, of the hooks */
+	uint64_t credential; /* fence_http_credential() of it; 0: none */
+	uint8_t fielded; /* it stood in a field of its own, which goes before a cookie */
 	char request_id[64]; /* the server's */
 	char upgrade[24], coding_out[16], coding_in[16];
 	uint64_t out, in; /* octets of the bodies */
@@ -62,6 +67,8 @@ struct fence_http_hooks {
 	/* a WebSocket message, `out`: of the client, as far as it was kept; NULL: not wanted */
 	void (*message)(void *ctx, struct fence_exchange *x, int out, const char *data, size_t len);
 	void (*done)(void *ctx, struct fence_exchange *x); /* it is over, or never will be */
+	const __u64
+		*key; /* of the credentials' numbers, FENCE_HASH_KEY words; borrowed; NULL: none */
 	size_t *room; /* octets that all connections together may still keep; borrowed */
 };
 
@@ -75,6 +82,7 @@ void fence_http_free(struct fence_http *h); /* ends what is open; NULL is fine *
 void fence_http_feed(struct fence_http *h, int out, const uint8_t *data, size_t len);
 void fence_http_gap(struct fence_http *h, int out, uint64_t len); /* so many were not seen */
 void fence_http_pass(struct fence_http *h, int out, uint64_t len); /* a body's, and not wanted */
+uint64_t fence_http_credential(const __u64 *key, const char *value, size_t len); /* not 0 */
 int fence_http_version(const struct fence_http *h); /* enum fence_http_version */
 int fence_http_lost(const struct fence_http *h); /* a direction cannot be followed any more */
 
