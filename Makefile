@@ -71,6 +71,9 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 $(B)/tests/look: $(B)/obj/user/agent/look.o $(B)/obj/user/agent/offsets.o
 $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
 
+$(B)/tests/scan: $(B)/obj/user/agent/scan.o $(B)/obj/user/agent/scanfiles.o $(B)/obj/user/agent/profiles.o
+$(B)/tests/scan: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
+
 $(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@

@@ -287,6 +287,25 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+/* When the inode was last changed, in ns since 1970. */
+static __always_inline __u64 inode_changed(struct inode *inode)
+{
+	struct inode___fields *f = (void *)inode;
+	struct inode___hidden *h = (void *)inode;
+	struct inode___plain *p = (void *)inode;
+
+	if (bpf_core_field_exists(f->i_ctime_sec))
+		return (__u64)BPF_CORE_READ(f, i_ctime_sec) * 1000000000 +
+		       (BPF_CORE_READ(f, i_ctime_nsec) & 0x7fffffff);
+	if (bpf_core_field_exists(h->__i_ctime))
+		return (__u64)BPF_CORE_READ(h, __i_ctime.tv_sec) * 1000000000 +
+		       (__u64)BPF_CORE_READ(h, __i_ctime.tv_nsec);
+	if (bpf_core_field_exists(p->i_ctime))
+		return (__u64)BPF_CORE_READ(p, i_ctime.tv_sec) * 1000000000 +
+		       (__u64)BPF_CORE_READ(p, i_ctime.tv_nsec);
+	return 0;
+}
+
 static __always_inline void exec_emit(struct task_struct *task, struct linux_binprm *bprm,
 				      struct fence_scratch *s, const struct fence_proc *p,
 				      __u32 off, __u64 parent_exec, __u32 uid,
@@ -294,6 +313,7 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 {
 	struct fence_rec_exec *r = (void *)s->room;
 	__u32 n = 2 * FENCE_PATH_MAX - off, len;
+	struct inode *inode;
 
 	if (n > FENCE_PATH_MAX) {
 		off = 2 * FENCE_PATH_MAX - FENCE_PATH_MAX; /* the leaf end of a longer path */
@@ -305,8 +325,11 @@ static __always_inline void exec_emit(struct task_struct *task, struct linux_bin
 	r->parent_exec = parent_exec;
 	r->start = p->start;
 	r->session = p->session;
-	r->ino = BPF_CORE_READ(bprm, file, f_inode, i_ino);
-	r->dev = BPF_CORE_READ(bprm, file, f_inode, i_sb, s_dev);
+	inode = BPF_CORE_READ(bprm, file, f_inode);
+	r->ino = BPF_CORE_READ(inode, i_ino);
+	r->size = (__u64)BPF_CORE_READ(inode, i_size);
+	r->changed = inode_changed(inode);
+	r->dev = BPF_CORE_READ(inode, i_sb, s_dev);
 	r->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	r->tgid = task->tgid;
 	r->parent = p->parent;

@@ -52,6 +52,26 @@ struct inode {
 	struct cdev *i_cdev;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	long long i_size;
+};
+
+/* Its ctime: from 6.11 on; 6.6 to 6.10; before. */
+struct inode___fields {
+	long long i_ctime_sec;
+	__u32 i_ctime_nsec; /* from 6.13 on with a flag in its highest bit */
+};
+
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+struct inode___hidden {
+	struct timespec64 __i_ctime;
+};
+
+struct inode___plain {
+	struct timespec64 i_ctime;
 };
 
 struct dentry {

@@ -15,7 +15,7 @@
 #define FENCE_INLINE static inline __attribute__((always_inline))
 
 #define FENCE_MAGIC 0x65636e65666d7263ULL /* "crmfence", little endian */
-#define FENCE_ABI 9
+#define FENCE_ABI 10
 
 #define FENCE_TOOL_MAX \
 	32 /* tools a policy may have; tool ids are 1..FENCE_TOOL_MAX, 0 is "none" \

@@ -49,7 +49,9 @@ struct fence_rec_exec {
 			      own former program */
 	__u64 start;
 	__u64 session;
-	__u64 ino;
+	__u64 ino; /* its file: with dev, size and changed, as they were at the exec */
+	__u64 size; /* octets */
+	__u64 changed; /* ctime in ns since 1970; 0: not known */
 	__u64 cgroup; /* v2 cgroup id */
 	__u32 dev; /* kernel's encoding: major << 20 | minor */
 	__u32 tgid;

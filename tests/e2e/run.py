@@ -31,6 +31,7 @@ import packets  # noqa: E402
 import recognise  # noqa: E402
 import renewed  # noqa: E402
 import root  # noqa: E402
+import scanned  # noqa: E402
 import sight  # noqa: E402
 import tunnels  # noqa: E402
 import world as W  # noqa: E402
@@ -761,7 +762,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE
 
 
 def run_case(w, f, alone=False):

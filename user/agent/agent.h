@@ -27,7 +27,6 @@
 	32768 /* flows open at once that are remembered; the oldest is written down as it is and \
 		 forgotten */
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
-#define AGENT_HASH_MAX (256 << 20) /* octets of a program that are hashed at once */
 #define AGENT_DOOMED 1024 /* refused sockets that are destroyed together */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
 #define AGENT_ADDONS 64
@@ -37,8 +36,10 @@
 
 /* A program that a process runs: one a exec. */
 struct agent_exec {
-	uint64_t id, parent_id, start, session, ino, cgroup;
+	uint64_t id, parent_id, start, session, cgroup;
+	uint64_t ino, size, changed; /* of its file at the exec; changed: ctime in ns; 0: unknown */
 	uint32_t dev, tgid, parent, uid;
+	uint32_t question; /* about its arguments */
 	uint8_t tool, match, rule;
 	uint8_t existing, logged;
 	uint64_t tainted; /* boot time: it read records of the org, as far as sight shows; 0 */
@@ -98,7 +99,8 @@ struct agent_options {
 
 struct agent_matches;
 struct absences;
-struct exe_queue;
+struct scan;
+struct scanned;
 struct sight;
 struct show;
 
@@ -118,7 +120,8 @@ struct agent {
 		flow_late; /* by age; late: the first that had no row for lasting yet */
 	struct agent_session *sessions; /* owned list */
 	struct names *names; /* owned */
-	struct exe_queue *exes; /* owned */
+	struct scan *scan, *hasher; /* owned: what is small; hashes */
+	struct scanned *scanned; /* owned */
 	struct show *show; /* owned */
 	struct fence_alert_book *alerts; /* owned */
 	struct absences *absences; /* owned; NULL until one is met */
@@ -172,8 +175,27 @@ uint64_t agent_exec_tainted(struct agent *a,
 			    uint64_t id); /* since when, by itself or by who began it; 0 */
 void agent_exec_log(struct agent *a,
 		    struct agent_exec *e); /* its row, and those of its ancestors, once */
-int agent_exes_work(struct agent *a); /* hash a slice; 1 while there is more */
-int agent_hash_fd(int fd, uint8_t out[32]);
+
+/* scanned.c: files of strangers, read by the scanner */
+int agent_scan_init(struct agent *a); /* before anything is there to be inherited */
+void agent_scan_done(struct agent *a);
+void agent_scan_turn(struct agent *a, int final);
+/* Until the scanner's question is answered (*question 0); 50 ms of a second in all. */
+void agent_scan_wait(struct agent *a, const uint32_t *question);
+void agent_hash_want(struct agent *a, const struct agent_exec *e); /* a row, once a file */
+/* The session is ended when the program has another hash than `m`: now, or once it is known. */
+void agent_hash_check(struct agent *a, const struct agent_exec *e, uint64_t session,
+		      const struct fence_policy_match *m, uint8_t tool);
+/*
+ * Of a running program: has it another one? At the agent's start this waits, a few seconds in all,
+ * and what is not known then is no other. Later what is not known yet counts as another, and
+ * a->moved is set when it is.
+ */
+int agent_hash_differs(struct agent *a, const struct agent_exec *e,
+		       const struct fence_policy_match *m);
+void agent_scan_begun(struct agent *a); /* the start is over */
+void agent_arguments_want(struct agent *a, struct agent_exec *e); /* a row, where it is a host */
+uint32_t agent_proc_owner(uint32_t tgid); /* ~0: it is gone */
 
 /* install.c */
 /* Refused where others than root can write it. */
@@ -220,6 +242,7 @@ struct agent_running {
 	dev_t dev; /* of its file, as stat(2) has it */
 	uint64_t ino;
 	const char *cgroup; /* from the v2 root */
+	const struct agent_exec *exec;
 };
 
 int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
@@ -262,12 +285,13 @@ int agent_proc_cgroup(uint32_t tgid, char *out, size_t size);
 int agent_cgroup_below(const char *path, const char *want);
 /*
  * What the kernel could not prove alone: "sha256". Refuted only when it is certain: by the file of
- * the exec that matched, `r`, not by what the process made of itself since; NULL: by what
- * it is now. A process that is gone stays what it was.
+ * the exec that matched (agent_hash_check), not by what the process made of itself since. A process
+ * that is gone stays what it was.
  */
-int agent_refuted(const struct fence_policy_match *m, uint32_t tgid,
-		  const struct fence_rec_exec *r);
-void agent_check_match(struct agent *a, const struct fence_rec_exec *r);
+void agent_check_match(struct agent *a, const struct fence_rec_exec *r, const struct agent_exec *e);
+/* It is no tool's after all, because `why`. */
+void agent_session_refute(struct agent *a, const struct fence_session_set *set, uint32_t tgid,
+			  uint8_t tool, const char *why);
 /* Who asks becomes a session, while it is the process that called. */
 int agent_confine(struct agent *a, const struct fence_caller *c, const struct fence_peer *peer,
 		  const char *tool, uint64_t *session, struct fence_diag *d);

@@ -148,48 +148,30 @@ int agent_cgroup_below(const char *path, const char *want)
 	return !strncmp(path, want, n) && (!path[n] || path[n] == '/');
 }
 
-/* Is what it runs another file than the tool's, and the one of the exec `r`? */
-static int refuted_file(const struct fence_policy_match *m, uint32_t tgid,
-			const struct fence_rec_exec *r)
+void agent_session_refute(struct agent *a, const struct fence_session_set *set, uint32_t tgid,
+			  uint8_t tool, const char *why)
 {
-	struct stat st;
-	AUTO_FD int fd = -1;
-	char path[64];
-	uint8_t sha[32];
+	struct agent_session *s;
 
-	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || (r && st.st_ino != r->ino))
-		return 0;
-	if (st.st_size > AGENT_HASH_MAX) /* whoever starts it would have the agent read it */
-		return 0;
-	return !agent_hash_fd(fd, sha) && memcmp(sha, m->sha, 32);
+	if (fence_kernel_session(a->kernel, set))
+		return;
+	s = agent_session_get(a, set->id); /* its own record may still be on its way */
+	if (s)
+		s->refuted = 1;
+	agent_show_note(a, "pid %u is not %s after all: %s", tgid,
+			fence_policy_tool_name(a->policy, tool), why);
 }
 
-int agent_refuted(const struct fence_policy_match *m, uint32_t tgid, const struct fence_rec_exec *r)
-{
-	return m->has_sha && refuted_file(m, tgid, r);
-}
-
-void agent_check_match(struct agent *a, const struct fence_rec_exec *r)
+void agent_check_match(struct agent *a, const struct fence_rec_exec *r, const struct agent_exec *e)
 {
 	const struct fence_policy_match *m;
-	struct fence_session_set c = {
-		.id = r->session, .clears = 1, .from = FENCE_ANY_CLEARED, .to = FENCE_CLEARED
-	};
-	struct agent_session *as;
 
-	if (!r->tool || r->tool > a->policy->ntools ||
+	if (!e || !r->tool || r->tool > a->policy->ntools ||
 	    r->rule >= a->policy->tools[r->tool - 1].nmatch)
 		return;
 	m = &a->policy->tools[r->tool - 1].match[r->rule];
-	if (!agent_refuted(m, r->tgid, r) || fence_kernel_session(a->kernel, &c))
-		return;
-	as = agent_session_get(a, r->session); /* its own record may still be on its way */
-	if (as)
-		as->refuted = 1;
-	agent_show_note(a, "pid %u is not %s after all: its file has another SHA-256", r->tgid,
-			fence_policy_tool_name(a->policy, r->tool));
+	if (m->has_sha)
+		agent_hash_check(a, e, r->session, m, r->tool);
 }
 
 static int slice_path(const struct agent *a, char *out, size_t size)

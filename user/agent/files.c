@@ -16,6 +16,7 @@
 #include "agent/sight.h"
 #include "agent/speak.h"
 #include "base/cleanup.h"
+#include "base/path.h"
 
 #define FIRST_MS 5000 /* for what is looked into before the agent begins */
 
@@ -128,13 +129,13 @@ static int is_kept(struct sight *s, const struct stat *st)
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
 {
 	struct sight *s = a->sight;
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct sight_file *f = NULL;
 	struct offsets_file is;
 	struct stat st;
+	AUTO_FD int fd = fence_path_regular(path, &st);
 	unsigned int i;
 
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+	if (fd < 0 || !st.st_size)
 		return NULL;
 	offsets_file(&is, &st);
 	for (i = 0; i < s->nfiles && !f; i++)

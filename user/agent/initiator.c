@@ -142,7 +142,7 @@ static void page_row(struct sight_conn *c, const char *page)
 
 	c->paged = 1;
 	snprintf(host, sizeof(host), "%.*s", (int)strcspn(page, ":"), page);
-	n = sight_candidates(c, host, 1, ids);
+	n = sight_candidates(c, host, 1, 1, ids);
 	if (!n)
 		return;
 	agent_row(a, &j);

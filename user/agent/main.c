@@ -17,6 +17,7 @@
 
 #include "agent/agent.h"
 #include "agent/callers.h"
+#include "agent/scan.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 
@@ -173,7 +174,8 @@ static int start(struct agent *a, struct fence_diag *d)
 		return err;
 	a->names = agent_names_new();
 	a->alerts = calloc(1, sizeof(*a->alerts));
-	if (!a->names || !a->alerts || !a->show || agent_exec_init(a) || agent_flows_init(a))
+	if (!a->names || !a->alerts || !a->show || agent_exec_init(a) || agent_flows_init(a) ||
+	    agent_scan_init(a))
 		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	clocks(a);
 	a->started = a->now;
@@ -192,6 +194,7 @@ static int start(struct agent *a, struct fence_diag *d)
 	if (err < 0)
 		return err;
 	err = agent_reconcile(a);
+	agent_scan_begun(a);
 	return err < 0 ? fence_diag_set(d, err, NULL, "running processes cannot be read: %s",
 					strerror(-err))
 		       : 0;
@@ -332,6 +335,7 @@ static int turn(struct agent *a, int final)
 		agent_seen_turn(a);
 	}
 	agent_doomed_turn(a);
+	agent_scan_turn(a, final);
 	agent_denials_turn(a, final);
 	agent_beat(a);
 	more = agent_sight_turn(a, final) || more > 0;
@@ -385,18 +389,19 @@ static const char *loop(struct agent *a, int control, int sig)
 {
 	AUTO_FD int ep = epoll_create1(EPOLL_CLOEXEC);
 	AUTO_FD int tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	int ring = fence_kernel_ring_fd(a->kernel), n, i, busy = 0, more = 0;
+	int ring = fence_kernel_ring_fd(a->kernel), n, i, more = 0;
 	struct callers callers = { .ep = ep, .answer = answer, .ctx = a };
 	struct epoll_event e[8];
 	uint64_t expired;
 	long ms = 0;
 
 	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control) ||
+	    watch(ep, scan_fd(a->scan)) || watch(ep, scan_fd(a->hasher)) ||
 	    (a->sight && watch(ep, agent_sight_fd(a))))
 		return "the loop cannot be set up";
 	for (;;) {
 		pace(a, tick, &ms);
-		n = epoll_wait(ep, e, 8, busy || more ? 0 : -1);
+		n = epoll_wait(ep, e, 8, more ? 0 : -1);
 		for (i = 0; i < n; i++) {
 			if (e[i].data.fd == sig && on_signal(a, sig))
 				return "signal";
@@ -410,7 +415,6 @@ static const char *loop(struct agent *a, int control, int sig)
 		more = n > 0 || more ? turn(a, 0) : 0;
 		if (a->opt.seconds && a->now - a->started >= (uint64_t)a->opt.seconds * 1000000000)
 			return "time";
-		busy = agent_exes_work(a);
 	}
 }
 
@@ -432,6 +436,7 @@ static void done(struct agent *a, int keep)
 	free(a->alerts);
 	agent_exec_done(a);
 	agent_matches_done(a);
+	agent_scan_done(a);
 	agent_names_free(a->names);
 	agent_show_free(a->show);
 	fence_policy_free(a->policy);

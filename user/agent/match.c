@@ -550,12 +550,12 @@ static int is_file(const struct fence_policy_match *m, const struct fence_exe *e
 	       (!strcmp(r->exe, e->real) || (e->unique && r->ino == e->ino && r->dev == e->dev));
 }
 
-static int is_exe(const struct fence_policy_match *m, const struct fence_exe *e,
+static int is_exe(struct agent *a, const struct fence_policy_match *m, const struct fence_exe *e,
 		  const struct agent_running *r)
 {
 	if (!is_file(m, e, r) && !((by_name(m, e) || is_script(e)) && is_named(m, e, r)))
 		return 0;
-	return e->kind == FENCE_EXE_SCRIPT || !agent_refuted(m, r->tgid, NULL);
+	return e->kind == FENCE_EXE_SCRIPT || !(m->has_sha && agent_hash_differs(a, r->exec, m));
 }
 
 /* argv[1] or argv[2] is the extension's origin. */
@@ -596,12 +596,12 @@ static int is_unit(const char *unit, const char *cgroup)
 	return 0;
 }
 
-static int is_tool(const struct fence_policy_match *m, const struct fence_exe *e,
+static int is_tool(struct agent *a, const struct fence_policy_match *m, const struct fence_exe *e,
 		   const struct agent_running *r)
 {
 	switch (m->kind) {
 	case FENCE_MATCH_EXE:
-		return is_exe(m, e, r);
+		return is_exe(a, m, e, r);
 	case FENCE_MATCH_UID:
 		return r->uid == m->uid;
 	case FENCE_MATCH_CGROUP:
@@ -633,7 +633,7 @@ uint8_t agent_match_running(struct agent *a, const struct agent_running *r, uint
 			for (j = 0; j < p->tools[i].nmatch; j++)
 				if (p->tools[i].match[j].kind == order[o].kind &&
 				    p->tools[i].match[j].has_sha == order[o].sha &&
-				    is_tool(&p->tools[i].match[j], &a->matches->exe[i][j], r)) {
+				    is_tool(a, &p->tools[i].match[j], &a->matches->exe[i][j], r)) {
 					*index = j;
 					return (uint8_t)(i + 1);
 				}

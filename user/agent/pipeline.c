@@ -10,7 +10,7 @@ static void on_exec(struct agent *a, const struct fence_rec_exec *r)
 	struct agent_exec *e = agent_exec_add(a, r, 0);
 
 	if (r->check)
-		agent_check_match(a, r);
+		agent_check_match(a, r, e);
 	if (e && r->session)
 		agent_exec_log(a, e);
 }

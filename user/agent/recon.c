@@ -4,6 +4,7 @@
  * a session. Marked first, so that whatever it starts to do is judged; then its open sockets.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,7 @@ static void join(struct recon *r, const struct fence_recon_task *t, const struct
 {
 	struct fence_proc own = { .exec = t->exec, .start = t->start, .parent = t->parent };
 	struct agent *a = r->a;
+	const struct fence_policy_match *m;
 	struct agent_session *s;
 	uint8_t tool, index;
 	int err;
@@ -110,10 +112,12 @@ static void join(struct recon *r, const struct fence_recon_task *t, const struct
 		r->kin += inherit(a, t, &own, 0);
 		return;
 	}
-	err = agent_session_begin(a, t->tgid, tool, a->policy->tools[tool - 1].match[index].kind,
-				  index, &s);
+	m = &a->policy->tools[tool - 1].match[index];
+	err = agent_session_begin(a, t->tgid, tool, m->kind, index, &s);
 	if (err && err != -EALREADY)
 		end_unmarked(a, t->tgid, tool);
+	if (s && m->has_sha) /* where it was not known in time */
+		agent_hash_check(a, p->exec, s->id, m, tool);
 	r->kin++;
 }
 
@@ -153,7 +157,9 @@ static void on_task(void *ctx, const void *task)
 	char exe[FENCE_PATH_MAX] = "", cgroup[512] = "", path[64];
 	struct agent_running p = { .tgid = t->tgid, .exe = exe, .cgroup = cgroup };
 	struct recon *r = ctx;
+	struct agent_exec *known;
 	struct stat st = { 0 };
+	struct statx sx;
 
 	r->a->sees_shared |= (uint8_t)t->shared;
 	on_parent(r, t);
@@ -167,19 +173,24 @@ static void on_task(void *ctx, const void *task)
 	e->parent = t->parent;
 	if (!t->kernel && !read_link(t->tgid, exe, sizeof(exe))) {
 		snprintf(path, sizeof(path), "/proc/%u/exe", t->tgid);
-		if (!stat(path, &st)) {
-			e->ino = p.ino = st.st_ino;
-			p.dev = st.st_dev;
-			e->dev = (uint32_t)(major(st.st_dev) << 20 | minor(st.st_dev));
+		/* as the kernel has it: a file system is not asked, which might not answer */
+		if (!statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &sx)) {
+			e->ino = p.ino = sx.stx_ino;
+			p.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+			e->dev = sx.stx_dev_major << 20 | sx.stx_dev_minor;
+			e->size = sx.stx_size;
+			e->changed =
+				(uint64_t)sx.stx_ctime.tv_sec * 1000000000 + sx.stx_ctime.tv_nsec;
 		}
 	}
 	e->path_len = (uint16_t)strlen(exe);
 	memcpy(e->path, exe, e->path_len);
-	agent_exec_add(r->a, e, 1);
-	if (t->kernel)
+	known = agent_exec_add(r->a, e, 1);
+	if (t->kernel || !known)
 		return;
 	agent_proc_cgroup(t->tgid, cgroup, sizeof(cgroup));
 	p.uid = e->uid;
+	p.exec = known;
 	join(r, t, &p);
 }
 

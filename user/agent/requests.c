@@ -497,7 +497,7 @@ static int64_t request_row(struct agent *a, const struct sight_conn *c,
 	fence_json_int(&j, "bytes_in", (int64_t)x->in);
 	fence_json_int(&j, "bytes_out", (int64_t)x->out);
 	if (by && !strcmp(who, "unknown"))
-		sight_put_ids(&j, "candidates", ids, sight_candidates(c, host, 0, ids));
+		sight_put_ids(&j, "candidates", ids, sight_candidates(c, host, 0, 0, ids));
 	fence_json_int(&j, "cookie", (int64_t)c->cookie);
 	if (x->flags & FENCE_HTTP_CUT)
 		fence_json_bool(&j, "cut", 1);

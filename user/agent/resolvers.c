@@ -15,12 +15,15 @@
 #include "base/path.h"
 #include "base/shut.h"
 
+#define LINES 1000 /* that are looked at */
+
 static void read_lines(struct agent *a, FILE *f)
 {
 	char line[512], text[FENCE_ADDR_TEXT];
+	int lines = LINES;
 
 	a->nresolvers = 0;
-	while (a->nresolvers < ARRAY_SIZE(a->resolvers) && fgets(line, sizeof(line), f))
+	while (a->nresolvers < ARRAY_SIZE(a->resolvers) && lines-- && fgets(line, sizeof(line), f))
 		if (sscanf(line, " nameserver %63[0-9a-fA-F.:]", text) == 1 &&
 		    !fence_addr_parse(text, a->resolvers[a->nresolvers]))
 			a->nresolvers++;
@@ -38,7 +41,7 @@ int agent_resolvers_put(struct agent *a, int (*put)(struct agent *a, const uint8
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	if (fence_path_trusted(FENCE_RESOLV, why, sizeof(why)) && fd == -EPERM)
 		snprintf(why, sizeof(why), "a symbolic link on the way");
-	if (fd >= 0 && !why[0])
+	if (fd >= 0 && !why[0] && !fstat(fd, &st) && S_ISREG(st.st_mode))
 		f = fopen(link, "re");
 	if (f) {
 		if (!fstat(fileno(f), &st))

@@ -12,6 +12,7 @@
 #include "agent/agent.h"
 #include "agent/look.h"
 #include "agent/offsets.h"
+#include "agent/scan.h"
 #include "crm/action.h"
 #include "kernel/sight.h"
 #include "tls/find.h"
@@ -37,6 +38,7 @@
 #define SIGHT_LIBRARY_PATH 256
 #define SIGHT_BROWSERS 4 /* sessions whose extensions are remembered */
 #define SIGHT_INSTALLED 64 /* extensions of one */
+#define SIGHT_ADDONS 256 /* names of Firefox's, of one */
 #define SIGHT_CANDIDATES 8 /* of them, told of one request */
 #define ID_LETTERS 32 /* of a Chromium extension's id */
 #define SIGHT_QUICK (4u << 20) /* octets that are looked through in no time */
@@ -136,6 +138,7 @@ struct sight {
 	struct sight_user users[SIGHT_USERS];
 	unsigned int nusers;
 	struct sight_browser *browsers[SIGHT_BROWSERS]; /* owned */
+	uint32_t question; /* the last about one of them */
 	uint64_t streams, unseen; /* TLS connections that are over; of which nothing was seen */
 	uint64_t bad, lost, requests, unfollowed, missed[FENCE_SIGHT_MISS_MAX];
 	uint64_t looked; /* boot time of the last look for processes that are gone */
@@ -208,8 +211,11 @@ int sight_is_origin(const char *s); /* is it one, and nothing else? */
 void sight_put_ids(struct fence_json *j, const char *key, const char *const *ids, size_t n);
 
 /* extensions.c: of a browser, what it has installed */
-/* Ids of extensions that may ask `host`; `scripts`: that may run in its pages. How many. */
-size_t sight_candidates(const struct sight_conn *c, const char *host, int scripts,
+/*
+ * Ids of extensions that may ask `host`; `scripts`: that may run in its pages. How many. `wait`: a
+ * moment, where it is long ago that the browser's files were read; not while a row is built.
+ */
+size_t sight_candidates(const struct sight_conn *c, const char *host, int scripts, int wait,
 			const char *ids[SIGHT_CANDIDATES]);
 /*
  * Whom a request of an unknown extension to `host` can be of: 1: all whom it can be are listed in
@@ -223,6 +229,7 @@ int sight_sole(const struct sight_conn *c, const char *host, const char **id);
 int sight_addon(const struct sight_conn *c, const char *uuid, char out[FENCE_ADDON_MAX]);
 void sight_addons(struct agent *a, uint32_t tgid, uint64_t session);
 void sight_browsers_done(struct sight *s);
+void sight_browser_answer(struct agent *a, const struct scan_answer *r);
 
 /* sight.c: is its process one that has BoringSSL in it, as Chromium's kin have? */
 int sight_is_chromium(const struct sight_conn *c);

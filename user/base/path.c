@@ -167,3 +167,18 @@ int fence_path_id(int fd, uint32_t *dev, uint64_t *ino)
 	*ino = st.stx_ino;
 	return st.stx_mask & STATX_MNT_ID ? device_of(st.stx_mnt_id, dev) : -ENODATA;
 }
+
+int fence_path_regular(const char *path, struct stat *st)
+{
+	AUTO_FD int at = open(path, O_PATH | O_CLOEXEC);
+	char link[32];
+	int fd;
+
+	if (at < 0 || fstat(at, st))
+		return -errno;
+	if (!S_ISREG(st->st_mode))
+		return -EINVAL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}

@@ -4,6 +4,7 @@
 #define FENCE_BASE_PATH_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* No "//", no component "." or "..": the text says where it leads, but for symbolic links. */
 int fence_path_is_plain(const char *path);
@@ -27,5 +28,12 @@ int fence_path_follow(const char *path, uint32_t *turner);
  * system) and inode of an open file. Negative: they cannot be told.
  */
 int fence_path_id(int fd, uint32_t *dev, uint64_t *ino);
+
+/*
+ * A regular file, for reading, and what it is; whatever else is there is not even opened. The
+ * descriptor is the caller's; negative: errno, -EINVAL: it is none. The file system may make it
+ * wait.
+ */
+int fence_path_regular(const char *path, struct stat *st);
 
 #endif

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/scan.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/profiles.h"
+#include "base/cleanup.h"
+
+#define SCAN_FD 3
+#define SCAN_USERS 64 /* whose share is counted; who asked longest ago goes first */
+#define SCAN_MEMORY (256u << 20) /* bytes of a child's heap */
+#define NICE 10
+#define END_MS 200 /* that a child has to end after SIGKILL */
+
+static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 5000 };
+
+struct reply {
+	uint32_t seq;
+	int32_t err;
+	uint32_t last;
+	uint32_t len; /* octets that follow */
+};
+
+/* ---- the process that may read ---- */
+
+static const int calls[] = {
+	SCMP_SYS(read),	  SCMP_SYS(close),	   SCMP_SYS(fstat),	   SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),  SCMP_SYS(getdents64),	   SCMP_SYS(readlink),	   SCMP_SYS(readlinkat),
+	SCMP_SYS(fcntl),  SCMP_SYS(sendmsg),	   SCMP_SYS(sendto),	   SCMP_SYS(munmap),
+	SCMP_SYS(mremap), SCMP_SYS(brk),	   SCMP_SYS(madvise),	   SCMP_SYS(futex),
+	SCMP_SYS(exit),	  SCMP_SYS(exit_group),	   SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
+	SCMP_SYS(lseek),  SCMP_SYS(clock_gettime), SCMP_SYS(fadvise64),
+};
+
+/* What only who keeps the children needs. */
+static const int keeps[] = {
+	SCMP_SYS(recvmsg), SCMP_SYS(clone),	 SCMP_SYS(clone3),
+	SCMP_SYS(wait4),   SCMP_SYS(kill),	 SCMP_SYS(poll),
+	SCMP_SYS(ppoll),   SCMP_SYS(pidfd_open), SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(prctl),   SCMP_SYS(seccomp),	 SCMP_SYS(set_robust_list),
+	SCMP_SYS(gettid),  SCMP_SYS(getpid),	 SCMP_SYS(prlimit64),
+	SCMP_SYS(rseq),	   SCMP_SYS(getppid),	 SCMP_SYS(setpriority),
+};
+
+/* Nothing is written, made, started or connected to. */
+static int close_off(int child)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	const uint64_t writes = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE;
+	int err = f ? 0 : -ENOMEM;
+	size_t i;
+
+	for (i = 0; !err && i < ARRAY_SIZE(calls); i++)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
+	for (i = 0; !err && !child && i < ARRAY_SIZE(keeps); i++)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, keeps[i], 0);
+	if (!err) /* O_TMPFILE has O_DIRECTORY in it, which alone is fine */
+		err = seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, writes & ~(uint64_t)O_DIRECTORY, 0));
+	if (!err)
+		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				       SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
+	if (!err)
+		err = seccomp_load(f);
+	seccomp_release(f);
+	return err;
+}
+
+/* Root's, so that nobody else's signals reach it, with no right of root's but to read. */
+static int narrow(int fd, const char *name)
+{
+	const struct rlimit none = { 0 };
+	int kept[] = { CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE };
+	size_t i;
+
+	if (fd != SCAN_FD && dup2(fd, SCAN_FD) < 0)
+		return -errno;
+	if (close_range(SCAN_FD + 1, ~0u, 0) || setrlimit(RLIMIT_CORE, &none) ||
+	    prctl(PR_SET_NAME, name) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				 (unsigned int)kept[i]))
+			return -EINVAL;
+	return capng_apply(CAPNG_SELECT_BOTH) ? -EPERM : close_off(0);
+}
+
+static int put(const struct reply *r, const void *data)
+{
+	struct iovec v[2] = { { (void *)(uintptr_t)r, sizeof(*r) },
+			      { (void *)(uintptr_t)data, r->len } };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = r->len ? 2 : 1 };
+
+	return sendmsg(SCAN_FD, &m, MSG_NOSIGNAL) == (ssize_t)(sizeof(*r) + r->len) ? 0 : -EPIPE;
+}
+
+int scan_part(const struct scan_out *o, const void *data, uint32_t len)
+{
+	const struct reply r = { .seq = o->seq, .len = len };
+
+	return len > SCAN_PART ? -EMSGSIZE : put(&r, data);
+}
+
+static void child(const struct scan_question *q)
+{
+	const struct rlimit heap = { SCAN_MEMORY, SCAN_MEMORY };
+	const struct scan_out o = { .fd = SCAN_FD, .seq = q->seq };
+	struct reply r = { .seq = q->seq, .last = 1 };
+	char extension[FENCE_ADDON_MAX + 1] = "";
+	struct scan_hash hash = { 0 };
+	const void *data = NULL;
+
+	if (q->kind == SCAN_HASH) /* behind the machine's other work */
+		setpriority(PRIO_PROCESS, 0, NICE);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || setrlimit(RLIMIT_DATA, &heap) || close_off(1))
+		_exit(1);
+	if (q->kind == SCAN_HASH) {
+		r.err = scan_hash_file(q, &hash);
+		r.len = sizeof(hash);
+		data = &hash;
+	} else if (q->kind == SCAN_ARGUMENTS) {
+		r.err = scan_arguments(q, extension);
+		r.len = (uint32_t)strlen(extension) + 1;
+		data = extension;
+	} else {
+		r.err = profiles_read(q, &o);
+	}
+	_exit(put(&r, data) ? 1 : 0);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct user {
+	uint32_t uid;
+	int64_t since; /* of the window; 0: free */
+	int64_t used;
+	int late;
+};
+
+struct keeper {
+	struct user users[SCAN_USERS];
+	pid_t stuck[SCAN_STUCK];
+	unsigned int nstuck;
+};
+
+static struct user *user_of(struct keeper *k, uint32_t uid)
+{
+	struct user *u = &k->users[0];
+	int64_t now = now_ms();
+	unsigned int i;
+
+	for (i = 0; i < SCAN_USERS; i++) {
+		if (k->users[i].since && k->users[i].uid == uid) {
+			u = &k->users[i];
+			break;
+		}
+		if (k->users[i].since < u->since)
+			u = &k->users[i];
+	}
+	if (!u->since || u->uid != uid || now - u->since > SCAN_WINDOW_MS)
+		*u = (struct user){ .uid = uid, .since = now };
+	return u;
+}
+
+/* Those that could not be ended, and have since. */
+static void reap(struct keeper *k)
+{
+	unsigned int i;
+
+	for (i = 0; i < k->nstuck; i++)
+		if (waitpid(k->stuck[i], NULL, WNOHANG))
+			k->stuck[i--] = k->stuck[--k->nstuck];
+}
+
+/* 0: it has answered; or why not. */
+static int wait_for(struct keeper *k, pid_t pid, int ms)
+{
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int err = 0, status = 0;
+
+	if (fd < 0 || poll(&p, 1, ms) != 1) {
+		kill(pid, SIGKILL);
+		err = -ETIMEDOUT;
+		if (fd >= 0 && poll(&p, 1, END_MS) != 1) { /* the kernel waits for somebody */
+			k->stuck[k->nstuck++] = pid;
+			return err;
+		}
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return -EIO;
+	return err ? err : WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+}
+
+static int serve(struct keeper *k, const struct scan_question *q)
+{
+	struct user *u = user_of(k, q->uid);
+	int64_t began = now_ms();
+	pid_t pid;
+	int err;
+
+	reap(k);
+	if (q->kind >= SCAN_KINDS || !memchr(q->path, 0, sizeof(q->path)))
+		return -EINVAL;
+	if (u->used >= SCAN_USER_MS || u->late >= SCAN_USER_LATE)
+		return -EDQUOT;
+	if (k->nstuck == SCAN_STUCK)
+		return -EBUSY;
+	pid = fork();
+	if (!pid)
+		child(q);
+	err = pid < 0 ? -EBUSY : wait_for(k, pid, limit_ms[q->kind]);
+	u->used += now_ms() - began;
+	u->late += err == -ETIMEDOUT;
+	return err;
+}
+
+static void keeper(int fd, const char *name)
+{
+	static struct keeper k;
+	struct scan_question q;
+	struct iovec v = { &q, sizeof(q) };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	if (narrow(fd, name))
+		_exit(1);
+	while (recvmsg(SCAN_FD, &m, 0) == sizeof(q)) {
+		struct reply r = { .seq = q.seq, .last = 1 };
+
+		r.err = serve(&k, &q);
+		if (r.err && put(&r, NULL))
+			break;
+	}
+	_exit(0);
+}
+
+/* ---- who asks ---- */
+
+struct scan {
+	int fd; /* owned */
+	uint32_t seq; /* of the question that is out */
+	int out;
+	struct scan_question asked; /* it */
+	uint32_t served; /* the user of the last */
+	unsigned int count;
+	struct scan_question *waits; /* owned: SCAN_QUEUE, in the order in which they came */
+	char part[sizeof(struct reply) + SCAN_PART];
+};
+
+int scan_start(const char *name, struct scan **ret)
+{
+	struct scan *s = calloc(1, sizeof(*s));
+	int pair[2];
+	pid_t pid;
+
+	if (s)
+		s->waits = calloc(SCAN_QUEUE, sizeof(*s->waits));
+	if (!s || !s->waits || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+		if (s)
+			free(s->waits);
+		free(s);
+		return -ENOMEM;
+	}
+	pid = fork();
+	if (!pid)
+		keeper(pair[1], name);
+	close(pair[1]);
+	s->fd = pair[0];
+	*ret = s;
+	if (pid > 0)
+		return 0;
+	scan_stop(s);
+	*ret = NULL;
+	return -EAGAIN;
+}
+
+void scan_stop(struct scan *s)
+{
+	if (!s)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->waits);
+	free(s);
+}
+
+int scan_fd(const struct scan *s)
+{
+	return s->fd;
+}
+
+/* The next one, another user's than the last if there is any. */
+static void send_next(struct scan *s)
+{
+	unsigned int i;
+
+	if (s->out || !s->count || s->fd < 0)
+		return;
+	for (i = 0; i < s->count && s->waits[i].uid == s->served; i++)
+		;
+	i = i < s->count ? i : 0;
+	s->asked = s->waits[i];
+	memmove(&s->waits[i], &s->waits[i + 1], (--s->count - i) * sizeof(s->waits[0]));
+	s->asked.seq = ++s->seq;
+	s->served = s->asked.uid;
+	s->out = 1;
+	/* of a process that is gone we hear when we listen */
+	if (send(s->fd, &s->asked, sizeof(s->asked), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		shutdown(s->fd, SHUT_RDWR);
+}
+
+int scan_ask(struct scan *s, const struct scan_question *q)
+{
+	unsigned int i, same = 0;
+
+	if (s->fd < 0)
+		return -EPIPE;
+	for (i = 0; i < s->count; i++)
+		same += s->waits[i].uid == q->uid;
+	if (s->count == SCAN_QUEUE || same >= SCAN_SHARE)
+		return -EAGAIN;
+	s->waits[s->count++] = *q;
+	send_next(s);
+	return 0;
+}
+
+/* What was asked has no answer, and will have none. */
+static int lost(struct scan *s, struct scan_answer *out)
+{
+	if (!s->out && s->count) {
+		s->asked = s->waits[--s->count];
+		s->out = 1;
+	}
+	if (!s->out)
+		return 0;
+	s->out = 0;
+	*out = (struct scan_answer){
+		.kind = s->asked.kind, .id = s->asked.id, .err = -EPIPE, .last = 1
+	};
+	return 1;
+}
+
+int scan_next(struct scan *s, struct scan_answer *out)
+{
+	struct reply r;
+	ssize_t n;
+
+	for (;;) {
+		send_next(s);
+		n = s->fd < 0 ? 0 : recv(s->fd, s->part, sizeof(s->part), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (n < (ssize_t)sizeof(r)) { /* it would be readable for ever */
+			if (s->fd >= 0)
+				close(s->fd);
+			s->fd = -1;
+			return lost(s, out);
+		}
+		memcpy(&r, s->part, sizeof(r));
+		if (s->out && r.seq == s->seq && n == (ssize_t)(sizeof(r) + r.len))
+			break;
+	}
+	s->out = !r.last;
+	*out = (struct scan_answer){ .kind = s->asked.kind,
+				     .id = s->asked.id,
+				     .err = r.err,
+				     .last = !!r.last,
+				     .data = (const uint8_t *)s->part + sizeof(r),
+				     .len = r.len };
+	return 1;
+}
+
+static const struct {
+	int err;
+	int passes;
+	const char *why;
+} reasons[] = {
+	{ -EFBIG, 0, "it is too large to be read" },
+	{ -EINVAL, 0, "it is no regular file" },
+	{ -ENOENT, 0, "it was gone before it could be read" },
+	{ -ESTALE, 0, "it has been changed, or replaced, meanwhile" },
+	{ -ETIMEDOUT, 0, "it was not read in time" },
+	{ -EIO, 0, "reading it failed" },
+	{ -EDQUOT, 1, "its user's files have taken too much time" },
+	{ -EAGAIN, 1, "too many files of its user wait" },
+	{ -EBUSY, 1, "other files do not answer" },
+	{ -ECANCELED, 1, "the agent ended before" },
+	{ -EPIPE, 1, "crmfenced-scan was ended; restart the agent" },
+};
+
+const char *scan_why(int err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (reasons[i].err == err)
+			return reasons[i].why;
+	return "it cannot be read";
+}
+
+int scan_passes(int err)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (reasons[i].err == err)
+			return reasons[i].passes;
+	return 0;
+}
