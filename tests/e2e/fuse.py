@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file system that does not answer: every file of a directory with its names and contents, read as it is up to an offset; who reads behind
-that waits for ever. The kernel's protocol (linux/fuse.h, 7.31) by hand, as no library has to be there.
+that waits for ever, and who opens one once there is a ".shut" in the directory. The kernel's protocol (linux/fuse.h, 7.31) by hand, as no library has to be there.
 
 usage: fuse.py MOUNTPOINT DIRECTORY OFFSET; writes "ready", serves until it is killed, which ends who waits
 """
@@ -42,6 +42,8 @@ def answer(op, node, body):
         return struct.pack("<4Q2I", n, 0, 1000, 1000, 0, 0) + attributes(child)
     if op == GETATTR:
         return struct.pack("<Q2I", 1000, 0, 0) + attributes(path)
+    if op == OPEN and os.path.exists(source + "/.shut"):
+        return None
     if op in (OPEN, OPENDIR):
         return struct.pack("<Q2I", 0, 0, 0)
     if op == READ:

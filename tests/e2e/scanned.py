@@ -241,4 +241,45 @@ def scanned_arguments(w):
     return bad
 
 
-ALONE = [scanned_programs, scanned_inode, scanned_profiles, scanned_arguments]
+def scanned_mappings(w):
+    """A session maps code from a file system that does not answer any more, which sight would look into: it goes on, so do the agent and others, and a row
+    says that this file's TLS is not seen; what it maps of its own user's is seen."""
+    behind, bad = w.dir + "/code", []
+    os.mkdir(behind)
+    shutil.copy("/usr/lib/x86_64-linux-gnu/libssl.so.3", behind + "/libssl.so.3")
+    text = """
+import ctypes, mmap, os, subprocess, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+print("open", flush=True)
+input()
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+print("mapped" if libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, fd, ctypes.c_long(0)) != 2**64 - 1 else "no", flush=True)
+input()
+sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2]]).returncode)
+"""
+    silent = Silent(w, behind, 1 << 30)
+    w.start("--quiet", **tools(w))
+    try:
+        bad += [] if silent.works else ["no FUSE: %s" % silent.p.communicate()]
+        p = w.popen("python3", script(w, "maps.py", text), silent.point + "/libssl.so.3", OWN + ROW + "?t=maps", stdin_fd=subprocess.PIPE)
+        said = [p.stdout.readline()]
+        open(behind + "/.shut", "w").close()
+        p.stdin.write("\n")
+        p.stdin.flush()
+        said.append(p.stdout.readline())
+        bad += [] if said == ["open\n", "mapped\n"] else ["it does not map: %s" % said]
+        bad += goes_on(w, "a mapping")
+        r = row(w, "sight", lambda r: r["state"] == "refused" and r["path"].startswith(silent.point), 20)
+        bad += [] if r and r["how"] == "it was not read in time" else ["no row says so: %s" % r]
+        out = p.communicate("\n", timeout=20)[0]
+        bad += [] if p.returncode == 0 else ["its own request: %d %r" % (p.returncode, out[-200:])]
+        seen = [r for r in w.rows("request") if r["status"] == 200]
+        bad += [] if len(seen) >= 2 else ["requests seen: %d" % len(seen)]
+    finally:
+        silent.close()
+    w.stop()
+    return bad
+
+
+ALONE = [scanned_programs, scanned_inode, scanned_profiles, scanned_arguments, scanned_mappings]

@@ -177,7 +177,7 @@ static void arguments(struct scan *s)
 /* Of the descendants of this process: what /proc/PID/status says of each. */
 static int rights(pid_t *keeper)
 {
-	static const char *const lines[] = { "CapEff:\t0000000000080004",
+	static const char *const lines[] = { "CapEff:\t0000010000080004",
 					     "CapBnd:\t0000000000000000", "NoNewPrivs:\t1",
 					     "Seccomp:\t2" };
 	char path[64], parent[32];

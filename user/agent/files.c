@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "agent/sight.h"
 #include "agent/speak.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 
+#define AGAIN_NS 10000000000ULL /* until a file is asked for that there was no time for */
 #define FIRST_MS 5000 /* for what is looked into before the agent begins */
 
 static const char *const patterns[] = {
@@ -32,19 +34,19 @@ static int is_waited_for(const struct sight_file *f)
 }
 
 /* By its size, or by its name, which decides nothing else. */
-static int is_likely(int fd, const struct stat *st)
+static int is_likely(const char *link, uint64_t size)
 {
 	static const char *const parts[] = { "ssl", "tls", "nspr4" };
-	char link[32], path[512], *name;
+	char path[512];
+	const char *name;
 	ssize_t n;
 	size_t i;
 
-	if (st->st_size > SIGHT_QUICK)
+	if (size > SIGHT_QUICK)
 		return 1;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = 0;
-	name = strrchr(path, '/');
+	name = strrchr(n > 0 ? path : link, '/');
 	for (i = 0; name && i < ARRAY_SIZE(parts); i++)
 		if (strstr(name, parts[i]))
 			return 1;
@@ -111,19 +113,105 @@ static struct sight_file *slot(struct agent *a)
 	return NULL;
 }
 
-static int is_roots(const struct stat *st)
+/*
+ * What a file is, as the kernel has it: a file system is not asked, which might not answer. `dir`
+ * and `path` as of openat(2); "": `dir` itself. 0, or -ENOENT: no regular file that has something
+ * in it.
+ */
+static int file_is(int dir, const char *path, struct statx *st, struct offsets_file *is)
 {
-	return !st->st_uid && !(st->st_mode & (S_IWGRP | S_IWOTH));
+	if (statx(dir, path, AT_STATX_DONT_SYNC | (*path ? 0 : AT_EMPTY_PATH), STATX_BASIC_STATS,
+		  st) ||
+	    !S_ISREG(st->stx_mode) || !st->stx_size)
+		return -ENOENT;
+	*is = (struct offsets_file){ .dev = makedev(st->stx_dev_major, st->stx_dev_minor),
+				     .ino = st->stx_ino,
+				     .size = st->stx_size,
+				     .changed = (int64_t)st->stx_ctime.tv_sec * 1000000000 +
+						st->stx_ctime.tv_nsec };
+	return 0;
+}
+
+static int is_roots(const struct statx *st)
+{
+	return !st->stx_uid && !(st->stx_mode & (S_IWGRP | S_IWOTH));
 }
 
 /*
  * What is found is kept for the next run as long as whoever looks has not met a file that somebody
  * else than root made, who might speak through it. He answers in the order of the questions.
  */
-static int is_kept(struct sight *s, const struct stat *st)
+static int is_kept(struct sight *s, const struct statx *st)
 {
 	s->strangers |= !is_roots(st);
 	return s->found && !s->strangers;
+}
+
+/* There is no answer about it: not even that it has no TLS stack is known. */
+static void refuse(struct agent *a, struct sight_file *f, int err, const char *why)
+{
+	f->err = sight_file_is_none(&(struct sight_file){ .err = err }) ? -EIO : err;
+	snprintf(f->points.how, sizeof(f->points.how), "%s", why);
+	a->sight->refused = 1;
+}
+
+/* Ask for a file that is new. Path and size are of who may have made it; nothing waits for him. */
+static void file_ask(struct agent *a, struct sight_file *f, const char *path, uint64_t session)
+{
+	const struct agent_session *s = agent_session_find(a, session);
+	struct scan_question q = {
+		.kind = SCAN_OPEN,
+		.id = (uint32_t)(f - a->sight->files),
+		.uid = s ? agent_proc_owner(s->tgid) : 0,
+		.file = { .ino = f->is.ino,
+			  .size = f->is.size,
+			  .changed = (uint64_t)f->is.changed },
+	};
+	int err = -EINVAL;
+
+	if (snprintf(q.path, sizeof(q.path), "%s", path) < (int)sizeof(q.path))
+		err = scan_ask(a->scan, &q);
+	if (err)
+		refuse(a, f, err, scan_why(err));
+	a->sight->opening += !err;
+}
+
+/* Have an open file looked into. */
+static void file_look(struct agent *a, struct sight_file *f, int open, const struct statx *st)
+{
+	AUTO_FD int fd = open;
+	int err;
+
+	f->kept = (uint8_t)is_kept(a->sight, st);
+	err = look_ask(a->sight->look, fd, &f->is, (uint32_t)(f - a->sight->files));
+	if (err)
+		refuse(a, f, err,
+		       err == -EPIPE ? "crmfenced-look was ended; restart the agent" : "");
+	else
+		f->fd = TAKE_FD(fd);
+}
+
+/* Root's own, on a disk of this machine, are opened here; they are most. */
+static void file_new(struct agent *a, struct sight_file *f, const char *path, uint64_t session,
+		     const struct statx *st)
+{
+	struct offsets_file is;
+	struct statx opened;
+	struct stat unused;
+	int fd;
+
+	if (!is_roots(st) || !st->stx_dev_major) {
+		file_ask(a, f, path, session);
+		return;
+	}
+	fd = fence_path_regular(path, &unused);
+	if (fd >= 0 && !file_is(fd, "", &opened, &is) && !memcmp(&is, &f->is, sizeof(is))) {
+		file_look(a, f, fd, &opened);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	*f = (struct sight_file){ .err = -ENOENT, .fd = -1 }; /* it is another one by now */
 }
 
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
@@ -131,39 +219,49 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 	struct sight *s = a->sight;
 	struct sight_file *f = NULL;
 	struct offsets_file is;
-	struct stat st;
-	AUTO_FD int fd = fence_path_regular(path, &st);
+	struct statx st;
 	unsigned int i;
 
-	if (fd < 0 || !st.st_size)
+	if (file_is(AT_FDCWD, path, &st, &is))
 		return NULL;
-	offsets_file(&is, &st);
 	for (i = 0; i < s->nfiles && !f; i++)
 		f = memcmp(&s->files[i].is, &is, sizeof(is)) ? NULL : &s->files[i];
-	if (!f) {
-		f = slot(a);
+	if (!f || (scan_passes(f->err) && a->now > f->asked + AGAIN_NS && is_free(s, f))) {
+		f = f ? f : slot(a);
 		if (!f)
 			return NULL;
-		*f = (struct sight_file){
-			.is = is,
-			.fd = -1,
-			.awaited = (uint8_t)is_likely(fd, &st),
-			.kept = (uint8_t)is_kept(s, &st),
-		};
-		f->err = st.st_size > SIGHT_LARGEST
-				 ? -EFBIG
-				 : look_ask(s->look, fd, &is, (uint32_t)(f - s->files));
-		if (f->err == -EPIPE)
-			snprintf(f->points.how, sizeof(f->points.how),
-				 "crmfenced-look was ended; restart the agent");
-		if (!f->err) {
-			f->err = -EINPROGRESS;
-			f->fd = TAKE_FD(fd);
-		}
+		*f = (struct sight_file){ .is = is,
+					  .fd = -1,
+					  .err = -EINPROGRESS,
+					  .asked = a->now,
+					  .awaited = (uint8_t)is_likely(path, is.size) };
+		if (is.size > SIGHT_LARGEST)
+			f->err = -EFBIG;
+		else
+			file_new(a, f, path, session, &st);
 	}
 	if (is_waited_for(f))
 		freeze(a, session);
 	return f;
+}
+
+void sight_file_opened(struct agent *a, const struct scan_answer *r)
+{
+	struct sight_file *f = a->sight && r->id < SIGHT_FILES ? &a->sight->files[r->id] : NULL;
+	AUTO_FD int fd = r->fd;
+	struct offsets_file is;
+	struct statx st;
+
+	if (!f || f->err != -EINPROGRESS || f->fd >= 0)
+		return;
+	a->sight->opening -= !!a->sight->opening;
+	if (r->err == -ENOENT || r->err == -ESRCH || r->err == -ESTALE ||
+	    (!r->err && (file_is(fd, "", &st, &is) || memcmp(&is, &f->is, sizeof(is)))))
+		*f = (struct sight_file){ .err = -ENOENT, .fd = -1 };
+	else if (r->err)
+		refuse(a, f, r->err, scan_why(r->err));
+	else
+		file_look(a, f, TAKE_FD(fd), &st);
 }
 
 /* 1: of a file that is known now, and has a TLS stack or should have been seen to have none. */
@@ -190,8 +288,9 @@ static int answered(struct agent *a, const struct look_answer *r)
 int sight_files_turn(struct agent *a)
 {
 	struct look_answer r;
-	int known = 0;
+	int known = a->sight->refused;
 
+	a->sight->refused = 0;
 	while (look_next(a->sight->look, &r))
 		known |= answered(a, &r);
 	return known;
@@ -201,14 +300,16 @@ int sight_files_turn(struct agent *a)
 static void programs(struct agent *a, int all)
 {
 	const struct fence_policy_tool *t;
-	struct stat st;
+	struct offsets_file is;
+	struct statx st;
 	size_t i, k;
 
 	for (i = 0; i < a->policy->ntools; i++) {
 		t = &a->policy->tools[i];
 		for (k = 0; t->sight && k < t->nmatch; k++)
 			if (t->match[k].kind == FENCE_MATCH_EXE &&
-			    (all || (!stat(t->match[k].text, &st) && is_roots(&st))))
+			    (all ||
+			     (!file_is(AT_FDCWD, t->match[k].text, &st, &is) && is_roots(&st))))
 				sight_file_at(a, t->match[k].text, 0);
 	}
 }
@@ -216,9 +317,10 @@ static void programs(struct agent *a, int all)
 /* One that is deleted, and that nobody carries probes in, is not to keep its room on the disk. */
 static void let_go(const struct sight *s, struct sight_file *f)
 {
-	struct stat st;
+	struct offsets_file is;
+	struct statx st;
 
-	if (f->fd < 0 || !is_free(s, f) || fstat(f->fd, &st) || st.st_nlink)
+	if (f->fd < 0 || !is_free(s, f) || file_is(f->fd, "", &st, &is) || st.stx_nlink)
 		return;
 	close(f->fd);
 	*f = (struct sight_file){ .err = -ENOENT, .fd = -1 };
@@ -335,7 +437,8 @@ int sight_files_known(struct agent *a, struct sight *s)
 void sight_files_first(struct agent *a)
 {
 	struct sight *s = a->sight;
-	struct pollfd p = { .fd = look_fd(s->look), .events = POLLIN };
+	struct pollfd p[2] = { { .fd = look_fd(s->look), .events = POLLIN },
+			       { .fd = scan_fd(a->scan), .events = POLLIN } };
 	glob_t found;
 	size_t i, k;
 
@@ -348,8 +451,10 @@ void sight_files_first(struct agent *a)
 	}
 	programs(a, 0);
 	programs(a, 1);
-	while (look_asked(s->look) && poll(&p, 1, FIRST_MS) > 0)
+	while ((s->opening || look_asked(s->look)) && poll(p, 2, FIRST_MS) > 0) {
+		agent_scan_turn(a, 0);
 		sight_files_turn(a);
+	}
 	keep(a);
 	for (i = 0; i < s->nlibraries && !try_library(a, s->libraries[i]); i++)
 		; /* nobody waits for one after the other that does not answer */

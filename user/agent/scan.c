@@ -26,7 +26,7 @@
 #define NICE 10
 #define END_MS 200 /* that a child has to end after SIGKILL */
 
-static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 5000 };
+static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 5000 };
 
 struct reply {
 	uint32_t seq;
@@ -85,7 +85,7 @@ static int close_off(int child)
 static int narrow(int fd, const char *name)
 {
 	const struct rlimit none = { 0 };
-	int kept[] = { CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE };
+	int kept[] = { CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_CHECKPOINT_RESTORE };
 	size_t i;
 
 	if (fd != SCAN_FD && dup2(fd, SCAN_FD) < 0)
@@ -102,12 +102,24 @@ static int narrow(int fd, const char *name)
 	return capng_apply(CAPNG_SELECT_BOTH) ? -EPERM : close_off(0);
 }
 
-static int put(const struct reply *r, const void *data)
+/* `fd`: goes with it; negative: none does. */
+static int put(const struct reply *r, const void *data, int fd)
 {
+	char room[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec v[2] = { { (void *)(uintptr_t)r, sizeof(*r) },
 			      { (void *)(uintptr_t)data, r->len } };
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = r->len ? 2 : 1 };
+	struct cmsghdr *c;
 
+	if (fd >= 0) {
+		m.msg_control = room;
+		m.msg_controllen = sizeof(room);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
 	return sendmsg(SCAN_FD, &m, MSG_NOSIGNAL) == (ssize_t)(sizeof(*r) + r->len) ? 0 : -EPIPE;
 }
 
@@ -115,7 +127,7 @@ int scan_part(const struct scan_out *o, const void *data, uint32_t len)
 {
 	const struct reply r = { .seq = o->seq, .len = len };
 
-	return len > SCAN_PART ? -EMSGSIZE : put(&r, data);
+	return len > SCAN_PART ? -EMSGSIZE : put(&r, data, -1);
 }
 
 static void child(const struct scan_question *q)
@@ -126,6 +138,7 @@ static void child(const struct scan_question *q)
 	char extension[FENCE_ADDON_MAX + 1] = "";
 	struct scan_hash hash = { 0 };
 	const void *data = NULL;
+	int fd = -1;
 
 	if (q->kind == SCAN_HASH) /* behind the machine's other work */
 		setpriority(PRIO_PROCESS, 0, NICE);
@@ -135,6 +148,9 @@ static void child(const struct scan_question *q)
 		r.err = scan_hash_file(q, &hash);
 		r.len = sizeof(hash);
 		data = &hash;
+	} else if (q->kind == SCAN_OPEN) {
+		fd = scan_open_file(q);
+		r.err = fd < 0 ? fd : 0;
 	} else if (q->kind == SCAN_ARGUMENTS) {
 		r.err = scan_arguments(q, extension);
 		r.len = (uint32_t)strlen(extension) + 1;
@@ -142,7 +158,7 @@ static void child(const struct scan_question *q)
 	} else {
 		r.err = profiles_read(q, &o);
 	}
-	_exit(put(&r, data) ? 1 : 0);
+	_exit(put(&r, data, fd) ? 1 : 0);
 }
 
 static int64_t now_ms(void)
@@ -251,7 +267,7 @@ static void keeper(int fd, const char *name)
 		struct reply r = { .seq = q.seq, .last = 1 };
 
 		r.err = serve(&k, &q);
-		if (r.err && put(&r, NULL))
+		if (r.err && put(&r, NULL, -1))
 			break;
 	}
 	_exit(0);
@@ -358,19 +374,38 @@ static int lost(struct scan *s, struct scan_answer *out)
 		return 0;
 	s->out = 0;
 	*out = (struct scan_answer){
-		.kind = s->asked.kind, .id = s->asked.id, .err = -EPIPE, .last = 1
+		.kind = s->asked.kind, .id = s->asked.id, .err = -EPIPE, .last = 1, .fd = -1
 	};
 	return 1;
+}
+
+/* A message, and the descriptor with it. */
+static ssize_t receive(struct scan *s, int *fd)
+{
+	char room[CMSG_SPACE(sizeof(int))];
+	struct iovec v = { s->part, sizeof(s->part) };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
+	ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+
+	*fd = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return n;
 }
 
 int scan_next(struct scan *s, struct scan_answer *out)
 {
 	struct reply r;
 	ssize_t n;
+	int fd;
 
 	for (;;) {
 		send_next(s);
-		n = s->fd < 0 ? 0 : recv(s->fd, s->part, sizeof(s->part), MSG_DONTWAIT);
+		fd = -1;
+		n = s->fd < 0 ? 0 : receive(s, &fd);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
 		if (n < (ssize_t)sizeof(r)) { /* it would be readable for ever */
@@ -380,14 +415,18 @@ int scan_next(struct scan *s, struct scan_answer *out)
 			return lost(s, out);
 		}
 		memcpy(&r, s->part, sizeof(r));
-		if (s->out && r.seq == s->seq && n == (ssize_t)(sizeof(r) + r.len))
+		if (s->out && r.seq == s->seq && n == (ssize_t)(sizeof(r) + r.len) &&
+		    (fd < 0 || s->asked.kind == SCAN_OPEN))
 			break;
+		if (fd >= 0) /* to an answer that nobody waits for any more */
+			close(fd);
 	}
 	s->out = !r.last;
 	*out = (struct scan_answer){ .kind = s->asked.kind,
 				     .id = s->asked.id,
 				     .err = r.err,
 				     .last = !!r.last,
+				     .fd = fd,
 				     .data = (const uint8_t *)s->part + sizeof(r),
 				     .len = r.len };
 	return 1;

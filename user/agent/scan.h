@@ -16,8 +16,8 @@
 
 #include "policy/policy.h"
 
-#define SCAN_QUEUE 512 /* questions that wait */
-#define SCAN_SHARE 128 /* of them, of one user */
+#define SCAN_QUEUE 1024 /* questions that wait */
+#define SCAN_SHARE 384 /* of them, of one user */
 #define SCAN_LARGEST (1ULL << 30) /* bytes of a file that is hashed */
 #define SCAN_PART (60u << 10) /* bytes of a part of an answer */
 #define SCAN_WINDOW_MS 60000 /* of a user's share of the time: */
@@ -28,6 +28,7 @@
 enum scan_kind {
 	SCAN_HASH, /* SHA-256 of a program: struct scan_hash */
 	SCAN_ARGUMENTS, /* the extension in a command line: the argument's number, its id; or "" */
+	SCAN_OPEN, /* the file itself, for reading: a descriptor */
 	SCAN_BROWSER, /* what a browser has installed: profiles.h; in parts */
 	SCAN_KINDS
 };
@@ -43,8 +44,8 @@ struct scan_question {
 	uint32_t kind, id; /* id: the answer's */
 	uint32_t uid; /* whose share it is of */
 	uint32_t tgid[3]; /* processes; 0: none */
-	struct scan_file file; /* SCAN_HASH */
-	char path[FENCE_PATH_MAX + 1]; /* ... where the process is gone */
+	struct scan_file file; /* SCAN_HASH, SCAN_OPEN */
+	char path[FENCE_PATH_MAX + 1]; /* of it; SCAN_HASH: where the process is gone */
 	uint32_t seq; /* set here */
 };
 
@@ -57,6 +58,7 @@ struct scan_answer {
 	uint32_t kind, id;
 	int err; /* of the last part; scan_why() */
 	int last; /* no more parts of it follow */
+	int fd; /* SCAN_OPEN: the caller's from now on; -1: none */
 	const uint8_t *data; /* borrowed, until the next call */
 	uint32_t len;
 };
@@ -85,6 +87,7 @@ struct scan_out {
 	uint32_t seq;
 };
 int scan_part(const struct scan_out *o, const void *data, uint32_t len); /* 0, or -EPIPE */
+int scan_open_file(const struct scan_question *q); /* a descriptor, or -errno */
 int scan_hash_file(const struct scan_question *q, struct scan_hash *out);
 int scan_arguments(const struct scan_question *q, char out[FENCE_ADDON_MAX + 1]);
 

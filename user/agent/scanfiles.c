@@ -56,6 +56,18 @@ static int program_open(const struct scan_question *q, struct stat *st)
 	return err;
 }
 
+int scan_open_file(const struct scan_question *q)
+{
+	struct scan_file is;
+	struct stat st;
+	AUTO_FD int fd = fence_path_regular(q->path, &st);
+
+	if (fd < 0)
+		return fd;
+	is = file_of(&st);
+	return is_same(&q->file, &is) ? TAKE_FD(fd) : -ESTALE;
+}
+
 static int digest(int fd, uint8_t out[32])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();

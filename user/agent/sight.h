@@ -49,6 +49,7 @@
 
 struct sight_file {
 	struct offsets_file is;
+	uint64_t asked; /* boot time */
 	int err; /* of fence_tls_find; 0: it has a TLS stack; -EINPROGRESS: it is looked into */
 	uint8_t told;
 	uint8_t awaited; /* it takes a while, or is hardly anything but a TLS library */
@@ -120,6 +121,8 @@ struct sight {
 	unsigned int nfiles, turn; /* turn: whose slot is taken next when all are */
 	struct look *look; /* owned */
 	struct offsets *known, *found; /* owned, until the agent begins: of the last run, of this */
+	unsigned int opening; /* files that were asked for */
+	uint8_t refused; /* one of them cannot be looked into: to be told of its processes */
 	uint8_t strangers; /* files that others than root can write were looked into */
 	uint64_t nknown, nlooked; /* files that were in `known`; that were looked into */
 	char libraries[SIGHT_LIBRARIES][SIGHT_LIBRARY_PATH];
@@ -149,12 +152,13 @@ struct sight {
 
 /* files.c */
 /*
- * The file at `path`, looked into once. It may not be known yet (-EINPROGRESS): then `session` (0:
- * none) is frozen if it is young and the file is likely to be what it speaks TLS with. NULL: it
- * cannot be opened, or no room.
+ * The file at `path`, opened and looked into once, both by others. It may not be known yet
+ * (-EINPROGRESS): then `session` (0: none) is frozen if it is young and the file is likely to be
+ * what it speaks TLS with. NULL: it cannot be opened, or no room.
  */
 struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session);
 void sight_file_points(const struct sight_file *f, struct fence_sight_point *out);
+void sight_file_opened(struct agent *a, const struct scan_answer *r);
 int sight_files_turn(struct agent *a); /* 1: something is known now of a file with a TLS stack */
 void sight_files_thaw(struct agent *a); /* sessions, when none has to wait for a file any more */
 int sight_files_known(struct agent *a, struct sight *s); /* what the last run kept; or -ENOMEM */
