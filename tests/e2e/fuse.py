@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file system that does not answer: every file of a directory with its names and contents, read as it is up to an offset; who reads behind
-that waits for ever, and who opens one once there is a ".shut" in the directory. The kernel's protocol (linux/fuse.h, 7.31) by hand, as no library has to be there.
+"""A file system that does not answer: every file of a directory with its names and contents, read as it is up to an offset. Who reads
+behind that waits for ever; who opens one too, once there is a ".shut" in the directory, and who reads anything once there is a ".mute".
+The kernel's protocol (linux/fuse.h, 7.31) by hand, as no library has to be there.
 
 usage: fuse.py MOUNTPOINT DIRECTORY OFFSET; writes "ready", serves until it is killed, which ends who waits
 """
@@ -46,6 +47,8 @@ def answer(op, node, body):
         return None
     if op in (OPEN, OPENDIR):
         return struct.pack("<Q2I", 0, 0, 0)
+    if op == READ and os.path.exists(source + "/.mute"):
+        return None
     if op == READ:
         offset, size = struct.unpack("<QI", body[8:20])
         if offset + size > limit:

@@ -242,11 +242,12 @@ def scanned_arguments(w):
 
 
 def scanned_mappings(w):
-    """A session maps code from a file system that does not answer any more, which sight would look into: it goes on, so do the agent and others, and a row
-    says that this file's TLS is not seen; what it maps of its own user's is seen."""
+    """A session maps code from a file system that does not answer any more, which sight would look into: it goes on, so do the agent and others, and
+    rows say that such a file's TLS is not seen, whether it cannot be opened or not be read; what is new after it is looked into."""
     behind, bad = w.dir + "/code", []
     os.mkdir(behind)
-    shutil.copy("/usr/lib/x86_64-linux-gnu/libssl.so.3", behind + "/libssl.so.3")
+    for name in ("libssl.so.3", "other.so"):
+        shutil.copy("/usr/lib/x86_64-linux-gnu/libssl.so.3", behind + "/" + name)
     text = """
 import ctypes, mmap, os, subprocess, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -275,7 +276,27 @@ sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2
         out = p.communicate("\n", timeout=20)[0]
         bad += [] if p.returncode == 0 else ["its own request: %d %r" % (p.returncode, out[-200:])]
         seen = [r for r in w.rows("request") if r["status"] == 200]
-        bad += [] if len(seen) >= 2 else ["requests seen: %d" % len(seen)]
+        bad += [] if seen else ["no request was seen"]
+        # one that can be opened and not read holds up who looks into files; what is new after it is looked into all the same
+        os.unlink(behind + "/.shut")
+        open(behind + "/.mute", "w").close()
+        p = w.popen("python3", w.dir + "/maps.py", silent.point + "/other.so", OWN + ROW, stdin_fd=subprocess.PIPE)
+        said = [p.stdout.readline()]
+        p.stdin.write("\n")
+        p.stdin.flush()
+        said.append(p.stdout.readline())
+        bad += [] if said == ["open\n", "mapped\n"] else ["it does not map: %s" % said]
+        r = row(w, "sight", lambda r: r["state"] == "refused" and r["path"].endswith("/other.so"), 40)
+        bad += [] if r and r["how"] == "looking into it failed" else ["no row of what is not read: %s" % r]
+        p.communicate("\n", timeout=20)
+        users = w.dir + "/mine"
+        os.mkdir(users)
+        for lib in ("libssl.so.3", "libcrypto.so.3"):
+            shutil.copy("/usr/lib/x86_64-linux-gnu/" + lib, users)
+            os.chown(users + "/" + lib, NOBODY, NOBODY)
+        w.run("env", "LD_LIBRARY_PATH=" + users, "curl", "-sS", "-o", "/dev/null", OWN + ROW)
+        r = row(w, "sight", lambda r: r["state"] == "attached" and r["path"] == users + "/libssl.so.3", 30)
+        bad += [] if r else ["what is new after it is not looked into"]
     finally:
         silent.close()
     w.stop()

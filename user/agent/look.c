@@ -2,13 +2,16 @@
 #include "agent/look.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -17,6 +20,8 @@
 #define LOOK_MOST 1024 /* questions that wait */
 #define LOOK_ROOM (4 << 20) /* octets: as many as there can be */
 #define LOOK_SECONDS 10 /* for a file; Chromium's takes a quarter of one */
+#define LOOK_STUCK 8 /* processes that cannot be ended, at most */
+#define LOOK_MS 2000 /* between two looks whether one is stuck */
 #define ENDED (~0u) /* seq of an answer by who saw the process end */
 
 struct question {
@@ -43,10 +48,10 @@ struct look {
 /* ---- the process that looks ---- */
 
 static const int calls[] = {
-	SCMP_SYS(recvmsg), SCMP_SYS(sendto),	 SCMP_SYS(mmap),	 SCMP_SYS(munmap),
-	SCMP_SYS(mremap),  SCMP_SYS(madvise),	 SCMP_SYS(brk),		 SCMP_SYS(close),
-	SCMP_SYS(futex),   SCMP_SYS(setitimer),	 SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
-	SCMP_SYS(exit),	   SCMP_SYS(exit_group),
+	SCMP_SYS(recvmsg),	 SCMP_SYS(sendto),    SCMP_SYS(mmap),	      SCMP_SYS(munmap),
+	SCMP_SYS(mremap),	 SCMP_SYS(madvise),   SCMP_SYS(brk),	      SCMP_SYS(close),
+	SCMP_SYS(futex),	 SCMP_SYS(setitimer), SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
+	SCMP_SYS(clock_gettime), SCMP_SYS(exit),      SCMP_SYS(exit_group),
 };
 
 static int close_off(void)
@@ -98,7 +103,16 @@ static void look_into(const struct offsets *known, const struct offsets_file *f,
 	r->err = p ? 0 : fence_tls_find(map, f->size, &r->points);
 }
 
-static void worker(const struct offsets *known)
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* `began`: shared with who keeps it; ms of CLOCK_MONOTONIC, 0: it waits for a question. */
+static void worker(const struct offsets *known, volatile int64_t *began)
 {
 	struct itimerval on = { .it_value.tv_sec = LOOK_SECONDS }, off = { 0 };
 	struct question q;
@@ -108,6 +122,7 @@ static void worker(const struct offsets *known)
 	while ((fd = next_question(&q)) >= 0) {
 		struct reply r = { .seq = q.seq };
 
+		*began = now_ms();
 		setitimer(ITIMER_REAL, &on, NULL);
 		map = mmap(NULL, q.file.size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (map == MAP_FAILED)
@@ -118,30 +133,53 @@ static void worker(const struct offsets *known)
 			munmap(map, q.file.size);
 		close(fd);
 		setitimer(ITIMER_REAL, &off, NULL);
+		*began = 0;
 		if (send(FENCE_SHED_FD, &r, sizeof(r), MSG_NOSIGNAL) != sizeof(r))
 			break;
 	}
 	_exit(0);
 }
 
+/*
+ * 1: it was ended in the middle of a file. Its own time ends it; where it cannot be, since the
+ * kernel waits for a file system, another one goes on beside it, and it ends when that answers.
+ */
+static int was_ended(pid_t pid, const volatile int64_t *began, int *stuck)
+{
+	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int64_t since;
+	int status;
+
+	while (fd >= 0 && poll(&p, 1, LOOK_MS) != 1) {
+		since = *began;
+		if (since && now_ms() - since > 1000 * (LOOK_SECONDS + 1) && *stuck < LOOK_STUCK) {
+			++*stuck;
+			return 1;
+		}
+	}
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
 /* Who sees it end, and has another one go on. */
 static void keeper(const struct offsets *known, int fd)
 {
 	const struct reply ended = { .seq = ENDED, .err = -EIO };
-	int status;
+	volatile int64_t *began = mmap(NULL, sizeof(*began), PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int stuck = 0;
 	pid_t pid;
 
-	if (fence_shed(&fd, 1, "crmfenced-look"))
+	if (began == MAP_FAILED || fence_shed(&fd, 1, "crmfenced-look"))
 		_exit(1);
 	do {
+		*began = 0;
 		pid = fork();
 		if (!pid && close_off())
 			_exit(0);
 		if (!pid)
-			worker(known);
-		if (pid < 0 || waitpid(pid, &status, 0) != pid)
-			break;
-	} while (WIFSIGNALED(status) &&
+			worker(known, began);
+	} while (pid > 0 && was_ended(pid, began, &stuck) &&
 		 send(FENCE_SHED_FD, &ended, sizeof(ended), MSG_NOSIGNAL) == sizeof(ended));
 	_exit(0);
 }

@@ -2,8 +2,9 @@
 /*
  * Files are looked into for a TLS stack by a process that has nothing: nobody's, with a handful of
  * system calls, a file at a time and ten seconds for it. What is in a file that anybody may have
- * made, or that is cut short meanwhile, ends that process at worst; another one goes on. The agent
- * asks and goes on, and hears of it later.
+ * made, or that is cut short meanwhile, ends that process at worst; another one goes on, also
+ * beside one that cannot be ended, since the kernel waits for its file system. The agent asks and
+ * goes on, and hears of it later.
  */
 #ifndef FENCE_AGENT_LOOK_H
 #define FENCE_AGENT_LOOK_H
