@@ -83,9 +83,9 @@ def goes_on(w, what, calls=4):
 
 
 def scanned_programs(w):
-    """A program that is listed by its hash is huge, or on a file system that does not answer: it stays confined, its row says why there is no
-    hash; the agent goes on meanwhile, and other programs are hashed. One whose hash is another is let go, also after one at its inode."""
-    users, bad = w.dir + "/users", []
+    """A program that is listed by its hash is huge, or on a file system that does not answer: it stays confined, its row says why there is no hash,
+    the agent goes on meanwhile, and other programs are hashed. One whose hash is another is let go."""
+    users, bad = w.dir + "/listed", []
     os.mkdir(users)
     plain = compiled(w, "plain", TOOL)
     huge, other = users + "/huge", users + "/other"
@@ -106,7 +106,7 @@ def scanned_programs(w):
         bad += [] if silent.works else ["no FUSE: %s" % silent.p.communicate()]
         for path, why in ((silent.point + "/slow", None), (huge, "it is too large to be read")):
             tok = token()
-            p = w.popen(path, AI, tok, "again", confined=False, uid=0 if why is None else NOBODY, stdin_fd=subprocess.PIPE)
+            p = w.popen(path, AI, tok, "again", confined=False, uid=NOBODY if path == huge else 0, stdin_fd=subprocess.PIPE)
             said = [p.stdout.readline()]
             bad += goes_on(w, os.path.basename(path))
             if why:
@@ -128,7 +128,7 @@ def scanned_programs(w):
         r = row(w, "session", lambda r: r["change"] == "refuted" or r["change"] == "end" and r["pid"] == p.pid, 20)
         p.communicate("\n", timeout=10)
         r = row(w, "session", lambda r: r["change"] == "refuted", 10)
-        bad += [] if first == "Operation not permitted\n" and w.arrived(tok) and r else ["another hash: %r, arrived %s, %s" % (first, w.arrived(tok), r)]
+        bad += [] if first in ("Operation not permitted\n", "sent\n") and w.arrived(tok) and r else ["another hash: %r, arrived %s, %s" % (first, w.arrived(tok), r)]
         refuted = [r["change"] for r in w.rows("session")].count("refuted")
         bad += [] if refuted == 1 else ["%d were refuted" % refuted]
     finally:
@@ -140,7 +140,7 @@ def scanned_programs(w):
 def scanned_inode(w):
     """A hash is of the file as it was at the exec: the same inode written again is another file, and one that was changed before it could be
     read has no hash; the rows of a process and of its file say which."""
-    users, bad, seen = w.dir + "/inode", [], []
+    users, bad, seen = w.dir + "/rewritten", [], []
     os.mkdir(users)
     path = users + "/tool"
     w.start("--quiet")

@@ -18,6 +18,7 @@
 #include "agent/scan.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/exe.h"
 
 #define PATIENCE_MS 30000
 
@@ -123,6 +124,28 @@ static void hashes(struct scan *s)
 	q.file.ino = 0;
 	memset(q.path, 'x', sizeof(q.path));
 	must(asks(s, &q) == -EINVAL, "a question that is none");
+}
+
+static void looks(struct scan *s)
+{
+	struct scan_question q = { .kind = SCAN_LOOK };
+	char link[128];
+	struct fence_exe own;
+	struct scan_answer a;
+	static const char *const paths[] = { "/bin/sh", "/etc/passwd", "/nowhere/at/all", "/" };
+	size_t i;
+
+	snprintf(link, sizeof(link), "%s/link", dir);
+	must(!symlink("/bin/sh", link), link);
+	for (i = 0; i <= ARRAY_SIZE(paths); i++) {
+		snprintf(q.path, sizeof(q.path), "%s", i < ARRAY_SIZE(paths) ? paths[i] : link);
+		fence_exe_look(q.path, &own);
+		must(!scan_ask(s, &q), "it is asked");
+		a = next(s);
+		must(!a.err && a.len == sizeof(own) &&
+			     fence_exe_same((const struct fence_exe *)(const void *)a.data, &own),
+		     q.path);
+	}
 }
 
 /* A process with these arguments: this program, which waits (main). */
@@ -234,6 +257,7 @@ int main(void)
 	if (!mkdtemp(dir) || scan_start("crmfenced-test", &s))
 		return 1;
 	hashes(s);
+	looks(s);
 	arguments(s);
 	shares(s);
 	must(rights(&keeper), "it may read, and nothing else");

@@ -101,6 +101,7 @@ struct agent_matches;
 struct absences;
 struct scan;
 struct scanned;
+struct scan_answer;
 struct sight;
 struct show;
 
@@ -248,6 +249,7 @@ struct agent_running {
 int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
 void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
 void agent_matches_turn(struct agent *a); /* at most once a second */
+void agent_match_looked(struct agent *a, const struct scan_answer *r);
 void agent_matches_done(struct agent *a);
 void agent_matches_status(struct agent *a, struct fence_json *j); /* "tools" */
 uint8_t agent_match_running(struct agent *a, const struct agent_running *r,

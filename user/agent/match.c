@@ -12,13 +12,16 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/scan.h"
 #include "base/cleanup.h"
 #include "base/exe.h"
 
+#define LOOK_USER 0x80000000u
 #define KEYS_MAX 2048 /* of all tools: half of the map, which has two policies' for a moment */
 #define LOOK_NS 1000000000ULL
 #define WHOLE_NS 60000000000ULL /* a look at whose the directories are, too */
@@ -36,6 +39,7 @@ struct agent_matches {
 	struct fence_exe exe[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of exe matches */
 	struct fence_exe told[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* as last told */
 	uint64_t tell[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* boot time up to which is paid */
+	uint8_t asked[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of the scanner, without an answer */
 	uint64_t dirs; /* fence_exe_dirs() */
 	uint64_t sum; /* over the keys in the map; 0: not known */
 	uint64_t looked, whole; /* boot time of the last look, and of the last at everything */
@@ -402,35 +406,12 @@ static void recognise(struct agent *a)
 			    (uint64_t)now.tv_nsec - (uint64_t)began.tv_nsec);
 }
 
-void agent_matches_turn(struct agent *a)
+/* What was looked at, told and into the map. */
+static void keys_again(struct agent *a)
 {
-	const struct fence_policy *p = a->policy;
 	struct agent_matches *m = a->matches;
-	uint64_t dirs;
-	uint8_t i, j;
-	int whole, err;
+	int err;
 
-	if (a->moved)
-		m->recognise = a->now;
-	a->moved = 0;
-	recognise(a);
-	if (m->policy == p && a->now - m->looked < LOOK_NS)
-		return;
-	dirs = fence_exe_dirs();
-	whole = m->policy != p || dirs != m->dirs || a->now - m->whole >= WHOLE_NS;
-	m->policy = p;
-	m->looked = a->now;
-	m->dirs = dirs;
-	if (whole)
-		m->whole = a->now;
-	for (i = 0; i < p->ntools; i++)
-		for (j = 0; j < p->tools[i].nmatch; j++) {
-			const char *text = p->tools[i].match[j].text;
-
-			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE &&
-			    (whole || is_other(text, &m->exe[i][j])))
-				fence_exe_look(text, &m->exe[i][j]);
-		}
 	tell_changes(a);
 	err = put_keys(a);
 	if (err > 0)
@@ -442,6 +423,87 @@ void agent_matches_turn(struct agent *a)
 	a->digest = agent_policy_digest(a);
 	m->recognise = a->now;
 	recognise(a);
+}
+
+/*
+ * One that others than root can put there, or on no disk of this machine (device numbers without a
+ * major: network, FUSE, but others too), is looked at by the scanner.
+ */
+static int is_strangers(const struct fence_exe *e)
+{
+	return e->err || e->others[0] || !major(e->dev);
+}
+
+static void look_ask(struct agent *a, uint8_t tool, uint8_t index, const char *path)
+{
+	struct scan_question q = { .kind = SCAN_LOOK, .id = (uint32_t)tool << 8 | index };
+
+	if (a->matches->asked[tool][index])
+		return;
+	q.uid = LOOK_USER | q.id; /* nobody else's share of the time */
+	snprintf(q.path, sizeof(q.path), "%s", path);
+	a->matches->asked[tool][index] = !scan_ask(a->scan, &q);
+}
+
+void agent_match_looked(struct agent *a, const struct scan_answer *r)
+{
+	const uint8_t tool = (uint8_t)(r->id >> 8), index = (uint8_t)r->id;
+	const struct fence_policy *p = a->policy;
+	struct fence_exe e;
+
+	if (!a->matches || tool >= FENCE_TOOL_MAX || index >= FENCE_POLICY_MATCHES)
+		return;
+	a->matches->asked[tool][index] = 0;
+	/* what does not answer stays what it was */
+	if (r->err || r->len != sizeof(e) || a->matches->policy != p || tool >= p->ntools ||
+	    index >= p->tools[tool].nmatch || p->tools[tool].match[index].kind != FENCE_MATCH_EXE)
+		return;
+	memcpy(&e, r->data, sizeof(e));
+	e.real[sizeof(e.real) - 1] = e.interpreter[sizeof(e.interpreter) - 1] =
+		e.others[sizeof(e.others) - 1] = e.broad[sizeof(e.broad) - 1] = 0;
+	e.names[sizeof(e.names) - 1] = e.names[sizeof(e.names) - 2] = 0;
+	if (fence_exe_same(&e, &a->matches->exe[tool][index]))
+		return;
+	a->matches->exe[tool][index] = e;
+	keys_again(a);
+}
+
+void agent_matches_turn(struct agent *a)
+{
+	const struct fence_policy *p = a->policy;
+	struct agent_matches *m = a->matches;
+	uint64_t dirs;
+	uint8_t i, j;
+	int whole;
+
+	if (a->moved)
+		m->recognise = a->now;
+	a->moved = 0;
+	recognise(a);
+	if (m->policy == p && a->now - m->looked < LOOK_NS)
+		return;
+	dirs = fence_exe_dirs();
+	whole = dirs != m->dirs || a->now - m->whole >= WHOLE_NS;
+	if (m->policy != p) { /* another one was looked at, and refused */
+		m->policy = p;
+		look_all(a);
+	}
+	m->looked = a->now;
+	m->dirs = dirs;
+	if (whole)
+		m->whole = a->now;
+	for (i = 0; i < p->ntools; i++)
+		for (j = 0; j < p->tools[i].nmatch; j++) {
+			const char *text = p->tools[i].match[j].text;
+
+			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE)
+				continue;
+			if (is_strangers(&m->exe[i][j]))
+				look_ask(a, i, j, text);
+			else if (whole || is_other(text, &m->exe[i][j]))
+				fence_exe_look(text, &m->exe[i][j]);
+		}
+	keys_again(a);
 }
 
 /* ---- what runs ---- */

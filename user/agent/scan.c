@@ -19,6 +19,7 @@
 
 #include "agent/profiles.h"
 #include "base/cleanup.h"
+#include "base/exe.h"
 
 #define SCAN_FD 3
 #define SCAN_USERS 64 /* whose share is counted; who asked longest ago goes first */
@@ -26,7 +27,7 @@
 #define NICE 10
 #define END_MS 200 /* that a child has to end after SIGKILL */
 
-static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 5000 };
+static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 2000, 5000 };
 
 struct reply {
 	uint32_t seq;
@@ -38,12 +39,13 @@ struct reply {
 /* ---- the process that may read ---- */
 
 static const int calls[] = {
-	SCMP_SYS(read),	  SCMP_SYS(close),	   SCMP_SYS(fstat),	   SCMP_SYS(newfstatat),
-	SCMP_SYS(statx),  SCMP_SYS(getdents64),	   SCMP_SYS(readlink),	   SCMP_SYS(readlinkat),
-	SCMP_SYS(fcntl),  SCMP_SYS(sendmsg),	   SCMP_SYS(sendto),	   SCMP_SYS(munmap),
-	SCMP_SYS(mremap), SCMP_SYS(brk),	   SCMP_SYS(madvise),	   SCMP_SYS(futex),
-	SCMP_SYS(exit),	  SCMP_SYS(exit_group),	   SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
-	SCMP_SYS(lseek),  SCMP_SYS(clock_gettime), SCMP_SYS(fadvise64),
+	SCMP_SYS(read),	   SCMP_SYS(close),	    SCMP_SYS(fstat),	    SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),   SCMP_SYS(getdents64),    SCMP_SYS(readlink),	    SCMP_SYS(readlinkat),
+	SCMP_SYS(fcntl),   SCMP_SYS(sendmsg),	    SCMP_SYS(sendto),	    SCMP_SYS(munmap),
+	SCMP_SYS(mremap),  SCMP_SYS(brk),	    SCMP_SYS(madvise),	    SCMP_SYS(futex),
+	SCMP_SYS(exit),	   SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
+	SCMP_SYS(pread64), SCMP_SYS(access),	    SCMP_SYS(faccessat),    SCMP_SYS(faccessat2),
+	SCMP_SYS(lseek),   SCMP_SYS(clock_gettime), SCMP_SYS(fadvise64),
 };
 
 /* What only who keeps the children needs. */
@@ -137,6 +139,7 @@ static void child(const struct scan_question *q)
 	struct reply r = { .seq = q->seq, .last = 1 };
 	char extension[FENCE_ADDON_MAX + 1] = "";
 	struct scan_hash hash = { 0 };
+	struct fence_exe exe;
 	const void *data = NULL;
 	int fd = -1;
 
@@ -151,6 +154,10 @@ static void child(const struct scan_question *q)
 	} else if (q->kind == SCAN_OPEN) {
 		fd = scan_open_file(q);
 		r.err = fd < 0 ? fd : 0;
+	} else if (q->kind == SCAN_LOOK) {
+		fence_exe_look(q->path, &exe);
+		r.len = sizeof(exe);
+		data = &exe;
 	} else if (q->kind == SCAN_ARGUMENTS) {
 		r.err = scan_arguments(q, extension);
 		r.len = (uint32_t)strlen(extension) + 1;

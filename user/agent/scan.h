@@ -29,6 +29,7 @@ enum scan_kind {
 	SCAN_HASH, /* SHA-256 of a program: struct scan_hash */
 	SCAN_ARGUMENTS, /* the extension in a command line: the argument's number, its id; or "" */
 	SCAN_OPEN, /* the file itself, for reading: a descriptor */
+	SCAN_LOOK, /* what a path leads to: struct fence_exe */
 	SCAN_BROWSER, /* what a browser has installed: profiles.h; in parts */
 	SCAN_KINDS
 };
@@ -45,7 +46,7 @@ struct scan_question {
 	uint32_t uid; /* whose share it is of */
 	uint32_t tgid[3]; /* processes; 0: none */
 	struct scan_file file; /* SCAN_HASH, SCAN_OPEN */
-	char path[FENCE_PATH_MAX + 1]; /* of it; SCAN_HASH: where the process is gone */
+	char path[FENCE_PATH_MAX + 1]; /* of it, SCAN_LOOK; SCAN_HASH: where the process is gone */
 	uint32_t seq; /* set here */
 };
 

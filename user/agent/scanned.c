@@ -335,6 +335,8 @@ static void answers(struct agent *a, struct scan *s)
 			hash_answer(a, &r);
 		else if (r.kind == SCAN_ARGUMENTS)
 			arguments_answer(a, &r);
+		else if (r.kind == SCAN_LOOK)
+			agent_match_looked(a, &r);
 		else if (r.kind == SCAN_OPEN)
 			sight_file_opened(a, &r);
 		else
