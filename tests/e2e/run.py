@@ -627,10 +627,10 @@ def refusals(w):
             bad.append(name + ": left pins behind")
 
     refused("not root", base, "root", user=65534)
-    refused("no policy", ["--policy", "/nonexistent"] + base[2:], "cannot be read")
+    refused("no policy", ["--policy", "/nonexistent"] + base[2:], "no such file")
     with open(w.dir + "/bad.json", "w") as f:
         f.write('{"crmfence": 1,\n "name": }')
-    refused("bad policy", ["--policy", w.dir + "/bad.json"] + base[2:], "line 2")
+    refused("bad policy", ["--policy", w.dir + "/bad.json"] + base[2:], "bad.json:2:10")
     refused("no cgroup", base + ["--cgroup", "/tmp"], "cgroup v2")
     w.start()
     other = W.cgroup2() + "/crmfence-other-%d" % os.getpid()

@@ -250,8 +250,15 @@ int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
 void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
 void agent_matches_turn(struct agent *a); /* at most once a second */
 void agent_match_looked(struct agent *a, const struct scan_answer *r);
+int agent_match_narrowed(const struct agent *a, uint8_t tool, uint8_t index); /* to a build */
 void agent_matches_done(struct agent *a);
 void agent_matches_status(struct agent *a, struct fence_json *j); /* "tools" */
+const struct fence_exe *agent_match_exe(const struct agent *a, uint8_t tool,
+					uint8_t index); /* from 0; as last looked at */
+/* Is it known by the policy's own name alone: what links lead to is everybody's, or not theirs? */
+int agent_match_by_name(const struct fence_policy_match *m, const struct fence_exe *e);
+
+/* running.c */
 uint8_t agent_match_running(struct agent *a, const struct agent_running *r,
 			    uint8_t *index); /* the tool, by that match; 0: none */
 

@@ -116,7 +116,7 @@ static void join(struct recon *r, const struct fence_recon_task *t, const struct
 	err = agent_session_begin(a, t->tgid, tool, m->kind, index, &s);
 	if (err && err != -EALREADY)
 		end_unmarked(a, t->tgid, tool);
-	if (s && m->has_sha) /* where it was not known in time */
+	if (s && agent_match_narrowed(a, tool, index)) /* where it was not known in time */
 		agent_hash_check(a, p->exec, s->id, m, tool);
 	r->kin++;
 }

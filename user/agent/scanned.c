@@ -34,12 +34,34 @@ struct hash {
 	uint8_t sha[32];
 };
 
-/* A session that ends when its file has another hash than `want`. */
+/* A session that ends when its file has another hash than those of the builds that are the tool. */
 struct check {
 	uint64_t session; /* 0: free */
 	uint32_t hash, tgid; /* hash: the question's id */
-	uint8_t tool, want[32];
+	uint8_t tool, n;
+	uint8_t want[FENCE_POLICY_MATCHES][32];
 };
+
+static int is_wanted(const struct check *c, const uint8_t sha[32])
+{
+	uint8_t i;
+
+	for (i = 0; i < c->n; i++)
+		if (!memcmp(c->want[i], sha, 32))
+			return 1;
+	return 0;
+}
+
+/* The builds of one path that the tool lists. */
+static void want(struct check *c, const struct fence_policy_tool *t,
+		 const struct fence_policy_match *m)
+{
+	size_t i;
+
+	for (i = 0; i < t->nmatch; i++)
+		if (t->match[i].has_sha && !strcmp(t->match[i].text, m->text))
+			memcpy(c->want[c->n++], t->match[i].sha, 32);
+}
 
 struct scanned {
 	struct hash hashes[HASHES];
@@ -136,7 +158,7 @@ static void hash_known(struct agent *a, struct hash *h)
 		c = &a->scanned->checks[i];
 		if (!c->session || c->hash != h->id)
 			continue;
-		if (!h->err && memcmp(h->sha, c->want, 32))
+		if (!h->err && !is_wanted(c, h->sha))
 			refute(a, c);
 		c->session = 0;
 	}
@@ -214,9 +236,9 @@ void agent_hash_check(struct agent *a, const struct agent_exec *e, uint64_t sess
 	struct check c = { .session = session, .hash = h->id, .tgid = e->tgid, .tool = tool };
 	size_t i;
 
-	memcpy(c.want, m->sha, sizeof(c.want));
+	want(&c, &a->policy->tools[tool - 1], m);
 	if (h->err != -EINPROGRESS) {
-		if (!h->err && memcmp(h->sha, c.want, 32))
+		if (!h->err && !is_wanted(&c, h->sha))
 			refute(a, &c);
 		return;
 	}

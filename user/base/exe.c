@@ -220,6 +220,11 @@ void fence_exe_look(const char *path, struct fence_exe *e)
 	}
 }
 
+int fence_exe_script(const struct fence_exe *e)
+{
+	return e->kind == FENCE_EXE_SCRIPT || e->kind == FENCE_EXE_UNREAD;
+}
+
 const char *fence_exe_name(const struct fence_exe *e, const char *last)
 {
 	const char *next = last ? last + strlen(last) + 1 : e->names;

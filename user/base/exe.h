@@ -45,6 +45,9 @@ void fence_exe_look(const char *path, struct fence_exe *e);
 /* Is it the same file, at the same place? */
 int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b);
 
+/* Is it, or may it be, a script? */
+int fence_exe_script(const struct fence_exe *e);
+
 /* The next of e->names, from NULL on; NULL: there is none. */
 const char *fence_exe_name(const struct fence_exe *e, const char *last);
 
