@@ -3,7 +3,7 @@
 
 Ways: NAME (a path below DIR, or an absolute one), remove:NAME (connect, then take the name away at once), turn:NAME (connect through a link,
 then point it elsewhere at once), relative:NAME, chroot:/NAME (with DIR for root), inmount:/NAME (with /dev/shm for it), mounted:/mnt/NAME (with DIR there, in mounts of its own),
-appears:NAME (knock, wait until it is there, knock again).
+appears:NAME (knock, wait until it is there and NAME.listens too, knock again).
 """
 import ctypes
 import errno
@@ -44,7 +44,7 @@ if how == "turn":
     os.symlink("/nonexistent", os.path.dirname(path))
 if how == "appears":
     print("knocked", flush=True)
-    while not os.path.exists(path):
+    while not os.path.exists(path + ".listens"):
         time.sleep(0.001)
 for _ in range(times - 1):
     out = knock()
