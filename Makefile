@@ -74,7 +74,7 @@ $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
 $(B)/tests/scan: $(B)/obj/user/agent/scan.o $(B)/obj/user/agent/scanfiles.o $(B)/obj/user/agent/profiles.o
 $(B)/tests/scan: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
 
-$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
+$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert $(B)/tests/log: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@
 
@@ -163,7 +163,7 @@ vm-e2e: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/log build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
 
 #: make clang    everything again with clang, in build/clang
 clang:

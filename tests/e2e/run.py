@@ -27,6 +27,7 @@ import dns  # noqa: E402
 import faults  # noqa: E402
 import hostile  # noqa: E402
 import launch  # noqa: E402
+import log  # noqa: E402
 import packets  # noqa: E402
 import recognise  # noqa: E402
 import renewed  # noqa: E402
@@ -762,7 +763,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE + log.ALONE
 
 
 def run_case(w, f, alone=False):

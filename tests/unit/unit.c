@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 #include <crmfence/shut.h>
-#include <sqlite3.h>
 
 #include <crmfence/addr.h>
 
@@ -26,7 +25,6 @@
 #include "crm/hosts.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
-#include "store/log.h"
 
 /* ---- base ---- */
 
@@ -409,88 +407,6 @@ static void test_record_check(void **state)
 	assert_int_not_equal(fence_record_check(&x, sizeof(x)), 0);
 }
 
-/* ---- store ---- */
-
-static void sql(const char *path, const char *text)
-{
-	sqlite3 *db;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
-
-static void make_log(const char *path, int rows)
-{
-	struct fence_log *log = NULL;
-	struct fence_diag d = { 0 };
-	char body[32];
-	int i, n;
-
-	unlink(path);
-	assert_int_equal(fence_log_open(path, &log, &d), 0);
-	for (i = 1; i <= rows; i++) {
-		n = snprintf(body, sizeof(body), "{\"n\":%d}", i);
-		assert_int_equal(fence_log_append(log, "t", body, (size_t)n), i);
-	}
-	fence_log_close(log);
-}
-
-/* A page that is no page any more: the rows behind it do not count as never written. */
-static void test_log_corrupt(void **state)
-{
-	const char *path = "/tmp/crmfence-unit.db";
-	struct fence_verify v;
-	struct fence_diag d = { 0 };
-	char rubbish[4096];
-	FILE *f;
-
-	(void)state;
-	make_log(path, 3000);
-	sql(path, "PRAGMA journal_mode=DELETE; VACUUM");
-	assert_int_equal(fence_log_verify(path, &v, &d), 0);
-	assert_int_equal(v.rows, 3000);
-	memset(rubbish, 0xa5, sizeof(rubbish));
-	f = fopen(path, "r+e");
-	assert_non_null(f);
-	fseek(f, -(long)sizeof(rubbish) * 4, SEEK_END);
-	assert_int_equal(fwrite(rubbish, sizeof(rubbish), 1, f), 1);
-	fclose(f);
-	assert_int_equal(fence_log_verify(path, &v, &d), 0);
-	assert_true(v.bad_seq > 0 && v.bad_seq <= v.rows + 1);
-	unlink(path);
-}
-
-static void test_log_chain(void **state)
-{
-	static const char *const changes[] = {
-		"UPDATE log SET body='{\"n\":7}' WHERE seq=5",
-		"UPDATE log SET ts=ts+1 WHERE seq=5",
-		"UPDATE log SET kind='u' WHERE seq=5",
-		"UPDATE log SET boot='x' WHERE seq=5",
-		"DELETE FROM log WHERE seq=5",
-	};
-	const char *path = "/tmp/crmfence-unit.db";
-	struct fence_verify v;
-	struct fence_diag d = { 0 };
-	size_t i;
-
-	(void)state;
-	make_log(path, 10);
-	assert_int_equal(fence_log_verify(path, &v, &d), 0);
-	assert_int_equal(v.bad_seq, 0);
-	assert_int_equal(v.rows, 10);
-	for (i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
-		make_log(path, 10);
-		sql(path, changes[i]);
-		assert_int_equal(fence_log_verify(path, &v, &d), 0);
-		assert_int_equal(v.bad_seq, 5);
-	}
-	unlink(path);
-	unlink("/tmp/crmfence-unit.db-wal");
-	unlink("/tmp/crmfence-unit.db-shm");
-}
-
 /* ---- what requests did ---- */
 
 static void test_record_ids(void **state)
@@ -557,8 +473,6 @@ int main(void)
 		cmocka_unit_test(test_capabilities_kept),
 		cmocka_unit_test(test_decide_default_is_no),
 		cmocka_unit_test(test_record_check),
-		cmocka_unit_test(test_log_chain),
-		cmocka_unit_test(test_log_corrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

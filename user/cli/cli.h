@@ -35,11 +35,16 @@ int cmd_tail(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 int cmd_join(int argc, char **argv);
 int cmd_reload(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
-/* list.c: --db, --json, --since, --until, --last. 0, or 2 after the usage line was printed. */
+/*
+ * list.c: --db, --json, --since, --until, --last, and operands: those that `usage` names, the rest
+ * is refused. 0, or 2 after the usage line was printed. Says when the log is a copy without its
+ * -wal.
+ */
 int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *l);
 
 /* A row as one JSON object a line: the body with "id", "kind" and "ts" in front. */

@@ -81,11 +81,12 @@ static int learn_row(void *ctx, const struct fence_row *row)
 	return 0;
 }
 
-static int learn(const struct cli_list *l, struct fence_diag *d)
+/* What cannot be read of it the listing meets again, and says. */
+static void learn(const struct cli_list *l)
 {
 	struct fence_query_log q = { .kinds = "process" };
 
-	return fence_log_read(l->db, &q, learn_row, NULL, d);
+	fence_log_read(l->db, &q, learn_row, NULL, NULL);
 }
 
 int cmd_flows(int argc, char **argv)
@@ -97,8 +98,7 @@ int cmd_flows(int argc, char **argv)
 			     "flows [--since T] [--until T] [--last N] [--json] [--db FILE]", &l))
 		return 2;
 	l.q.kinds = "flow,deny";
-	if (learn(&l, &d) < 0)
-		return cli_fail(&d);
+	learn(&l);
 	if (!l.json)
 		flow_heading();
 	return fence_log_read(l.db, &l.q, flow_row, &l, &d) < 0 ? cli_fail(&d) : 0;
@@ -123,14 +123,13 @@ int cmd_tail(int argc, char **argv)
 	struct follow f = { 0 };
 	struct cli_list l;
 
-	if (cli_list_options(argc, argv, "tail [--last N] [--json] [--db FILE]", &l))
+	if (cli_list_options(argc, argv, "tail [--since T] [--last N] [--json] [--db FILE]", &l))
 		return 2;
 	f.l = &l;
 	l.q.kinds = "flow,deny,process";
 	if (!l.q.last)
 		l.q.last = 10;
-	if (learn(&l, &d) < 0)
-		return cli_fail(&d);
+	learn(&l);
 	if (!l.json)
 		flow_heading();
 	for (;;) {
@@ -194,6 +193,7 @@ int cmd_sessions(int argc, char **argv)
 	char clock[32], out[16], in[16];
 	struct cli_list l;
 	const cJSON *b;
+	int err;
 
 	if (cli_list_options(argc, argv, "sessions [--since T] [--until T] [--json] [--db FILE]",
 			     &l))
@@ -203,9 +203,9 @@ int cmd_sessions(int argc, char **argv)
 	l.q.kinds = "session";
 	s.denied = cJSON_CreateObject();
 	denials.until = l.q.until;
-	if (fence_log_read(l.db, &l.q, session_row, &s, &d) < 0 ||
-	    (!l.json && fence_log_read(l.db, &denials, denied_row, &s, &d) < 0))
-		return cli_fail(&d);
+	err = fence_log_read(l.db, &l.q, session_row, &s, &d);
+	if (!l.json && fence_log_read(l.db, &denials, denied_row, &s, &d) < 0)
+		err = -1;
 	if (!l.json)
 		printf("%-12s %-16s %-11s %7s %-16s %5s %6s %6s %7s %7s\n", "SESSION", "TOOL",
 		       "START", "PID", "RECOGNISED BY", "PROCS", "FLOWS", "DENIED", "OUT", "IN");
@@ -224,5 +224,5 @@ int cmd_sessions(int argc, char **argv)
 	}
 	cJSON_Delete(s.by_id);
 	cJSON_Delete(s.denied);
-	return 0;
+	return err < 0 ? cli_fail(&d) : 0;
 }

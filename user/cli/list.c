@@ -37,18 +37,37 @@ static int parse_when(const char *text, int64_t *out)
 	return 0;
 }
 
+/* Is what was given of use to the command? Its usage names what it takes. */
+static int is_taken(const char *usage, const char *option)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "--%s", option);
+	if (strstr(usage, name))
+		return 1;
+	fprintf(stderr, "crmfence: %.*s takes no %s\n", (int)strcspn(usage, " ["), usage, name);
+	return 0;
+}
+
+/* Operands stand before the options, in capitals. */
+static int takes_operand(const char *usage)
+{
+	return strcspn(usage, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") < strcspn(usage, "[");
+}
+
 int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *l)
 {
 	static const struct option longs[] = {
 		{ "db", 1, NULL, 'd' },	   { "json", 0, NULL, 'j' }, { "since", 1, NULL, 's' },
 		{ "until", 1, NULL, 'u' }, { "last", 1, NULL, 'n' }, { NULL, 0, NULL, 0 },
 	};
-	int c, bad = 0;
+	int c, at, bad = 0;
 
 	memset(l, 0, sizeof(*l));
 	l->db = CLI_DB;
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "", longs, &at)) != -1) {
+		bad |= c == '?' || !is_taken(usage, longs[at].name);
 		if (c == 'd')
 			l->db = optarg;
 		else if (c == 'j')
@@ -59,16 +78,24 @@ int cli_list_options(int argc, char **argv, const char *usage, struct cli_list *
 			bad |= parse_when(optarg, &l->q.until);
 		else if (c == 'n')
 			bad |= (l->q.last = atol(optarg)) <= 0;
-		else
-			bad = 1;
+	}
+	if (optind < argc && !takes_operand(usage)) {
+		fprintf(stderr, "crmfence: what is \"%s\"?\n", argv[optind]);
+		bad = 1;
 	}
 	while (optind < argc && l->nrest < (int)ARRAY_SIZE(l->rest))
 		l->rest[l->nrest++] = argv[optind++];
-	if (!bad && optind == argc)
+	if (!bad && optind == argc) {
+		if (fence_log_cut(l->db))
+			fprintf(stderr,
+				"crmfence: %s is a copy without its -wal: rows may be missing "
+				"behind its last; `crmfence log copy` makes a whole one\n",
+				l->db);
 		return 0;
-	fprintf(stderr,
-		"usage: crmfence %s\n  --since, --until: 10m, 2h, 1d ago, or 2026-01-31 [12:00]\n",
-		usage);
+	}
+	fprintf(stderr, "usage: crmfence %s\n", usage);
+	if (strstr(usage, "--since"))
+		fprintf(stderr, "  --since, --until: 10m, 2h, 1d ago, or 2026-01-31 [12:00]\n");
 	return 2;
 }
 

@@ -35,6 +35,7 @@ static const struct {
 	{ "reload", cmd_reload, "have the agent read its policy again" },
 	{ "doctor", cmd_doctor, "the tier, what stays open on this machine, and the remedy" },
 	{ "verify", cmd_verify, "recompute the log's hash chain" },
+	{ "log", cmd_log, "copy the log, whole, while the agent writes on" },
 	{ "policy", cmd_policy, "check, explain, decide, test a policy; make a browser's of it" },
 };
 
@@ -169,25 +170,6 @@ int cmd_reload(int argc, char **argv)
 		return 2;
 	}
 	printf("policy \"%s\" is in force\n", text);
-	return 0;
-}
-
-int cmd_verify(int argc, char **argv)
-{
-	struct fence_diag d = { 0 };
-	struct fence_verify v;
-	struct cli_list l;
-
-	if (cli_list_options(argc, argv, "verify [--db FILE]", &l))
-		return 2;
-	if (fence_log_verify(l.db, &v, &d) < 0)
-		return cli_fail(&d);
-	if (v.bad_seq) {
-		printf("%s: broken: %s; %lld rows before it are as they were written\n", l.db,
-		       v.why, (long long)v.rows);
-		return 1;
-	}
-	printf("%s: whole: %lld rows\n", l.db, (long long)v.rows);
 	return 0;
 }
 

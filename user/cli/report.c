@@ -274,14 +274,13 @@ int cmd_report(int argc, char **argv)
 	struct session *s;
 	struct cli_list l;
 	const char *why;
-	int bad = 0;
+	int bad = 0, err;
 
 	if (cli_list_options(argc, argv, "report [--since T] [--until T] [--json] [--db FILE]", &l))
 		return 2;
 	r.l = &l;
 	l.q.kinds = "session,flow,deny,action,alert";
-	if (fence_log_read(l.db, &l.q, each_row, &r, &d) < 0)
-		return cli_fail(&d);
+	err = fence_log_read(l.db, &l.q, each_row, &r, &d);
 	while ((s = r.first)) {
 		bad |= s->rules.count || !strcmp(inheritance(s, &why), "broken");
 		if (l.json)
@@ -291,5 +290,5 @@ int cmd_report(int argc, char **argv)
 		r.first = s->next;
 		free(s);
 	}
-	return bad;
+	return err < 0 ? cli_fail(&d) : bad ? 1 : fence_log_cut(l.db) ? 2 : 0;
 }

@@ -4,11 +4,13 @@
  *
  *   log(seq INTEGER PRIMARY KEY, boot TEXT, ts INTEGER, kind TEXT, body TEXT, hash BLOB)
  *   hash = SHA-256(previous hash | "seq NL boot NL ts NL kind NL" | body);  the first row's
- * previous hash is 32 zero octets
+ * previous hash is 32 zero bytes
  *
- * ts: wall clock, nanoseconds since 1970. body: canonical JSON (RFC 8785). The other columns go
- * into the hash too: a chain over the bodies alone would let a row's time or kind be changed.
- * Everything else that people are shown is computed from this table.
+ * ts: wall clock, nanoseconds since 1970. body: canonical JSON (RFC 8785). kind: a to z and "-", at
+ * most 31. boot: a UUID. The other columns go into the hash too: a chain over the bodies alone
+ * would let a row's time or kind be changed. Everything else that people are shown is computed from
+ * this table. A database with another table, a trigger, a view or an index is none of ours: it is
+ * neither written nor read.
  *
  * Rows are kept in one transaction until fence_log_commit; WAL mode, so that a kill at any moment
  * loses that transaction at most. A full disk loses no row silently: commit says -ENOSPC, the head
@@ -22,6 +24,8 @@
 #include <stdint.h>
 
 #include "base/diag.h"
+
+#define FENCE_LOG_HASH 32 /* bytes */
 
 struct fence_log;
 struct fence_buf;
@@ -47,9 +51,13 @@ struct fence_row {
 };
 
 /*
- * Read: rows of `kind` (NULL: all) with since <= ts < until (0: no bound), from seq `after` on, at
- * most `limit` (0: all), newest last. `each` returns 0 to go on. Opens its own read-only
- * connection.
+ * Read: rows of `kinds` (NULL: all) with since <= ts < until (0: no bound), behind row `after`,
+ * only the last `last` (0: all), newest last. `each` returns 0 to go on.
+ *
+ * Every row is held against its hash and its place before it is given: one that does not fit is
+ * passed over. 0: all that is wanted was given, to the last row. -EBADMSG: what fits was given, and
+ * there was more, which `d` names: a caller shows what it has and then fails. Else nothing was
+ * read. Leaves no file beside the log; reads copies, also where nothing may be written.
  */
 struct fence_query_log {
 	const char *kinds; /* comma list, NULL: all */
@@ -61,14 +69,30 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 		   int (*each)(void *ctx, const struct fence_row *row), void *ctx,
 		   struct fence_diag *d);
 
+/* 1: a copy without its -wal, in which the newest rows stand: there may be more than are here. */
+int fence_log_cut(const char *path);
+
 struct fence_verify {
-	int64_t rows;
-	int64_t bad_seq; /* first row that does not fit; 0: none */
-	char why[128];
-	uint8_t head[32];
+	int64_t rows; /* that fit */
+	int64_t bad; /* places that do not */
+	int64_t bad_seq; /* the first of them; 0: none */
+	int64_t seq; /* of the last row */
+	int cut; /* as fence_log_cut */
+	char why[128]; /* the first that does not fit */
+	uint8_t head[FENCE_LOG_HASH]; /* hash of the last row */
 };
 
-/* Recompute the chain. 0 also when it is broken: then v->bad_seq says where. */
+/*
+ * Recompute the chain, to its last row. 0 also when it is broken: then v->bad_seq says where. Who
+ * can write the file can recompute the chain, too, and cut rows from its end: only `seq` and
+ * `head`, held against what somebody else kept, show that nothing of it happened.
+ */
 int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d);
+
+/*
+ * Copy the log, as it is at this moment and an agent goes on writing, into the new file `to`, which
+ * is whole by itself. `v`: of the copy. 0, or -errno, and no file is left.
+ */
+int fence_log_copy(const char *path, const char *to, struct fence_verify *v, struct fence_diag *d);
 
 #endif
