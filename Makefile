@@ -71,10 +71,13 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 $(B)/tests/look: $(B)/obj/user/agent/look.o $(B)/obj/user/agent/offsets.o
 $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
 
+$(B)/tests/logcut: $(B)/obj/user/agent/writer.o
+$(B)/tests/logcut: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
+
 $(B)/tests/scan: $(B)/obj/user/agent/scan.o $(B)/obj/user/agent/scanfiles.o $(B)/obj/user/agent/profiles.o
 $(B)/tests/scan: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
 
-$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert $(B)/tests/log: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
+$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert $(B)/tests/log $(B)/tests/logwrite: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@
 
@@ -151,6 +154,10 @@ trials: deps-test
 	$(Q)$(MAKE) --no-print-directory all clang
 	$(Q)python3 tests/e2e/trials.py $(TRIALS)
 
+#: make cuts     the log under 50 power cuts and 200 kill -9: what was told to be on the disk is there (root)
+cuts: deps-test $(B)/crmfence $(B)/tests/logcut
+	$(Q)python3 tests/e2e/cuts.py 50 200
+
 #: make vm       other kernels under QEMU: the agent loads there, a session is refused, the evasion suite; build/vm.json (root)
 vm: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns
@@ -163,7 +170,7 @@ vm-e2e: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/log build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/log build/debug/tests/logwrite build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
 
 #: make clang    everything again with clang, in build/clang
 clang:
@@ -201,4 +208,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check quick demo bench evasion fuzz trials vm vm-e2e faults faults-build debug clang format install clean deps deps-test
+.PHONY: all lint help run check quick demo bench evasion fuzz trials cuts vm vm-e2e faults faults-build debug clang format install clean deps deps-test

@@ -581,40 +581,6 @@ def kill_keeps(w):
     return bad + ([] if v.returncode == 0 else [v.stdout])
 
 
-def disk_full(w):
-    """A full disk: enforcement goes on, the agent says so, and the loss is a gap in a whole chain when there is room again."""
-    mount = w.dir + "/small"
-    os.mkdir(mount)
-    W.sh("mount", "-t", "tmpfs", "-o", "size=1m", "none", mount)
-    try:
-        w.start(db=mount + "/egress.db")
-        fd = os.open(mount + "/ballast", os.O_WRONLY | os.O_CREAT)
-        try:
-            while os.write(fd, b"\0" * 4096):
-                pass
-        except OSError:
-            os.close(fd)
-        tok = token()
-        _, out = w.run(*LEAK, "at", AI, "x.example", "whole", tok)
-        for _ in range(60):
-            w.run(*LEAK, "udp", AI, "9999", token())
-            if "cannot be written" in open(w.dir + "/agent.log").read():
-                break
-        bad = [] if out.startswith("EPERM") and not w.arrived(tok) else ["with a full disk: %r" % out]
-        bad += [] if "cannot be written" in open(w.dir + "/agent.log").read() else ["the agent did not say so"]
-        os.unlink(mount + "/ballast")
-        w.run(*LEAK, "udp", AI, "9999", token())
-        time.sleep(1)
-        gaps = [r for r in w.rows("gap") if r["what"] == "rows"]
-        bad += [] if gaps else ["no gap record"]
-        w.stop()
-        v = W.sh(W.BUILD + "/crmfence", "verify", "--db", mount + "/egress.db", check=False)
-        return bad + ([] if v.returncode == 0 else [v.stdout])
-    finally:
-        w.stop()
-        W.sh("umount", mount)
-
-
 def refusals(w):
     """Each reason not to start: one line, exit 2, nothing left behind."""
     agent, bad = W.BUILD + "/crmfenced", []
@@ -763,7 +729,7 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, disk_full, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE + log.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE + log.ALONE
 
 
 def run_case(w, f, alone=False):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crmfenced: one thread, one epoll loop. Records come from the ring in turns (every 250 ms, or when
- * the programs wake it), become log rows in one transaction a turn, and lines or a table on the
- * terminal. It is never in the data path.
+ * the programs wake it), become rows that a process of its own writes (writer.h), and lines or a
+ * table on the terminal. It is never in the data path.
  */
 #ifndef FENCE_AGENT_H
 #define FENCE_AGENT_H
@@ -12,13 +12,13 @@
 
 #include <crmfence/event.h>
 
+#include "agent/writer.h"
 #include "alert/alert.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "ipc/control.h"
 #include "kernel/kernel.h"
 #include "policy/policy.h"
-#include "store/log.h"
 
 #define AGENT_TURN_MS 250
 #define AGENT_TURN_SIGHT_MS 100 /* while plaintext is read: what has to end is ended after it */
@@ -29,6 +29,8 @@
 #define AGENT_NAMES 8192 /* (program, address) pairs whose name is remembered */
 #define AGENT_DOOMED 1024 /* refused sockets that are destroyed together */
 #define AGENT_BATCH 2000 /* rows of one transaction, about */
+#define AGENT_LAST_MS 5000 /* that what was put last is given to be written */
+#define AGENT_STALL_NS 5000000000ULL /* the log is not written when no row went in for so long */
 #define AGENT_ADDONS 64
 #define AGENT_RESOLVERS_MAX 16
 #define AGENT_LATE_NS \
@@ -97,6 +99,18 @@ struct agent_options {
 	long seconds; /* 0: until a signal */
 };
 
+/* How the log does. */
+struct agent_log {
+	struct writer_state now;
+	uint64_t lost; /* rows that found no room, and are not in the log as a gap yet */
+	uint64_t lost_ever;
+	int64_t last; /* number of the last row, as far as it is known */
+	uint64_t moved; /* boot time when a row was last seen to go in, or none to wait */
+	int64_t since; /* wall clock, us: since when it cannot be written; 0: it can */
+	char why[200];
+	char told[400]; /* the last that was found otherwise than it was left */
+};
+
 struct agent_matches;
 struct absences;
 struct scan;
@@ -109,7 +123,7 @@ struct agent {
 	struct agent_options opt;
 	struct fence_policy *policy; /* owned */
 	struct fence_kernel *kernel; /* owned */
-	struct fence_log *log; /* owned */
+	struct writer *log; /* owned */
 	struct fence_buf body; /* reused for every row */
 	struct agent_exec **execs; /* owned; AGENT_EXECS buckets */
 	struct agent_exec *exec_ring[AGENT_EXECS];
@@ -136,7 +150,7 @@ struct agent {
 	int64_t wall_offset; /* ns: wall clock minus boot clock, taken every turn */
 	uint64_t now; /* boot time of this turn */
 	uint64_t started;
-	int log_full; /* the disk had no room */
+	struct agent_log log_is;
 	uint64_t generation;
 	uint32_t stamp; /* of the services last written */
 	struct timespec resolv; /* resolv.conf(5) as last read: its mtime */
@@ -161,7 +175,7 @@ struct agent {
 	uint8_t bank; /* 0 or FENCE_BANK: where the policy in force stands */
 	uint32_t epoch; /* of `denied` */
 	uint64_t swept; /* boot time of the last look at `denied` */
-	uint64_t committed; /* boot time of the last commit */
+	uint64_t committed; /* boot time when rows were last handed over */
 	uint32_t uncommitted; /* rows since */
 	int urgent; /* a row that should not wait */
 	int moved; /* a process was moved into a tool's unit: what it has started is to be found */
@@ -418,7 +432,7 @@ int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind);
 int64_t agent_us(const struct agent *a,
 		 uint64_t boot_ns); /* boot time to wall clock microseconds */
 void agent_gap(struct agent *a, const char *what, uint64_t count); /* what was lost */
-void agent_log_turn(struct agent *a, int final); /* commit; gaps and losses become rows */
+void agent_log_turn(struct agent *a, int final); /* written; gaps and losses become rows */
 void agent_log_policy(struct agent *a);
 void agent_log_start(struct agent *a);
 void agent_log_stop(struct agent *a, const char *why);

@@ -168,10 +168,11 @@ static int start(struct agent *a, struct fence_diag *d)
 	err = fence_kernel_check(&ko, d);
 	if (err >= 0)
 		err = lock(a, d);
-	if (err >= 0 && parent_dir(a->opt.db, 0700) >= 0)
-		err = fence_log_open(a->opt.db, &a->log, d);
 	if (err < 0)
 		return err;
+	parent_dir(a->opt.db, 0700); /* who writes the log says what is amiss with it */
+	if (writer_start(a->opt.db, &a->log) < 0)
+		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	a->names = agent_names_new();
 	a->alerts = calloc(1, sizeof(*a->alerts));
 	if (!a->names || !a->alerts || !a->show || agent_exec_init(a) || agent_flows_init(a) ||
@@ -422,7 +423,11 @@ static void done(struct agent *a, int keep)
 {
 	agent_sight_done(a);
 	fence_kernel_close(a->kernel, keep);
-	fence_log_close(a->log);
+	if (writer_end(a->log, AGENT_LAST_MS))
+		fprintf(stderr,
+			"crmfenced: rows of the log %s are not written yet (%s): who writes them "
+			"tries for half a minute more\n",
+			a->opt.db, a->log_is.why);
 	agent_cgroups_done(a);
 	while (a->sessions) {
 		struct agent_session *s = a->sessions;
@@ -505,7 +510,6 @@ int main(int argc, char **argv)
 	agent_sight_done(&a);
 	agent_seen_save(&a);
 	agent_log_stop(&a, why);
-	fence_log_commit(a.log);
 	agent_show_summary(&a);
 	done(&a, a.opt.keep);
 	return 0;

@@ -26,8 +26,12 @@ int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind)
 	int64_t seq;
 
 	fence_json_close(j);
-	seq = fence_log_append(a->log, kind, fence_buf_text(&a->body), a->body.len);
+	seq = writer_put(a->log, kind, fence_buf_text(&a->body), a->body.len);
 	a->uncommitted++;
+	a->log_is.lost += seq < 0;
+	a->log_is.lost_ever += seq < 0;
+	if (seq > 0)
+		a->log_is.last = seq;
 	return seq < 0 ? 0 : seq;
 }
 
@@ -45,6 +49,14 @@ void agent_gap(struct agent *a, const char *what, uint64_t count)
 	fence_json_str(&j, "what", what);
 	agent_row_end(a, &j, "gap");
 	a->totals.gaps += count;
+	a->urgent = 1;
+}
+
+static void log_alert(struct agent *a, const char *why)
+{
+	agent_alert_raise(a, &(struct agent_alert){ .alert = FENCE_ALERT_E015,
+						    .authority = "log",
+						    .reason = why });
 	a->urgent = 1;
 }
 
@@ -67,37 +79,79 @@ static void losses(struct agent *a)
 	memcpy(a->counters, now, sizeof(now));
 }
 
-/* A transaction is a second long, or AGENT_BATCH rows; a denial or a session ends it at once. */
+/* What was found amiss with the log's files, as E015 too: but for an agent that was ended. */
+static void log_told(struct agent *a, unsigned int before)
+{
+	struct agent_log *l = &a->log_is;
+
+	if (l->now.told == before || !strncmp(l->now.said, "unclean", 7))
+		return;
+	snprintf(l->told, sizeof(l->told), "%s", l->now.said);
+	agent_show_note(a, "TAMPERED: the log: %s", l->told);
+	log_alert(a, l->told);
+}
+
+/* The count of what was lost, again until there is room for it. */
+static void log_gap(struct agent *a)
+{
+	struct agent_log *l = &a->log_is;
+	uint64_t lost = l->lost;
+	char text[80];
+
+	if (!lost || l->now.err || !writer_has_room(a->log))
+		return;
+	snprintf(text, sizeof(text), "lost: %llu rows found no room", (unsigned long long)lost);
+	l->lost = 0;
+	agent_gap(a, "rows", lost);
+	log_alert(a, text);
+	agent_show_note(a, "the log is written again; %llu rows were lost and are in it as a gap",
+			(unsigned long long)lost);
+}
+
+/* Is it written, and since when is it not? */
+static void log_health(struct agent *a)
+{
+	struct agent_log *l = &a->log_is;
+	unsigned int told = l->now.told;
+	int64_t seq = l->now.seq;
+	int stalled;
+
+	writer_look(a->log, &l->now);
+	if (!l->now.waiting || l->now.seq != seq || !l->moved)
+		l->moved = a->now;
+	stalled = a->now - l->moved >= AGENT_STALL_NS;
+	log_told(a, told);
+	log_gap(a);
+	if (!l->now.err && !stalled && !l->lost) {
+		if (l->since)
+			agent_show_note(a, "the log %s is written", a->opt.db);
+		l->since = 0;
+		return;
+	}
+	if (l->now.err || !l->since)
+		snprintf(l->why, sizeof(l->why), "%s",
+			 l->now.err ? l->now.why : "the disk does not answer");
+	if (l->since)
+		return;
+	l->since = agent_us(a, stalled ? l->moved : a->now);
+	agent_show_note(a, "the log %s cannot be written (%s): enforcement goes on, rows wait",
+			a->opt.db, l->why);
+}
+
+/* What was put is handed over after a second, or AGENT_BATCH rows; a denial or a session at once.
+ */
 void agent_log_turn(struct agent *a, int final)
 {
-	uint64_t lost;
-	int err;
-
+	log_health(a);
 	if (!final && !a->urgent && a->uncommitted < AGENT_BATCH &&
 	    a->now - a->committed < AGENT_LATE_NS)
 		return;
 	a->committed = a->now;
 	losses(a);
-	err = fence_log_commit(a->log);
+	if (a->uncommitted)
+		writer_wake(a->log, a->urgent);
 	a->uncommitted = 0;
 	a->urgent = 0;
-	if (err < 0 && !a->log_full) {
-		a->log_full = 1;
-		agent_show_note(
-			a, "the log cannot be written (%s): enforcement goes on; make room for %s",
-			strerror(-err), a->opt.db);
-	}
-	if (err < 0)
-		return;
-	lost = fence_log_lost(a->log);
-	if (!lost)
-		return;
-	agent_gap(a, "rows", lost);
-	if (fence_log_commit(a->log) < 0)
-		return;
-	a->log_full = 0;
-	agent_show_note(a, "the log is written again; %llu rows were lost and are in it as a gap",
-			(unsigned long long)lost);
 }
 
 void agent_log_policy(struct agent *a)
@@ -137,6 +191,7 @@ void agent_log_start(struct agent *a)
 	fence_json_str(&j, "node", u.nodename);
 	fence_json_str(&j, "tier", fence_tier_name(fence_kernel_tier(a->kernel)));
 	agent_row_end(a, &j, "start");
+	a->urgent = 1;
 	agent_log_policy(a);
 	for (i = 0; (name = fence_kernel_sensor(i)); i++) {
 		agent_row(a, &j);
@@ -159,6 +214,7 @@ void agent_log_stop(struct agent *a, const char *why)
 	fence_json_bool(&j, "enforcing", a->opt.keep);
 	fence_json_str(&j, "why", why);
 	agent_row_end(a, &j, "stop");
+	writer_wake(a->log, 1);
 }
 
 /* Entries of "unix" that this tier leaves closed, or open by their name alone. */
@@ -207,7 +263,14 @@ void agent_status(struct agent *a, struct fence_buf *out)
 	fence_json_str(&j, "db", a->opt.db);
 	fence_json_int(&j, "denials", (int64_t)a->totals.denials);
 	fence_json_int(&j, "flows", (int64_t)a->totals.flows);
-	fence_json_bool(&j, "log_writable", !a->log_full);
+	fence_json_int(&j, "log_lost", (int64_t)a->log_is.lost_ever);
+	fence_json_int(&j, "log_safe", a->log_is.now.safe);
+	fence_json_int(&j, "log_seq", a->log_is.now.seq);
+	fence_json_int(&j, "log_since", a->log_is.since);
+	fence_json_str(&j, "log_told", a->log_is.told);
+	fence_json_int(&j, "log_waiting", (int64_t)a->log_is.now.waiting);
+	fence_json_str(&j, "log_why", a->log_is.since ? a->log_is.why : "");
+	fence_json_bool(&j, "log_writable", !a->log_is.since);
 	fence_json_str(&j, "mode", a->policy->monitor ? "monitor" : "enforce");
 	fence_json_str(&j, "policy", a->policy->name);
 	fence_json_str(&j, "policy_file", a->policy->file);

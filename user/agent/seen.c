@@ -75,6 +75,8 @@ void agent_seen_save(struct agent *a)
 	size_t i;
 	int bad;
 
+	if (a->log_is.since) /* it stands beside the log, and would wait for the same disk */
+		return;
 	path_of(a, "", path);
 	path_of(a, ".new", fresh);
 	unlink(fresh);

@@ -218,7 +218,7 @@ void agent_show_turn(struct agent *a)
 	       a->policy->name, a->policy->monitor ? "monitor" : "enforce", live,
 	       (unsigned long long)a->totals.flows, (unsigned long long)a->totals.hosts,
 	       (unsigned long long)(a->totals.denials + a->totals.would),
-	       a->log_full ? "  LOG NOT WRITTEN" : "");
+	       a->log_is.since ? "  LOG NOT WRITTEN" : "");
 	draw_heading();
 	for (i = s->nrows > rows ? s->nrows - rows : 0; i < s->nrows; i++)
 		printf("%s%.*s%s\n", tint(s, s->rows[i % ROWS].action), w.ws_col,
@@ -238,7 +238,7 @@ void agent_show_summary(struct agent *a)
 	       (unsigned long long)t->flows, (unsigned long long)t->hosts,
 	       (unsigned long long)t->sessions, (unsigned long long)t->denials,
 	       (unsigned long long)t->would, (unsigned long long)(t->gaps + t->bad), a->opt.db,
-	       (long long)fence_log_seq(a->log));
+	       (long long)a->log_is.last);
 	printf("enforcement %s\n",
 	       a->opt.keep
 		       ? "goes on in the kernel without the agent (crmfence run --unpin ends it)"

@@ -33,6 +33,7 @@ struct doctor {
 	int json;
 	int sight; /* the agent's is on */
 	long long streams, unseen; /* TLS connections of tools with sight; nothing seen of */
+	char log[600]; /* what is amiss with the agent's log; "" */
 	int shares; /* the agent's programs do not see payload on shared pages */
 	int open; /* ways out that stay open */
 	const char *last; /* Unix name that was told */
@@ -501,6 +502,21 @@ static int undo(const struct doctor *d)
 	return 0;
 }
 
+static void ask_log(struct doctor *d, const cJSON *s)
+{
+	if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable")))
+		snprintf(d->log, sizeof(d->log),
+			 "%.200s cannot be written (%.200s): %lld bytes of rows wait, %lld rows "
+			 "are lost",
+			 cli_str(s, "db"), cli_str(s, "log_why"),
+			 (long long)cli_int(s, "log_waiting"), (long long)cli_int(s, "log_lost"));
+	else if (cli_int(s, "log_lost"))
+		snprintf(d->log, sizeof(d->log), "%.200s lost %lld rows since the agent began",
+			 cli_str(s, "db"), (long long)cli_int(s, "log_lost"));
+	else if (*cli_str(s, "log_told"))
+		snprintf(d->log, sizeof(d->log), "%.500s", cli_str(s, "log_told"));
+}
+
 /* The running agent's tier: it made the call that has to be refused. */
 static void ask_tier(struct doctor *d, const char *control)
 {
@@ -525,6 +541,7 @@ static void ask_tier(struct doctor *d, const char *control)
 		    d->nunseen < FENCE_TOOL_MAX)
 			snprintf(d->unseen_tools[d->nunseen++], FENCE_TOOL_NAME_MAX, "%s",
 				 cli_str(t, "name"));
+	ask_log(d, s);
 	cJSON_Delete(s);
 	d->tier = tier[0] ? tier : "?";
 	d->shares = !sees;
@@ -561,6 +578,10 @@ int cmd_doctor(int argc, char **argv)
 	if (!d.json)
 		printf("tier      %s\nkernel    %s\n", d.tier, d.kernel.release);
 	check_tier(&d);
+	if (d.log[0])
+		say(&d, "log", d.log,
+		    "room, and nobody else who writes there; its rows of kind \"log\" and \"gap\" "
+		    "say what is missing, EVENTS.md how it is copied and moved");
 	check_kernel(&d);
 	check_sharing(&d);
 	check_received(&d);

@@ -28,6 +28,7 @@ static void print_json(const char *db, const struct fence_verify *v)
 	fence_json_int(&j, "bad_seq", v->bad_seq);
 	fence_json_bool(&j, "cut", v->cut);
 	fence_json_str(&j, "file", db);
+	fence_json_int(&j, "gone", v->gone);
 	fence_json_str(&j, "head", hash_text(v->head, head));
 	fence_json_int(&j, "rows", v->rows);
 	fence_json_int(&j, "seq", v->seq);

@@ -83,6 +83,26 @@ static void status_tools(const cJSON *tools)
 	}
 }
 
+/* How its log does, behind its name. */
+static void status_log(const cJSON *s, int bad)
+{
+	char clock[32];
+
+	if (bad)
+		printf(", CANNOT BE WRITTEN since %s: %s; %lld bytes of rows wait, %lld rows are "
+		       "lost",
+		       cli_clock(cli_int(s, "log_since"), clock), cli_str(s, "log_why"),
+		       (long long)cli_int(s, "log_waiting"), (long long)cli_int(s, "log_lost"));
+	else
+		printf(", to row %lld, on the disk to row %lld", (long long)cli_int(s, "log_seq"),
+		       (long long)cli_int(s, "log_safe"));
+	printf("\n");
+	if (!bad && cli_int(s, "log_lost"))
+		printf("trouble   log: %lld rows were lost\n", (long long)cli_int(s, "log_lost"));
+	if (*cli_str(s, "log_told"))
+		printf("trouble   log: %s\n", cli_str(s, "log_told"));
+}
+
 int cmd_status(int argc, char **argv)
 {
 	static const struct option longs[] = { { "json", 0, NULL, 'j' },
@@ -92,7 +112,7 @@ int cmd_status(int argc, char **argv)
 	static char text[FENCE_CONTROL_REPLY];
 	const cJSON *e, *sight;
 	cJSON *s;
-	int c, err, json = 0;
+	int c, err, json = 0, bad;
 
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -111,22 +131,22 @@ int cmd_status(int argc, char **argv)
 			control, strerror(-err));
 		return 1;
 	}
+	s = cJSON_Parse(text);
+	bad = !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"));
 	if (json) {
 		puts(text);
-		return 0;
+		cJSON_Delete(s);
+		return bad;
 	}
-	s = cJSON_Parse(text);
 	printf("policy    %s (%s), %s\ntier      %s\nuptime    %lld s\nsessions  %lld live\nflows  "
 	       "   %lld, %lld "
-	       "denied, %lld would be\nlog       %s%s\n",
+	       "denied, %lld would be\nlog       %s",
 	       cli_str(s, "policy"), cli_str(s, "mode"), cli_str(s, "policy_file"),
 	       cli_str(s, "tier"), (long long)cli_int(s, "uptime"),
 	       (long long)cli_int(s, "sessions_live"), (long long)cli_int(s, "flows"),
 	       (long long)cli_int(s, "denials"), (long long)cli_int(s, "would_deny"),
-	       cli_str(s, "db"),
-	       cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(s, "log_writable"))
-		       ? ""
-		       : ", CANNOT BE WRITTEN: make room");
+	       cli_str(s, "db"));
+	status_log(s, bad);
 	if (cli_int(s, "unix_closed") + cli_int(s, "unix_unproved"))
 		printf("unix      %lld entries closed in tier B, %lld open by their names alone "
 		       "(crmfence doctor)\n",
@@ -147,7 +167,7 @@ int cmd_status(int argc, char **argv)
 		if (e->valuedouble > 0 && strcmp(e->string, "denied"))
 			printf("trouble   %s: %.0f\n", e->string, e->valuedouble);
 	cJSON_Delete(s);
-	return 0;
+	return bad;
 }
 
 int cmd_reload(int argc, char **argv)

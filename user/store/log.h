@@ -12,10 +12,13 @@
  * this table. A database with another table, a trigger, a view or an index is none of ours: it is
  * neither written nor read.
  *
- * Rows are kept in one transaction until fence_log_commit; WAL mode, so that a kill at any moment
- * loses that transaction at most. A full disk loses no row silently: commit says -ENOSPC, the head
- * goes back to the last row on disk, and the caller writes a gap record when there is room again.
- * The only place with sqlite3.h.
+ * Who writes gives a batch of rows, all of which are written or none: none is lost here, the caller
+ * tries again with the same. It is the only writer (a lock on the file `<log>.last`, which has
+ * number and hash of the last row). What it finds otherwise than it was left becomes a row of kind
+ * "log" (EVENTS.md), and where the file cannot be gone on with it is kept under another name and a
+ * new one begun: another schema, a last row that none of ours wrote, a page that cannot be read, a
+ * file moved, replaced or cut short while it is written. WAL mode while it is open; one file when
+ * it is closed. The only place with sqlite3.h.
  */
 #ifndef FENCE_STORE_LOG_H
 #define FENCE_STORE_LOG_H
@@ -28,21 +31,41 @@
 #define FENCE_LOG_HASH 32 /* bytes */
 
 struct fence_log;
-struct fence_buf;
 
-int fence_log_open(const char *path, struct fence_log **ret, struct fence_diag *d);
-void fence_log_close(struct fence_log *log); /* commits; NULL is fine */
+/* One to be written. Touches no file yet. Owned by the caller; NULL: no memory. */
+struct fence_log *fence_log_new(const char *path);
+
+/* `ended`: the agent ends of itself, after these rows; else the next one tells that it did not. */
+void fence_log_free(struct fence_log *log, int ended); /* NULL is fine */
+
+struct fence_entry {
+	int64_t ts; /* wall clock, ns */
+	const char *kind, *body; /* borrowed */
+	size_t len; /* bytes of body */
+};
 
 /*
- * Append one row. Its seq, or a negative errno: -ENOSPC, -EIO; the transaction's rows are then
- * lost, see fence_log_lost.
+ * Write `n` rows; with 0: open it, see whether it is as it was left, tell what is not. 0; or
+ * -errno, with a word on what would help, and none of them was written: -EAGAIN another program
+ * holds it, -ENOSPC, -EROFS, -EIO, ... Waits a second at most for who holds it; for the disk as
+ * long as that takes.
  */
-int64_t fence_log_append(struct fence_log *log, const char *kind, const char *body, size_t len);
-int fence_log_commit(struct fence_log *log);
+int fence_log_write(struct fence_log *log, const struct fence_entry *rows, size_t n,
+		    struct fence_diag *d);
 
-/* Rows lost to a full or failing disk since the last call. */
-uint64_t fence_log_lost(struct fence_log *log);
-int64_t fence_log_seq(const struct fence_log *log); /* of the last row; 0: none */
+/* Wait until the disk has what was written. 0, or -errno: it is not known to. */
+int fence_log_sync(struct fence_log *log, struct fence_diag *d);
+
+int64_t fence_log_seq(const struct fence_log *log); /* of the last row; 0: none, or not open */
+int64_t fence_log_found(const struct fence_log *log); /* ... as it was opened last */
+unsigned int fence_log_opened(const struct fence_log *log); /* how often; it may differ then */
+unsigned int fence_log_begun(const struct fence_log *log); /* how often a new file was begun */
+
+/* Have the next write tell this first, as a row of kind "log". */
+void fence_log_note(struct fence_log *log, const char *what, const char *why);
+
+/* The last that was told, as "WHAT: sentence", and how many were. Borrowed. */
+const char *fence_log_told(const struct fence_log *log, unsigned int *count);
 
 struct fence_row {
 	int64_t seq;
@@ -78,6 +101,7 @@ struct fence_verify {
 	int64_t bad_seq; /* the first of them; 0: none */
 	int64_t seq; /* of the last row */
 	int cut; /* as fence_log_cut */
+	int64_t gone; /* rows behind the last that were written once, as `<log>.last` says */
 	char why[128]; /* the first that does not fit */
 	uint8_t head[FENCE_LOG_HASH]; /* hash of the last row */
 };

@@ -127,6 +127,15 @@ static int walk_next(struct walk *w, struct fence_row *row)
 	return -EIO;
 }
 
+/* The last row was read: was it the last that was written? `mark` is from before the walk. */
+static void walk_ended(struct walk *w, int64_t mark)
+{
+	if (mark > w->v.seq && !w->v.cut) {
+		w->v.gone = mark - w->v.seq;
+		walk_bad(w, w->v.seq + 1, "was written, and is gone from the end", "");
+	}
+}
+
 /* Is `kind` in the comma list? */
 static int has_kind(const char *kinds, const char *kind)
 {
@@ -172,17 +181,19 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 		   struct fence_diag *d)
 {
 	AUTO_WALK struct walk w = { 0 };
-	int64_t after = q->after;
+	int64_t after = q->after, mark = mark_seq(path);
 	struct fence_row row;
-	int err = walk_open(&w, path, d);
+	int err = walk_open(&w, path, d), more;
 
 	if (err < 0)
 		return err;
 	if ((q->last && walk_last(&w, q, &after) < 0) || walk_from(&w, after) < 0)
 		return walk_failed(&w, path, d);
-	while (walk_next(&w, &row) > 0)
+	while ((more = walk_next(&w, &row)) > 0)
 		if (is_wanted(q, row.kind, row.ts) && each(ctx, &row))
 			break;
+	if (!more)
+		walk_ended(&w, mark);
 	if (!w.v.bad)
 		return 0;
 	return fence_diag_set(d, -EBADMSG, NULL,
@@ -194,22 +205,24 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d)
 {
 	AUTO_WALK struct walk w = { 0 };
+	int64_t mark = mark_seq(path);
 	struct fence_row row;
-	int err = walk_open(&w, path, d);
+	int err = walk_open(&w, path, d), more;
 
 	memset(v, 0, sizeof(*v));
 	if (err < 0)
 		return err;
 	if (walk_from(&w, 0) < 0)
 		return walk_failed(&w, path, d);
-	while (walk_next(&w, &row) > 0)
+	while ((more = walk_next(&w, &row)) > 0)
 		;
+	if (!more)
+		walk_ended(&w, mark);
 	*v = w.v;
 	return 0;
 }
 
-/* The copy is one file: what stood in a -wal is in it, and its head says that there is none. */
-static int copy_rows(sqlite3 *from, sqlite3 *to)
+int db_copy(sqlite3 *from, sqlite3 *to)
 {
 	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
 
@@ -244,8 +257,10 @@ int fence_log_copy(const char *path, const char *to, struct fence_verify *v, str
 	}
 	rc = sqlite3_open_v2(to, &out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc == SQLITE_OK)
-		rc = copy_rows(from, out);
-	if (rc == SQLITE_OK && !cut) /* of what is cut the copy says so too */
+		rc = db_copy(from, out);
+	/* its head says from now on that no -wal belongs to it, but where one does that is not here
+	 */
+	if (rc == SQLITE_OK && !cut)
 		rc = sqlite3_exec(out, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		return fence_log_verify(to, v, d);
