@@ -419,12 +419,14 @@ def tools_amiss(w):
     ways = Ways(w)
     for tool_name in ("voice-assistant", "met"):
         ways.rows("match", change="unseen", tool=tool_name)
-    unseen = [(r["rule"], r["authority"]) for r in w.rows("alert")]
+    unseen = [(r["rule"], r["authority"]) for r in w.rows("alert") if r["rule"] != "E031"]
+    bad += ["an alert of what is well: %s" % r for r in w.rows("alert") if r["authority"].endswith(("/well", "/met")) and "theirs" not in r["authority"] and r["rule"] == "E031"]
     bad += [] if unseen == [("E030", "voice-assistant"), ("E030", "met")] else ["alerts: %s" % unseen]
     status, (_, doctor) = asked(w, "status", "--control", w.control)[1], asked(w, "doctor", "--control", w.control)
     check = asked(w, "policy", "check", w.dir + "/policy.json")[1]
     for name, state in states.items():
         ways.rows("match", change=state, exe="%s/%s" % (at, name))
+        ways.rows("alert", rule="E031", authority="%s/%s" % (at, name))
         if "%s/%s: %s\n" % (at, name, state) not in status:
             bad.append("status: %s" % name)
         for who, said in (("doctor", doctor), ("policy check", check)):

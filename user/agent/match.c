@@ -300,6 +300,11 @@ static const char *amiss(const struct fence_policy_match *m, const struct fence_
 					     : NULL;
 }
 
+static int is_in_order(const char *change)
+{
+	return !strcmp(change, "turned") || !strcmp(change, "replaced") || !strcmp(change, "found");
+}
+
 static void tell(struct agent *a, uint8_t tool, const char *path, const struct fence_exe *e,
 		 const char *change)
 {
@@ -316,6 +321,11 @@ static void tell(struct agent *a, uint8_t tool, const char *path, const struct f
 	fence_json_str(&j, "tool", fence_policy_tool_name(a->policy, tool));
 	agent_row_end(a, &j, "match");
 	a->urgent = 1;
+	if (e->others[0] || !is_in_order(change)) /* what root updates is no alert */
+		agent_alert_raise(a, &(struct agent_alert){ .alert = FENCE_ALERT_E031,
+							    .authority = path,
+							    .reason = change,
+							    .tool = tool });
 	agent_show_note(a, "%s of %s: %s%s%s%s%s", path, fence_policy_tool_name(a->policy, tool),
 			change, e->real[0] && strcmp(e->real, path) ? ", is " : "",
 			e->real[0] && strcmp(e->real, path) ? e->real : "",
