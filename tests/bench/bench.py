@@ -95,7 +95,9 @@ class Bench:
             time.sleep(0.3)
             r = self.measure(work, confined, [self.w.agent.pid])
             r["rss"] = [int(x.split()[1]) for x in open("/proc/%d/status" % self.w.agent.pid) if x.startswith("VmRSS")][0] / 1024
-            s = json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", self.w.control).stdout)
+            s = json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", self.w.control, check=False).stdout)
+            if not s["log_writable"]:
+                sys.exit("the log cannot be written: %s" % s)
             r["lost"] = s["counters"]["ring"] + s["counters"]["ring_denials"]
             return r
         finally:

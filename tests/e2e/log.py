@@ -18,6 +18,11 @@ BOOT = "11111111-2222-3333-4444-555555555555"
 READERS = ["flows", "requests", "alerts", "sessions", "report", "verify"]
 
 
+def unmount(w, mount):
+    """Who writes the log may be at it still, for half a minute."""
+    w.wait(lambda: W.sh("umount", mount, check=False).returncode == 0, "umount", 60)
+
+
 def alone(f):
     ALONE.append(f)
     return f
@@ -320,7 +325,7 @@ def log_disk_full(w):
         return bad
     finally:
         w.stop()
-        W.sh("umount", mount)
+        unmount(w, mount)
 
 
 @alone
@@ -344,7 +349,7 @@ def log_read_only(w):
         return bad
     finally:
         w.stop()
-        W.sh("umount", mount)
+        unmount(w, mount)
 
 
 @alone

@@ -49,5 +49,5 @@ int main(int argc, char **argv)
 		if (poll(&in, 1, (int)(random() % 2)) > 0)
 			break;
 	}
-	return writer_end(w, 5000) ? 1 : 0;
+	return writer_end(w, 5000, 1) ? 1 : 0;
 }

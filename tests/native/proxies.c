@@ -142,12 +142,12 @@ static int request_line(char *line, struct head *h)
 	return 1;
 }
 
-/* Host: the target's, with its port or none. */
+/* Host: the target's; without a port it is 80. */
 static int is_target(const char *v, const struct head *h)
 {
 	const char *colon = strchr(v, ':');
 	size_t n = colon ? (size_t)(colon - v) : strlen(v);
-	unsigned long port = h->port;
+	unsigned long port = 80;
 
 	return n == strlen(h->host) && !strncasecmp(v, h->host, n) &&
 	       (!colon || is_port(colon + 1, &port)) && port == h->port;

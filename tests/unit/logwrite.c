@@ -370,6 +370,35 @@ static void test_ring(void **state)
 	fence_ring_free(r);
 }
 
+/* Who keeps up stays at the memory's beginning, and has room for a burst at every moment. */
+static void test_ring_burst(void **state)
+{
+	struct fence_ring *r = fence_ring_new();
+	struct fence_ring_row row;
+	char body[4000];
+	uint64_t at;
+	int i, round, took;
+
+	(void)state;
+	memset(body, 'x', sizeof(body));
+	assert_non_null(r);
+	for (round = 0; round < 40; round++) {
+		for (i = 0; i < 37 * round; i++) { /* kept up with, up to another place each time */
+			assert_true(fence_ring_put(r, 1, "flow", body, sizeof(body)) >= 0);
+			at = 0;
+			assert_int_equal(fence_ring_peek(r, &at, &row), 1);
+			fence_ring_taken(r, at);
+		}
+		for (i = 0; i < 900; i++) /* some 3.6 MB that nobody reads yet */
+			assert_true(fence_ring_put(r, 1, "flow", body, sizeof(body)) >= 0);
+		for (at = 0, took = 0; fence_ring_peek(r, &at, &row); took++)
+			;
+		fence_ring_taken(r, at);
+		assert_int_equal(took, 900);
+	}
+	fence_ring_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +408,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_done_to_the_file, setup, teardown),
 		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_ring_burst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

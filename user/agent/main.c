@@ -170,7 +170,6 @@ static int start(struct agent *a, struct fence_diag *d)
 		err = lock(a, d);
 	if (err < 0)
 		return err;
-	parent_dir(a->opt.db, 0700); /* who writes the log says what is amiss with it */
 	if (writer_start(a->opt.db, &a->log) < 0)
 		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	a->names = agent_names_new();
@@ -423,7 +422,7 @@ static void done(struct agent *a, int keep)
 {
 	agent_sight_done(a);
 	fence_kernel_close(a->kernel, keep);
-	if (writer_end(a->log, AGENT_LAST_MS))
+	if (writer_end(a->log, AGENT_LAST_MS, !a->log_is.lost))
 		fprintf(stderr,
 			"crmfenced: rows of the log %s are not written yet (%s): who writes them "
 			"tries for half a minute more\n",

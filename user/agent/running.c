@@ -3,19 +3,20 @@
  * Whose is a program that runs already: what bpf/lib/match.h asks at an exec, asked of /proc. Only
  * to confine: what a process says of itself later takes nothing away.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "base/cleanup.h"
 #include "base/exe.h"
 
-/* What it may have been started as: what execve(2) was given, and the first of its arguments. */
+/*
+ * What it may have been started as: the first of its arguments. Its memory is not read otherwise: a
+ * page of it may be of a file that does not answer.
+ */
 struct started {
-	char names[4][2 * FENCE_PATH_MAX];
+	char names[3][2 * FENCE_PATH_MAX];
 	size_t n;
 };
 
@@ -38,34 +39,10 @@ static int was_started(const struct started *s, const char *name)
 	return 0;
 }
 
-/* What execve(2) was given, as the kernel keeps it in the process (AT_EXECFN). */
-static void read_execfn(uint32_t tgid, char *out, size_t size)
-{
-	AUTO_BUF struct fence_buf aux = { 0 };
-	AUTO_FD int mem = -1;
-	uint64_t pair[2];
-	char path[64];
-	ssize_t n = -1;
-	size_t i;
-
-	*out = 0;
-	snprintf(path, sizeof(path), "/proc/%u/auxv", tgid);
-	if (fence_buf_read_file(&aux, path, 4096))
-		return;
-	snprintf(path, sizeof(path), "/proc/%u/mem", tgid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
-	for (i = 0; mem >= 0 && i + sizeof(pair) <= aux.len; i += sizeof(pair)) {
-		memcpy(pair, aux.data + i, sizeof(pair));
-		if (pair[0] == AT_EXECFN)
-			n = pread(mem, out, size - 1, (off_t)pair[1]);
-	}
-	out[n < 0 ? 0 : n] = 0;
-}
-
 static void look_started(const struct agent_running *r, struct started *s)
 {
 	AUTO_BUF struct fence_buf args = { 0 };
-	char at[64], cwd[FENCE_PATH_MAX], execfn[FENCE_PATH_MAX];
+	char at[64], cwd[FENCE_PATH_MAX];
 	const char *arg;
 	ssize_t n;
 	int i;
@@ -74,8 +51,6 @@ static void look_started(const struct agent_running *r, struct started *s)
 	snprintf(at, sizeof(at), "/proc/%u/cwd", r->tgid);
 	n = readlink(at, cwd, sizeof(cwd) - 1);
 	cwd[n < 0 ? 0 : n] = 0;
-	read_execfn(r->tgid, execfn, sizeof(execfn));
-	add_started(s, cwd, execfn);
 	snprintf(at, sizeof(at), "/proc/%u/cmdline", r->tgid);
 	if (fence_buf_read_file(&args, at, 1u << 17) || !args.len)
 		return;

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ struct shared {
 	_Atomic int sig;
 	char why[160], said[400];
 };
+#define NICE -10 /* the agent's: who reads faster than it is written fills the queue */
+
 _Static_assert(sizeof(struct shared) <= FENCE_RING_STATE, "the queue has room for it");
 
 struct writer {
@@ -59,6 +62,7 @@ struct writing {
 	unsigned int opened, begun;
 	uint64_t synced; /* number of the first row that the disk may not have */
 	int64_t synced_at; /* monotonic, ns */
+	unsigned int told; /* by those that wrote before */
 	struct fence_entry rows[ROWS];
 };
 
@@ -214,7 +218,7 @@ static int write_turn(struct writing *x)
 	said = fence_log_told(x->log, &told);
 	if (told)
 		snprintf(s->said, sizeof(s->said), "%s", said);
-	s->told = told;
+	s->told = x->told + told;
 	if (err < 0)
 		snprintf(s->why, sizeof(s->why), "%.150s", d.text);
 	s->err = err;
@@ -243,6 +247,7 @@ static void write_log(struct writer *w, struct fence_log *log)
 
 	x.w = w;
 	x.log = log;
+	x.told = w->shared->told;
 	x.synced_at = monotonic();
 	if (w->shared->ended) {
 		snprintf(why, sizeof(why),
@@ -287,11 +292,20 @@ static int write_shed(int fd)
 }
 
 /* Who sees it end by a signal, and has another one go on. */
-static void write_keeper(struct writer *w, struct fence_log *log, int fd)
+static void write_keeper(struct writer *w, struct fence_log *log, const char *db, int fd)
 {
+	char dir[256];
 	int status = 0;
 	pid_t pid;
 
+	/* the log's directory, by who may wait for its disk; who opens the log says what is amiss
+	 */
+	snprintf(dir, sizeof(dir), "%s", db);
+	if (strrchr(dir, '/') > dir) {
+		*strrchr(dir, '/') = 0;
+		mkdir(dir, 0700);
+	}
+	setpriority(PRIO_PROCESS, 0, NICE); /* and its children's */
 	if (write_shed(fd))
 		_exit(1);
 	for (;;) {
@@ -329,14 +343,14 @@ int writer_start(const char *db, struct writer **ret)
 	w->shared->base = UNKNOWN;
 	w->keeper = fork();
 	if (!w->keeper)
-		write_keeper(w, log, pair[1]);
+		write_keeper(w, log, db, pair[1]);
 	fence_log_free(log, 0);
 	fence_ring_keep(w->ring);
 	close(pair[1]);
 	w->fd = pair[0];
 	*ret = w;
 	if (w->keeper < 0) {
-		writer_end(w, 0);
+		writer_end(w, 0, 0);
 		return -EAGAIN;
 	}
 	return 0;
@@ -382,14 +396,14 @@ int writer_has_room(const struct writer *w)
 	return fence_ring_used(w->ring) < FENCE_RING_BYTES / 2;
 }
 
-uint64_t writer_end(struct writer *w, int ms)
+uint64_t writer_end(struct writer *w, int ms, int whole)
 {
 	uint64_t left;
 	int64_t until = monotonic() + (int64_t)ms * 1000000;
 
 	if (!w)
 		return 0;
-	w->shared->bye = 1;
+	w->shared->bye = (unsigned int)whole; /* else the next start tells that rows are missing */
 	if (w->fd >= 0)
 		close(w->fd);
 	/* who starts the writer anew may have been ended, and the writer be still at work */

@@ -41,8 +41,9 @@ int writer_has_room(const struct writer *w); /* 1: half of the queue is free */
 
 /*
  * The end: what was put is written, for which there are `ms`; who writes goes on with the rest.
- * Bytes that were not. NULL is fine.
+ * `whole`: no row was lost that no gap tells of; else the next start says so. Bytes that were not
+ * written. NULL is fine.
  */
-uint64_t writer_end(struct writer *w, int ms);
+uint64_t writer_end(struct writer *w, int ms, int whole);
 
 #endif

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define LOW (64u << 10)
+#define LOW \
+	(4u << 20) /* room that there is at least: what is passed over is not free until it is \
+		      read */
 #define WRAP UINT32_MAX /* nothing more up to the end of the memory */
 
 struct fence_ring {

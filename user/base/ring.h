@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FENCE_RING_BYTES (8u << 20)
+#define FENCE_RING_BYTES (32u << 20)
 #define FENCE_RING_KIND 32
 
 struct fence_ring;
