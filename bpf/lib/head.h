@@ -624,7 +624,7 @@ FENCE_INLINE void head_two(struct fence_head *h, __u8 c)
 	h->pad = 0;
 	if (!(h->flags & 4)) /* END_HEADERS */
 		h->unsure = 1;
-	else
+	else if (h->state == FENCE_HEAD_MORE)
 		h->state = h->step == FENCE_H_FIELD ? FENCE_HEAD_DONE : FENCE_HEAD_UNKNOWN;
 	h->type = 0;
 }

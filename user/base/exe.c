@@ -65,6 +65,7 @@ static int look_path(const char *path, struct fence_exe *e, uint32_t *turner)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, e->real, sizeof(e->real));
 	if (n < 0 || n == (ssize_t)sizeof(e->real)) {
+		e->real[0] = 0;
 		close(fd);
 		return n < 0 ? -errno : -ENAMETOOLONG;
 	}
