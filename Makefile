@@ -12,7 +12,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 HARDEN := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fcf-protection -ftrivial-auto-var-init=zero
 LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 ifeq ($(DEBUG),1)
-HARDEN := -O1 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+HARDEN := -O1 -ftrivial-auto-var-init=pattern -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 LINK := -fsanitize=address,undefined
 B := build/debug
 endif
@@ -70,6 +70,8 @@ $(B)/tests/%: $(B)/obj/tests/native/%.o $(LIB)
 
 $(B)/tests/look: $(B)/obj/user/agent/look.o $(B)/obj/user/agent/offsets.o
 $(B)/tests/look: LDLIBS := $(LIB) $(LDLIBS) -lseccomp
+$(B)/tests/closure: $(B)/obj/user/cli/closure.o $(B)/obj/user/cli/mounts.o
+$(B)/tests/closure: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
 
 $(B)/tests/logcut: $(B)/obj/user/agent/writer.o
 $(B)/tests/logcut: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
@@ -77,9 +79,13 @@ $(B)/tests/logcut: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
 $(B)/tests/scan: $(B)/obj/user/agent/scan.o $(B)/obj/user/agent/scanfiles.o $(B)/obj/user/agent/profiles.o
 $(B)/tests/scan: LDLIBS := $(LIB) $(LDLIBS) -lseccomp -lcap-ng
 
-$(B)/tests/unit $(B)/tests/policy $(B)/tests/mistakes $(B)/tests/sight $(B)/tests/alert $(B)/tests/log $(B)/tests/logwrite: $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
+UNIT := unit log logwrite policy mistakes sight alert decide control exe edges requests matches
+$(UNIT:%=$(B)/tests/%): $(B)/tests/%: $(B)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D); echo "  LINK    $@"
 	$(Q)$(CC) $(LINK) $^ $(LDLIBS) -lcmocka -lbrotlienc -o $@
+
+$(B)/tests/matches: $(B)/obj/user/agent/match.o $(B)/obj/user/agent/running.o
+$(B)/tests/matches: LDLIBS := $(LIB) $(LDLIBS)
 
 $(B)/evasion/evade: $(wildcard tests/evasion/*.[ch])
 	@mkdir -p $(@D); echo "  LINK    $@"
@@ -149,6 +155,11 @@ evasion: deps-test
 fuzz: deps-test $(FUZZ:%=$(B)/fuzz/%)
 	$(Q)tests/fuzz/run $(or $(SECONDS),600)
 
+#: make mutants  small changes to the files that decide or write, each of which has to make a test fail: N a file (24), E2E=5 (root)
+mutants: deps-test
+	$(Q)$(MAKE) --no-print-directory all debug $(B)/evasion/evade $(B)/tests/insns $(B)/tests/redecide
+	$(Q)python3 tests/mutants/run.py -n $(or $(N),24) $(E2E:%=--e2e %) $(FILES)
+
 #: make trials   a thousand times killed, stopped, restarted, replaced, reloaded, under load (root)
 trials: deps-test
 	$(Q)$(MAKE) --no-print-directory all clang
@@ -170,7 +181,7 @@ vm-e2e: deps-test
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
-	$(Q)$(MAKE) --no-print-directory DEBUG=1 build/debug/tests/unit build/debug/tests/log build/debug/tests/logwrite build/debug/tests/policy build/debug/tests/mistakes build/debug/tests/sight build/debug/tests/alert build/debug/tests/walkers build/debug/tests/proxies build/debug/tests/heads build/debug/tests/frames
+	$(Q)$(MAKE) --no-print-directory DEBUG=1 $(patsubst %,build/debug/tests/%,$(UNIT) closure walkers proxies heads frames)
 
 #: make clang    everything again with clang, in build/clang
 clang:
@@ -208,4 +219,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check quick demo bench evasion fuzz trials cuts vm vm-e2e faults faults-build debug clang format install clean deps deps-test
+.PHONY: all lint help run check quick demo bench evasion fuzz mutants trials cuts vm vm-e2e faults faults-build debug clang format install clean deps deps-test

@@ -306,6 +306,9 @@ static const char *reason_of(const struct fence_policy *p, const char *host, con
 
 	assert_int_equal(fence_addr_parse(addr, q.addr), 0);
 	fence_policy_decide(p, &q, &a);
+	/* what is outside of the ranges may be told alone; a private address never */
+	assert_int_equal(a.verdict.action == FENCE_WOULD_DENY,
+			 a.verdict.reason == FENCE_R_DNS_RANGE && p->ranges_tell);
 	return fence_reason_name(a.verdict.reason);
 }
 
