@@ -488,7 +488,9 @@ def log_killed(w):
     def writers(of):
         return [int(x) for x in W.sh("pgrep", "-x", "-P", str(of), "crmfenced-log", check=False).stdout.split()]
 
+    w.wait(lambda: writers(w.agent.pid), "the keeper")
     keeper = writers(w.agent.pid)[0]
+    w.wait(lambda: writers(keeper), "the writer")
     for i in range(3):
         os.kill(writers(keeper)[0], signal.SIGKILL)
         denied(w, bad, 9600 + i, "writer killed")
