@@ -178,7 +178,7 @@ def await_status(w, want, name, seconds=30):
 
     def look():
         last[:] = [status(w)[1]]
-        return want(last[0])
+        return bool(last[0]) and want(last[0])
 
     try:
         w.wait(look, name, seconds)
