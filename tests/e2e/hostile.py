@@ -484,8 +484,12 @@ print("works")
     time.sleep(3)
     asked = open(w.dir + "/dns.log").read().count("evil.example from")
     bad += ["%d foreign questions reached the resolver" % asked] if asked else []
-    told = {d["name"] for d in w.rows("deny") if d.get("name", "").endswith(".evil.example")}
-    lost = sum(g["count"] for g in w.rows("gap") if g["what"] == "ring_denials")
+    for _ in range(30):  # rows of a busy machine are late
+        told = {d["name"] for d in w.rows("deny") if d.get("name", "").endswith(".evil.example")}
+        lost = sum(g["count"] for g in w.rows("gap") if g["what"] == "ring_denials")
+        if len(told) + lost >= 4000:
+            break
+        time.sleep(0.5)
     bad += [] if len(told) + lost >= 4000 else ["%d names in the log, %d lost" % (len(told), lost)]
     w.stop()
     return bad
@@ -518,7 +522,7 @@ def storms(w):
     denied = sum(d["count"] for d in w.rows("deny") if d["port"] == 9999)
     bad += [] if denied == 3000 + 10000 else ["%d of 13000 denials" % denied]
     ends = [s for s in w.rows("session") if s["change"] == "end"]
-    bad += [] if [s["processes"] for s in ends][:1] == [3001] else ["processes: %s" % [s["processes"] for s in ends]]
+    bad += [] if 3001 in [s["processes"] for s in ends] else ["processes: %s" % [s["processes"] for s in ends]]
     w.stop()
     return bad
 
