@@ -48,7 +48,7 @@ def last(w):
 
 def counted(w, before, n):
     """Denials since then, when as many as that are told, or none comes any more."""
-    end = time.time() + 6
+    end = time.time() + 15
     while sum(d["count"] for d in denials(w, before)) < n and time.time() < end:
         time.sleep(0.3)
     return denials(w, before)
