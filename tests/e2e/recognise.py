@@ -363,7 +363,7 @@ def recognised_names(w):
         before = [token(), token()]
         p = waiting(w, at + "/early", WAITS, *before)
         writer = subprocess.Popen(["sh", "-c", "echo x >%s/fifo" % at])
-        w.start("--quiet", "--keep", **tool(*[{"exe": at + x} for x in ("/alice/link", "/alice/python", "/snap-assistant", "/turned", "/place", "/pipe", "/early")]))
+        w.start("--quiet", **tool(*[{"exe": at + x} for x in ("/alice/link", "/alice/python", "/snap-assistant", "/turned", "/place", "/pipe", "/early")]))
         out, _ = p.communicate("go\n", timeout=20 * W.SLOW)
         if w.arrived(before[0]) or w.arrived(before[1]):
             ways.bad.append("env's script before the agent: %r" % out)
