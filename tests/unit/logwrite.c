@@ -111,7 +111,7 @@ static void test_mark(void **state)
 	struct fence_verify v;
 	struct told t;
 	struct seen s;
-	char old[256];
+	char old[256], copy[512];
 
 	(void)state;
 	make_log(10);
@@ -120,6 +120,10 @@ static void test_mark(void **state)
 	sql(path, "DELETE FROM log WHERE seq > 9");
 	assert_int_equal(fence_log_verify(path, &v, &d), 0);
 	assert_true(v.bad_seq == 10 && v.gone == 3 && v.rows == 9);
+	snprintf(copy, sizeof(copy), "%s.copy", path); /* its copy says the same */
+	assert_int_equal(fence_log_copy(path, copy, &v, &d), 0);
+	assert_true(v.bad_seq == 10 && v.gone == 3 && v.rows == 9);
+	unlink(copy);
 	assert_int_equal(read_all(path, &q, &s, &d), -EBADMSG);
 	assert_int_equal(s.n, 9);
 	opens("short", 11, old);

@@ -389,6 +389,7 @@ struct agent_denial {
 void agent_denial_class(struct agent *a, struct agent_denial *d); /* alert and place */
 void agent_alert_denial(struct agent *a, struct agent_denial *d);
 void agent_alerts_turn(struct agent *a); /* what was counted since the last one, as rows */
+void agent_alerts_anew(struct agent *a); /* rows have other numbers: each is raised again */
 
 /*
  * absent.c: was nothing at the path of a Unix socket that a session was refused before it was

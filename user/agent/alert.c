@@ -106,6 +106,12 @@ void agent_alerts_turn(struct agent *a)
 		count_row(a, o);
 }
 
+void agent_alerts_anew(struct agent *a)
+{
+	agent_alerts_turn(a);
+	memset(a->alerts, 0, sizeof(*a->alerts));
+}
+
 static uint64_t text_key(const char *s)
 {
 	uint64_t h = FENCE_FNV_BASIS;

@@ -104,8 +104,10 @@ static void alert(struct agent *a, struct agent_denial *d)
 	struct agent_flow *f =
 		d->flow->facts.at == FENCE_AT_REQUEST ? agent_flow_find(a, d->flow->cookie) : NULL;
 
-	if (f && a->sight)
+	if (f && a->sight) {
+		f->owes |= !d->sight;
 		return;
+	}
 	agent_alert_denial(a, d);
 }
 

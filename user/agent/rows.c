@@ -26,7 +26,10 @@ int64_t agent_row_end(struct agent *a, struct fence_json *j, const char *kind)
 	int64_t seq;
 
 	fence_json_close(j);
-	seq = writer_put(a->log, kind, fence_buf_text(&a->body), a->body.len);
+	seq = a->body.failed ? -ENOMEM
+			     : writer_put(a->log, kind, fence_buf_text(&a->body), a->body.len);
+	if (a->body.failed) /* half a row is none: it is counted, and the next begins anew */
+		fence_buf_done(&a->body);
 	a->uncommitted++;
 	a->log_is.lost += seq < 0;
 	a->log_is.lost_ever += seq < 0;
@@ -112,7 +115,7 @@ static void log_gap(struct agent *a)
 static void log_health(struct agent *a)
 {
 	struct agent_log *l = &a->log_is;
-	unsigned int told = l->now.told;
+	unsigned int told = l->now.told, moved = l->now.moved;
 	int64_t seq = l->now.seq;
 	int stalled;
 
@@ -120,6 +123,8 @@ static void log_health(struct agent *a)
 	if (!l->now.waiting || l->now.seq != seq || !l->moved)
 		l->moved = a->now;
 	stalled = a->now - l->moved >= AGENT_STALL_NS;
+	if (l->now.moved != moved)
+		agent_alerts_anew(a);
 	log_told(a, told);
 	log_gap(a);
 	if (!l->now.err && !stalled && !l->lost) {

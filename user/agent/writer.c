@@ -38,6 +38,7 @@ struct shared {
 	_Atomic uint64_t urgent; /* rows before this are to be on the disk at once */
 	_Atomic int err;
 	_Atomic unsigned int bye; /* the agent ends of itself */
+	_Atomic unsigned int moved; /* `base` was changed */
 	_Atomic unsigned int told,
 		ended; /* ended: how often the process was, and by which signal */
 	_Atomic int sig;
@@ -115,6 +116,12 @@ static int64_t monotonic(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static void set_base(struct shared *s, int64_t base)
+{
+	s->moved += s->base != base;
+	s->base = base;
+}
+
 /*
  * The log was opened: which number has the next row? One that was written already, when this
  * process ended between the disk and the queue, is not written again.
@@ -124,15 +131,17 @@ static void write_from(struct writing *x)
 	struct fence_ring *ring = x->w->ring;
 	struct shared *s = x->w->shared;
 	struct fence_ring_row row;
-	uint64_t at = 0, next = 0, done = 0;
+	uint64_t at = 0, next = 0, done = 0, no;
 
 	if (s->base != UNKNOWN && fence_log_begun(x->log) == x->begun)
 		while (fence_ring_peek(ring, &next, &row) &&
 		       s->base + (int64_t)row.no <= fence_log_found(x->log))
 			done = next;
 	fence_ring_taken(ring, done);
-	s->base = fence_log_seq(x->log) + 1 -
-		  (int64_t)(fence_ring_peek(ring, &at, &row) ? row.no : fence_ring_next(ring));
+	no = fence_ring_next(ring);
+	if (fence_ring_peek(ring, &at, &row))
+		no = row.no;
+	set_base(s, fence_log_seq(x->log) + 1 - (int64_t)no);
 	x->opened = fence_log_opened(x->log);
 	x->begun = fence_log_begun(x->log);
 }
@@ -173,7 +182,7 @@ static int write_rows(struct writing *x, struct fence_diag *d)
 	s->seq = fence_log_seq(x->log);
 	if (!n)
 		return 0;
-	s->base = s->seq - (int64_t)last;
+	set_base(s, s->seq - (int64_t)last);
 	fence_ring_taken(x->w->ring, at);
 	x->opened = fence_log_opened(x->log);
 	x->begun = fence_log_begun(x->log);
@@ -189,7 +198,10 @@ static int write_through(struct writing *x, struct fence_diag *d)
 	int64_t now = monotonic();
 	int err = 0;
 
-	written = fence_ring_peek(x->w->ring, &at, &row) ? row.no : fence_ring_next(x->w->ring);
+	written =
+		fence_ring_next(x->w->ring); /* first: one that is put meanwhile is none of them */
+	if (fence_ring_peek(x->w->ring, &at, &row))
+		written = row.no;
 	if (written > x->synced && (s->urgent > x->synced || now - x->synced_at >= SYNC_NS)) {
 		err = fence_log_sync(x->log, d);
 		if (!err) {
@@ -388,6 +400,7 @@ void writer_look(struct writer *w, struct writer_state *out)
 	snprintf(out->why, sizeof(out->why), "%s",
 		 w->fd < 0 ? "the process that writes it was ended; restart the agent" : s->why);
 	out->told = s->told;
+	out->moved = s->moved;
 	snprintf(out->said, sizeof(out->said), "%s", s->said);
 }
 

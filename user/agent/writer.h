@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log is written by a process of its own, which has nothing but the log's files: a disk that is
- * full, stands still or is held by somebody costs the agent nothing but the rows' room in a queue.
- * The queue is memory that both share (base/ring.h): a row stays there until it was committed, also
- * when that process is ended and started again, and when the agent is ended. What finds no room is
- * lost, and the caller's to count.
+ * The log is written by a process of its own, which may open and write files and nothing else: a
+ * disk that is full, stands still or is held by somebody costs the agent nothing but the rows' room
+ * in a queue. The queue is memory that both share (base/ring.h): a row stays there until it was
+ * committed, also when that process is ended and started again, and when the agent is ended. What
+ * finds no room is lost, and the caller's to count.
  */
 #ifndef FENCE_AGENT_WRITER_H
 #define FENCE_AGENT_WRITER_H
@@ -34,6 +34,8 @@ struct writer_state {
 	char why[160]; /* ... in words */
 	unsigned int told; /* how often something was told of the log */
 	char said[400]; /* ... the last: "WHAT: sentence" */
+	unsigned int moved; /* how often numbers that were given out became others: another file was
+			       begun, or rows of the log's own came first */
 };
 
 void writer_look(struct writer *w, struct writer_state *out);

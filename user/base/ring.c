@@ -89,8 +89,8 @@ int64_t fence_ring_put(struct fence_ring *r, int64_t ts, const char *kind, const
 	memcpy(row->kind, kind, strlen(kind));
 	memcpy(row->body, body, len);
 	row->body[len] = 0;
-	r->next = no + 1;
 	r->head = head + skip + size; /* from here on the other may have it */
+	r->next = no + 1; /* last: what it counts is there */
 	return (int64_t)no;
 }
 

@@ -82,6 +82,7 @@ struct fence_log {
 		    */
 	int wrote; /* rows of the caller's */
 	int named; /* the disk has the names of its files */
+	int unsafe; /* errno: the disk did not take rows, which it says once and no more */
 	unsigned int opened, begun, ntold;
 	char told[400];
 	char *pending[LOG_PENDING]; /* owned; bodies of rows that are to be written first */

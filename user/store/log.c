@@ -318,7 +318,18 @@ int fence_log_sync(struct fence_log *log, struct fence_diag *d)
 	log->named = 1;
 	snprintf(name, sizeof(name), "%s-wal", log->path);
 	fd = open(name, O_RDONLY | O_CLOEXEC);
-	return fd < 0 || fdatasync(fd) ? log_diag(log, -errno, d) : 0;
+	if (fd < 0)
+		return log_diag(log, -errno, d);
+	if (!log->unsafe && fdatasync(fd)) {
+		if (errno == EINTR)
+			return log_diag(log, -EINTR, d);
+		log->unsafe = errno;
+	}
+	return log->unsafe ? fence_diag_set(d, -log->unsafe, NULL,
+					    "rows did not reach the disk (%s): look at the disk, "
+					    "then restart the agent",
+					    strerror(log->unsafe))
+			   : 0;
 }
 
 int fence_log_write(struct fence_log *log, const struct fence_entry *rows, size_t n,

@@ -202,10 +202,10 @@ int fence_log_read(const char *path, const struct fence_query_log *q,
 			      path, w.v.why, (long long)w.v.bad);
 }
 
-int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d)
+/* `mark`: the last row that was written once, as was said before. */
+static int verify(const char *path, int64_t mark, struct fence_verify *v, struct fence_diag *d)
 {
 	AUTO_WALK struct walk w = { 0 };
-	int64_t mark = mark_seq(path);
 	struct fence_row row;
 	int err = walk_open(&w, path, d), more;
 
@@ -222,20 +222,28 @@ int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag
 	return 0;
 }
 
+int fence_log_verify(const char *path, struct fence_verify *v, struct fence_diag *d)
+{
+	return verify(path, mark_seq(path), v, d);
+}
+
 int db_copy(sqlite3 *from, sqlite3 *to)
 {
 	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+	int rc, end;
 
 	if (!b)
 		return sqlite3_errcode(to);
-	sqlite3_backup_step(b, -1);
-	return sqlite3_backup_finish(b);
+	rc = sqlite3_backup_step(b, -1);
+	end = sqlite3_backup_finish(b);
+	return rc != SQLITE_DONE ? (end != SQLITE_OK ? end : SQLITE_BUSY) : end;
 }
 
 int fence_log_copy(const char *path, const char *to, struct fence_verify *v, struct fence_diag *d)
 {
 	AUTO_DB sqlite3 *from = NULL;
 	AUTO_DB sqlite3 *out = NULL;
+	int64_t mark = mark_seq(path); /* the copy is held against it: it has none of its own */
 	FILE *f = fopen(to, "wxe"); /* made here, and nobody else's until root says so */
 	int rc, cut;
 
@@ -263,8 +271,11 @@ int fence_log_copy(const char *path, const char *to, struct fence_verify *v, str
 	if (rc == SQLITE_OK && !cut)
 		rc = sqlite3_exec(out, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
-		return fence_log_verify(to, v, d);
-	unlink(to);
+		rc = verify(to, mark, v, d);
+	if (rc)
+		unlink(to);
+	if (rc <= 0)
+		return rc;
 	return fence_diag_set(d, -EIO, NULL,
 			      "%s cannot be copied to %s: %s; see that there is room", path, to,
 			      out ? sqlite3_errmsg(out) : "no memory");
