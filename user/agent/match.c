@@ -433,7 +433,7 @@ static void keys_again(struct agent *a)
  */
 static int is_strangers(const struct fence_exe *e)
 {
-	return e->err || e->others[0] || !major(e->dev);
+	return e->others[0] || (e->err ? e->err != ENOENT : !major(e->dev));
 }
 
 static void look_ask(struct agent *a, uint8_t tool, uint8_t index, const char *path)
@@ -476,7 +476,7 @@ void agent_matches_turn(struct agent *a)
 	struct agent_matches *m = a->matches;
 	uint64_t dirs;
 	uint8_t i, j;
-	int whole;
+	int whole, any = 0;
 
 	if (a->moved)
 		m->recognise = a->now;
@@ -489,6 +489,7 @@ void agent_matches_turn(struct agent *a)
 	if (m->policy != p) { /* another one was looked at, and refused */
 		m->policy = p;
 		look_all(a);
+		any = 1;
 	}
 	m->looked = a->now;
 	m->dirs = dirs;
@@ -500,12 +501,15 @@ void agent_matches_turn(struct agent *a)
 
 			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE)
 				continue;
-			if (is_strangers(&m->exe[i][j]))
+			if (is_strangers(&m->exe[i][j])) {
 				look_ask(a, i, j, text);
-			else if (whole || is_other(text, &m->exe[i][j]))
+			} else if (whole || is_other(text, &m->exe[i][j])) {
 				fence_exe_look(text, &m->exe[i][j]);
+				any = 1;
+			}
 		}
-	keys_again(a);
+	if (any)
+		keys_again(a);
 }
 
 void agent_matches_status(struct agent *a, struct fence_json *j)
