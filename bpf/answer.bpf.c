@@ -57,7 +57,7 @@ __weak __noinline int answer_match(struct __sk_buff *skb, const struct wire *w,
 	k.id = s->dns.id;
 	q = bpf_map_lookup_elem(&questions, &k);
 	if (!q || !cfg || s->dns.bad || s->dns.name.hash != q->name || s->dns.qtype != q->qtype ||
-	    now - q->asked > FENCE_QUESTION_NS || q->bank != tool_key(0) ||
+	    is_past(now, q->asked, FENCE_QUESTION_NS) || q->bank != tool_key(0) ||
 	    q->local != (skb->ifindex == LOOPBACK_IFINDEX))
 		return -1;
 	ttl = (__u64)s->dns.ttl * 1000000000;

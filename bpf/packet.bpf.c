@@ -181,7 +181,7 @@ __weak __noinline int stream_held(struct __sk_buff *skb, struct fence_sock *st)
 	if (!hold)
 		hold = bpf_map_lookup_elem(&holds, &socket);
 	if (!hold || hold->session != st->session ||
-	    bpf_ktime_get_boot_ns() - hold->time > FENCE_HOLD_NS)
+	    is_past(bpf_ktime_get_boot_ns(), hold->time, FENCE_HOLD_NS))
 		return 0;
 	f = hold->facts;
 	f.addr = st->kind;

@@ -66,6 +66,15 @@ static __always_inline void scratch_give(struct fence_scratch *s)
 }
 
 /*
+ * Is `then` longer ago than `limit`, ns? Another CPU may have written it after `now` was read: what
+ * is yet to come is not past.
+ */
+static __always_inline int is_past(__u64 now, __u64 then, __u64 limit)
+{
+	return (__s64)(now - then) > (__s64)limit;
+}
+
+/*
  * The ring never wakes the agent for an ordinary record: that would cost sixteen times the record.
  */
 static __always_inline __u64 ring_flags(int urgent)
@@ -365,7 +374,7 @@ static __always_inline int agent_silent(void)
 	__u32 zero = 0;
 	struct fence_pulse *p = bpf_map_lookup_elem(&pulse, &zero);
 
-	return !p || bpf_ktime_get_ns() - p->beat > p->limit;
+	return !p || is_past(bpf_ktime_get_ns(), p->beat, p->limit);
 }
 
 /* What holds for every question about a session. */

@@ -57,7 +57,7 @@ static __always_inline int guard_launching(const struct subject *who)
 	struct fence_session *s = bpf_map_lookup_elem(&sessions, &id);
 
 	return s && s->match == FENCE_MATCH_EXEC && s->tgid == who->tgid &&
-	       who->proc->exec < s->start && bpf_ktime_get_boot_ns() - s->start < LAUNCH_NS;
+	       who->proc->exec < s->start && !is_past(bpf_ktime_get_boot_ns(), s->start, LAUNCH_NS);
 }
 
 /*

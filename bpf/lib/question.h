@@ -119,7 +119,7 @@ __weak __noinline int question_rate(const struct fence_sock *st, struct fence_sc
 		return 0;
 	k.mark = fence_dns_mark(cfg->key, s->msg, len, (void *)&s->key);
 	last = bpf_map_lookup_elem(&asked, &k);
-	if ((!last || now - *last > FENCE_ASKED_NS) &&
+	if ((!last || is_past(now, *last, FENCE_ASKED_NS)) &&
 	    !rate_pay(&own->distinct, cfg->distinct_ns, FENCE_ASK_WINDOW_NS))
 		return 0;
 	bpf_map_update_elem(&asked, &k, &now, BPF_ANY);

@@ -100,7 +100,7 @@ static __always_inline int is_sole(const struct fence_head *h, const struct fenc
 	if (!fence_head_is_anonymous(h) || !h->hosts || !fence_name_ok(&h->name))
 		return 0;
 	since = bpf_map_lookup_elem(&soles, &k);
-	return since && bpf_ktime_get_boot_ns() - *since < FENCE_SOLE_NS;
+	return since && !is_past(bpf_ktime_get_boot_ns(), *since, FENCE_SOLE_NS);
 }
 
 static __always_inline int is_own(const struct fence_head *h, const struct fence_proc *p)

@@ -93,7 +93,7 @@ class Bench:
         self.w.start("--quiet", tools=tools, browser={"extensions": ["abcdefghijklmnopabcdefghijklmnop"]})
         try:
             time.sleep(0.3)
-            r = self.measure(work, confined, [self.w.agent.pid])
+            r = self.measure(work, confined, children(self.w.agent.pid))
             r["rss"] = [int(x.split()[1]) for x in open("/proc/%d/status" % self.w.agent.pid) if x.startswith("VmRSS")][0] / 1024
             s = json.loads(W.sh(W.BUILD + "/crmfence", "status", "--json", "--control", self.w.control, check=False).stdout)
             if not s["log_writable"]:
@@ -144,9 +144,9 @@ def main():
                             "rss_mb": round(max([y.get("rss", 0) for _, y in pairs]), 1), "lost": sum(y.get("lost", 0) for _, y in pairs)})
         w.start("--quiet")
         time.sleep(1)
-        before = cpu([w.agent.pid])
+        before = cpu(children(w.agent.pid))
         time.sleep(5)
-        idle = (cpu([w.agent.pid]) - before) / 5e9
+        idle = (cpu(children(w.agent.pid)) - before) / 5e9
         w.stop()
     finally:
         w.close()

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 
 import world as W
-from world import AI, token
+from bpfmap import BpfMap
+from world import AI, NAMES, script, token
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../vm")
 import insns  # noqa: E402
@@ -89,6 +91,46 @@ def heartbeat(w):
     reasons = {(d["at"], d["reason"]) for d in w.rows("deny")}
     if not {("create", "agent-silent"), ("packet", "agent-silent")} <= reasons:
         bad.append("not in the log: %s" % reasons)
+    w.stop()
+    return bad
+
+
+def beat_ahead(w):
+    """A beat that the agent writes between a program's look at the clock and its look at the beat is no silence, as it was to one who subtracts without a
+    sign; one that is too old is. The agent stands still meanwhile, and its beat is the case's."""
+    w.start("--quiet", heartbeat=2)
+    if w.tier != "B":
+        w.stop()
+        return "nobody changes a map in tier A"
+    bad, pulse = [], BpfMap(w.pins + "/pulse")
+    key = pulse.first()
+    _, limit, epoch, probe = struct.unpack("<QQII", pulse.get(key))
+    text = script(w, "beats.py", """
+import socket, sys
+for line in sys.stdin:
+    try:
+        socket.create_connection((%r, 80), 5).close()
+        print("works", flush=True)
+    except OSError as e:
+        print(e.errno, flush=True)
+""" % NAMES["plain.acme.example"])
+    r, wr = os.pipe()
+    p = w.popen("python3", "-c", "import socket;socket.gethostbyname('plain.acme.example');exec(open(%r).read())" % text, stdin_fd=r)
+    os.close(r)
+    os.write(wr, b"\n")
+    first = p.stdout.readline()
+    w.agent.send_signal(signal.SIGSTOP)
+    try:
+        for ahead, want in ((0.5, "works\n"), (-60, "101\n"), (0.5, "works\n")):
+            pulse.put(key, struct.pack("<QQII", int((time.monotonic() + ahead) * 1e9), limit, epoch, probe))
+            os.write(wr, b"\n")
+            got = p.stdout.readline()
+            bad += [] if (first, got) == ("works\n", want) else ["a beat %+g s from now: %r, %r" % (ahead, first, got)]
+    finally:
+        w.agent.send_signal(signal.SIGCONT)
+        os.close(wr)
+        p.communicate(timeout=20)
+        pulse.close()
     w.stop()
     return bad
 
@@ -611,6 +653,6 @@ def early_signal(w):
     return bad
 
 
-ALONE = [doctor, browser, early_signal, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, denial_flood, ring_full]
+ALONE = [doctor, browser, early_signal, verifier, files, rights, binary_replaced, resolvers_change, tamper, reload, datagrams, heartbeat, beat_ahead, denial_flood, ring_full]
 if __name__ == "__main__":
     sys.exit("run.py runs these")

@@ -47,9 +47,9 @@ def wanted(name):
     return not only or any(fnmatch.fnmatch(name, p) for p in only)
 
 
-def result(name, problems):
+def result(name, problems, seconds=0):
     results["failed" if problems else "passed"] += 1
-    print("%s %s%s" % ("FAIL" if problems else "ok  ", name, "".join("\n     " + p for p in problems)), flush=True)
+    print("%s %s%s%s" % ("FAIL" if problems else "ok  ", name, ", %d s" % seconds if seconds >= 10 else "", "".join("\n     " + p for p in problems)), flush=True)
 
 
 # name, arguments of leak.py, reason that the log must give, error that the program must see
@@ -740,6 +740,7 @@ def run_case(w, f, alone=False):
         results["skipped"] += 1
         print("skip %s: TLS is seen from Linux 6.6 on; that the agent says so before is tests/vm/init's" % name, flush=True)
         return
+    began = time.time()
     try:
         try:
             found = f(w)
@@ -753,7 +754,7 @@ def run_case(w, f, alone=False):
             results["skipped"] += 1
             print("skip %s: %s" % (part, problems), flush=True)
         else:
-            result(part, problems)
+            result(part, problems, time.time() - began)
 
 
 def main():

@@ -185,8 +185,8 @@ class Tree:
                 objects.append(out)
             elif not re.match(r"user/(?!agent|cli)", source):
                 objects.append("%s/build/debug/obj/%s.o" % (TOP, source[:-2]))
-        program = "%s/out/%s" % (self.at, name)
-        r = call([self.build.cc, *self.build.link, *objects, TOP + "/build/debug/libcrmfence.a", *self.build.libs, "-o", program])
+        program = os.path.relpath("%s/out/%s" % (self.at, name), TOP)  # run() has another /tmp, and this may be below it
+        r = call([self.build.cc, *self.build.link, *objects, TOP + "/build/debug/libcrmfence.a", *self.build.libs, "-o", program], cwd=TOP)
         if r.returncode:
             raise SystemExit("%s does not link: %s" % (name, r.stdout.decode(errors="replace")[-400:]))
         return self.run([program] + SUITES.get(name, "").split())

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -35,6 +36,48 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 		value = option == SO_RCVTIMEO && patience[0].tv_sec ? &moment : value;
 	}
 	return (int)syscall(SYS_setsockopt, fd, level, option, value, len);
+}
+
+static int asked_for; /* the last option that was asked for */
+static int pidfd_error; /* what SO_PEERPIDFD fails with; 0: it is asked */
+
+/* As an older kernel, or one whose caller has ended. */
+int getsockopt(int fd, int level, int option, void *value, socklen_t *len)
+{
+	asked_for = option;
+	if (option != SO_PEERCRED && pidfd_error) {
+		errno = pidfd_error;
+		return -1;
+	}
+	return (int)syscall(SYS_getsockopt, fd, level, option, value, len);
+}
+
+static size_t recv_most = 65536; /* bytes that one call gives */
+
+ssize_t recv(int fd, void *data, size_t len, int flags)
+{
+	return syscall(SYS_recvfrom, fd, data, len < recv_most ? len : recv_most, flags, NULL,
+		       NULL);
+}
+
+static void (*on_connect)(void); /* while who connected has asked nothing yet */
+
+int connect(int fd, const struct sockaddr *a, socklen_t len)
+{
+	int err = (int)syscall(SYS_connect, fd, a, len);
+
+	if (!err && on_connect)
+		on_connect();
+	return err;
+}
+
+static int pauses;
+
+int nanosleep(const struct timespec *t, struct timespec *left)
+{
+	(void)left;
+	pauses += t->tv_nsec == 50000000;
+	return 0;
 }
 
 static int connected(const char *to)
@@ -270,6 +313,7 @@ static void test_reply(void **state)
 #define EACH 0x1 /* byte by byte */
 #define SIGNAL 0x2 /* and a signal while it is waited for */
 #define SILENT 0x4 /* nothing at all */
+#define PARTS 0x8 /* three bytes at most are read at once */
 
 struct answered {
 	struct fence_control_reply r;
@@ -335,7 +379,9 @@ static int asked(const struct answered *a, const char *tool, char *out, uint32_t
 		_exit(play(listener, a, tool ? tool : ""));
 	close(listener);
 	memset(out, 'x', size);
+	recv_most = a->how & PARTS ? 3 : 65536;
 	err = fence_control_ask(path, FENCE_OP_CONFINE, tool, 1234, out, size);
+	recv_most = 65536;
 	waitpid(child, &status, 0);
 	assert_int_equal(status, 0);
 	return err;
@@ -361,6 +407,7 @@ static void test_ask(void **state)
 	} cases[] = {
 		{ { REPLY(0, 5), "hello", HEAD + 5, 0 }, 0, "hello" },
 		{ { REPLY(0, 5), "hello", HEAD + 5, EACH }, 0, "hello" },
+		{ { REPLY(0, 5), "hello", HEAD + 5, PARTS }, 0, "hello" },
 		{ { REPLY(-13, 2), "no", HEAD + 2, 0 }, -13, "no" },
 		{ { REPLY(7, 0), "", HEAD, 0 }, 7, "" },
 		{ { REPLY(0, 7), "1234567", HEAD + 7, 0 }, 0, "1234567" },
@@ -415,6 +462,66 @@ static void test_ask_nobody(void **state)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
 	assert_int_equal(fence_control_ask(name, 1, "t", 0, out, sizeof(out)), -ENAMETOOLONG);
+}
+
+static int places, listens_at, came;
+
+/* Sent away before he asks, but for who comes when there is a place. */
+static void send_away(void)
+{
+	int fd = accept(listens_at, NULL, NULL);
+
+	came++;
+	if (came > places)
+		fence_control_reply(fd, 0, "in", 2);
+	close(fd);
+}
+
+/* Who finds no place comes again, for two seconds; then he is told that nothing was done. */
+static void test_ask_no_place(void **state)
+{
+	char out[200];
+
+	(void)state;
+	listens_at = fence_control_listen(path);
+	on_connect = send_away;
+	places = 1000, came = pauses = 0;
+	assert_int_equal(fence_control_ask(path, 1, "t", 0, out, sizeof(out)), -EBUSY);
+	assert_int_equal(came, 41);
+	assert_int_equal(pauses, 40);
+	assert_non_null(strstr(out, "before it was asked; try again"));
+	places = 3, came = pauses = 0;
+	assert_int_equal(fence_control_ask(path, 1, "t", 0, out, sizeof(out)), 0);
+	assert_string_equal(out, "in"); /* who cannot ask any more reads why */
+	assert_int_equal(came, 4);
+	on_connect = NULL;
+	close(listens_at);
+}
+
+/* The kernel says who connected; one that cannot is asked for who has his pid, and no other. */
+static void test_caller_older(void **state)
+{
+	struct both b = both_open();
+	struct fence_caller c = { .pidfd = -7 };
+	int asks = connected(path);
+
+	(void)state;
+	pidfd_error = ENOPROTOOPT;
+	assert_int_equal(fence_control_accept(b.listener, &c), 0);
+	assert_true(c.pidfd >= 0);
+	assert_int_equal(fence_control_gone(&c), 0);
+	fence_control_end(&c);
+	close(asks);
+	asks = connected(path);
+	pidfd_error = ESRCH;
+	assert_int_equal(fence_control_accept(b.listener, &c), 0);
+	assert_int_equal(c.pidfd, -1);
+	assert_int_equal(fence_control_gone(&c), 1);
+	fence_control_end(&c);
+	close(asks);
+	pidfd_error = 0;
+	assert_int_equal(asked_for, 77); /* SO_PEERPIDFD of asm-generic/socket.h */
+	both_close(&b);
 }
 
 /* Who connected: whose it is, and whether he lives; both descriptors are ours to end. */
@@ -475,7 +582,8 @@ int main(void)
 		cmocka_unit_test(test_receive_user),	cmocka_unit_test(test_receive_other),
 		cmocka_unit_test(test_reply),		cmocka_unit_test(test_ask),
 		cmocka_unit_test(test_ask_signal),	cmocka_unit_test(test_ask_nobody),
-		cmocka_unit_test(test_no_descriptor),	cmocka_unit_test(test_caller),
+		cmocka_unit_test(test_ask_no_place),	cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_caller),		cmocka_unit_test(test_caller_older),
 		cmocka_unit_test(test_descriptor_zero),
 	};
 	int failed;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/evp.h>
 #include <sqlite3.h>
 
 #include "store/log.h"
@@ -55,6 +56,21 @@ static inline void sql(const char *file, const char *text)
 	sqlite3_exec(db, text, NULL, NULL, &err);
 	assert_null(err);
 	sqlite3_close(db);
+}
+
+/* The hash of a row as log.h says it, behind one whose hash is `prev`; none of the writer's code.
+ */
+static inline void hash_of(const uint8_t prev[FENCE_LOG_HASH], const struct fence_row *row,
+			   uint8_t out[FENCE_LOG_HASH])
+{
+	char text[9000];
+	int n;
+
+	memcpy(text, prev, FENCE_LOG_HASH);
+	n = snprintf(text + FENCE_LOG_HASH, sizeof(text) - FENCE_LOG_HASH, "%lld\n%s\n%lld\n%s\n%s",
+		     (long long)row->seq, row->boot, (long long)row->ts, row->kind, row->body);
+	assert_int_equal(
+		EVP_Digest(text, FENCE_LOG_HASH + (size_t)n, out, NULL, EVP_sha256(), NULL), 1);
 }
 
 static inline int exists(const char *name)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Who writes the log: no row is lost, and what is found otherwise than it was left is told and
  * kept. */
+#include <fcntl.h>
+#include <sys/syscall.h>
+
 #include "base/ring.h"
 #include "log.h"
 
@@ -194,6 +197,175 @@ static void test_locked(void **state)
 	fence_log_free(log, 1);
 	assert_int_equal(fence_log_verify(path, &v, &d), 0);
 	assert_true(v.rows == 20 && !v.bad);
+}
+
+/* ---- the disk, as the writer asks for it ---- */
+
+static int dir_syncs, file_syncs, keeps_fd; /* synced descriptors that a child would have */
+
+static int sync_counted(int fd, long number)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st)) {
+		dir_syncs += S_ISDIR(st.st_mode);
+		file_syncs += !S_ISDIR(st.st_mode);
+		keeps_fd += !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	}
+	return (int)syscall(number, fd);
+}
+
+int fsync(int fd)
+{
+	return sync_counted(fd, SYS_fsync);
+}
+
+int fdatasync(int fd)
+{
+	return sync_counted(fd, SYS_fdatasync);
+}
+
+/* What is told as written waits for the disk, and so do the names of new files, once. */
+static void test_sync(void **state)
+{
+	struct fence_log *log = fence_log_new(path);
+	struct fence_diag d = { 0 };
+	int kept, err;
+
+	(void)state;
+	assert_true(fence_log_sync(log, &d) < 0); /* it is not open */
+	assert_int_equal(put(log, 1, 10, &d), 0);
+	dir_syncs = file_syncs = keeps_fd = 0;
+	assert_int_equal(fence_log_sync(log, &d), 0);
+	assert_int_equal(dir_syncs, 1);
+	assert_int_equal(file_syncs, 1);
+	assert_int_equal(put(log, 11, 10, &d), 0);
+	kept = dup(0); /* descriptor 0 is one as any other */
+	close(0);
+	file_syncs = 0;
+	err = fence_log_sync(log, &d);
+	dup2(kept, 0);
+	close(kept);
+	assert_int_equal(err, 0);
+	assert_int_equal(file_syncs, 1);
+	assert_int_equal(dir_syncs, 1);
+	assert_int_equal(keeps_fd, 0);
+	fence_log_free(log, 1);
+}
+
+/* Why it cannot be written, by what stands in the way. */
+static void test_why_not(void **state)
+{
+	struct fence_diag d = { 0 };
+	struct fence_log *log;
+	char name[800], part[200];
+	FILE *f;
+	int i;
+
+	memset(part, 'x', sizeof(part) - 1);
+	part[sizeof(part) - 1] = 0;
+	snprintf(name, sizeof(name), "%s", dir);
+	for (i = 0; i < 3; i++) { /* longer than SQLite opens: it has no errno for that */
+		snprintf(name + strlen(name), sizeof(name) - strlen(name), "/%s", part);
+		assert_int_equal(mkdir(name, 0755), 0);
+	}
+	snprintf(name + strlen(name), sizeof(name) - strlen(name), "/x.db");
+	log = fence_log_new(name);
+	assert_true(put(log, 1, 1, &d) < 0 && d.text[0]);
+	fence_log_free(log, 1);
+
+	log = fence_log_new("/nowhere/x.db");
+	assert_int_equal(put(log, 1, 1, &d), -ENOENT);
+	assert_non_null(strstr(d.text, strerror(ENOENT)));
+	fence_log_free(log, 1);
+	if (geteuid())
+		return;
+
+	make_log(10); /* another's, who may but read it */
+	chmod(path, 0444);
+	chmod(dir, 0777);
+	assert_int_equal(seteuid(65534), 0);
+	log = fence_log_new(path);
+	assert_int_equal(put(log, 1, 1, &d), -EROFS);
+	assert_non_null(strstr(d.text, "only be read"));
+	fence_log_free(log, 1);
+	assert_int_equal(seteuid(0), 0);
+	teardown(state);
+	setup(state);
+
+	f = fopen(path, "we"); /* no log, and no right to keep it under another name */
+	assert_non_null(f);
+	fprintf(f, "%2000s", "no database");
+	fclose(f);
+	snprintf(name, sizeof(name), "%s.last", path);
+	f = fopen(name, "we");
+	assert_non_null(f);
+	fclose(f);
+	chmod(name, 0666);
+	chmod(path, 0666);
+	chmod(dir, 0755);
+	assert_int_equal(seteuid(65534), 0);
+	log = fence_log_new(path);
+	assert_int_equal(put(log, 1, 1, &d), -EACCES);
+	fence_log_free(log, 1);
+	assert_int_equal(seteuid(0), 0);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* who looks for leaks traces us */
+}
+
+/* What no agent writes is not written, nor is what came with it; a file that is gone by then is
+ * begun anew. */
+static void test_row_refused(void **state)
+{
+	static const struct fence_entry good = { 7, "flow", "{}", 2 }, bad = { 7, "flow", "{x", 2 };
+	struct fence_entry both[] = { good, bad };
+	struct fence_log *log = fence_log_new(path);
+	struct fence_diag d = { 0 };
+	struct fence_verify v;
+	struct told t;
+
+	(void)state;
+	assert_int_equal(put(log, 1, 10, &d), 0);
+	assert_int_equal(fence_log_begun(log), 1);
+	assert_true(fence_log_write(log, both, 2, &d) < 0);
+	assert_int_equal(put(log, 11, 1, &d), 0);
+	assert_int_equal(fence_log_seq(log), 11);
+	assert_int_equal(fence_log_begun(log), 1);
+	assert_true(fence_log_write(log, both, 2, &d) < 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(put(log, 12, 1, &d), 0);
+	assert_int_equal(fence_log_seq(log), 2);
+	assert_int_equal(fence_log_begun(log), 2);
+	fence_log_free(log, 1);
+	assert_int_equal(fence_log_verify(path, &v, &d), 0);
+	assert_true(v.rows == 2 && !v.bad);
+	told_in(path, &t);
+	assert_non_null(strstr(t.body, "\"what\":\"short\""));
+
+	log = fence_log_new(path);
+	assert_int_equal(put(log, 1, 1, &d), 0);
+	assert_int_equal(fence_log_begun(log), 0);
+	fence_log_free(log, 1);
+}
+
+/* Who ends before it wrote a row of its own has left nothing behind that could be missed. */
+static void test_wrote_nothing(void **state)
+{
+	struct fence_diag d = { 0 };
+	struct fence_log *log;
+	struct told t;
+	int i;
+
+	(void)state;
+	make_log(10);
+	for (i = 0; i < 3; i++) {
+		log = fence_log_new(path);
+		if (i == 1)
+			fence_log_note(log, "touched", "by a test");
+		assert_int_equal(fence_log_write(log, NULL, 0, &d), 0);
+		fence_log_free(log, 0);
+	}
+	told_in(path, &t);
+	assert_int_equal(t.n, 1);
 }
 
 /* What is done to the file while it is written: how, what is told, and rows that the old then has.
@@ -410,6 +582,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mark, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_why_not, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_row_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wrote_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_done_to_the_file, setup, teardown),
 		cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_ring_burst),
