@@ -49,7 +49,8 @@ static size_t nunits;
 static int recognised, refuted, put_fails;
 static char said[4000]; /* rows, in short */
 static struct fence_buf row;
-static struct scan_question questions[8]; /* that the scanner was asked */
+static struct scan_question
+	questions[FENCE_TOOL_MAX * FENCE_POLICY_MATCHES]; /* that the scanner was asked */
 static size_t nquestions;
 
 int fence_kernel_put(struct fence_kernel *k, enum fence_map map, const void *key, const void *value)
@@ -117,6 +118,45 @@ int scan_ask(struct scan *s, const struct scan_question *q)
 	assert_true(nquestions < sizeof(questions) / sizeof(questions[0]));
 	questions[nquestions++] = *q;
 	return 0;
+}
+
+static int silent; /* the scanner does not answer in time */
+
+static void answered(void)
+{
+	while (nquestions) {
+		struct scan_question *q = &questions[--nquestions];
+		struct fence_exe e;
+		struct scan_answer r = {
+			.id = q->id, .last = 1, .data = (const uint8_t *)&e, .len = sizeof(e)
+		};
+
+		fence_exe_look(q->path, &e);
+		agent_match_looked(a, &r);
+	}
+}
+
+int64_t agent_scan_await(struct agent *agent, const uint32_t *waits, int64_t ms)
+{
+	assert_ptr_equal(agent, a);
+	assert_int_equal(ms, 1000);
+	if (silent)
+		return ms;
+	assert_int_equal(*waits, nquestions);
+	answered();
+	assert_int_equal(*waits, 0);
+	return 0;
+}
+
+static const struct fence_policy *looked; /* the last that was */
+
+/* A policy comes in force; again, it was looked at before. */
+static int loaded(void)
+{
+	if (looked != a->policy || !a->matches)
+		assert_int_equal(agent_matches_look(a, a->policy), 0);
+	looked = a->policy;
+	return agent_matches_put(a);
 }
 
 uint64_t agent_hash(const struct agent *agent, const char *text)
@@ -247,7 +287,8 @@ static int begin(void **state)
 	strcpy(p->tools[0].name, "one");
 	strcpy(p->tools[1].name, "two");
 	nkeys = nunits = 0;
-	recognised = refuted = put_fails = 0;
+	recognised = refuted = put_fails = silent = 0;
+	looked = NULL;
 	said[0] = 0;
 	return 0;
 }
@@ -318,7 +359,7 @@ static void test_keys(void **state)
 	fence_kernel_put(NULL, FENCE_MAP_MATCHES, &old, &(struct fence_match_rule){ 0 });
 	old.bank = 0;
 	fence_kernel_put(NULL, FENCE_MAP_MATCHES, &old, &(struct fence_match_rule){ 0 });
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(by_path(at("link")), 0x10000);
 	assert_int_equal(by_name(at("link")), 0x10000);
 	assert_int_equal(by_path(at("prog")), 0x10000); /* the first tool's, without its flags */
@@ -342,7 +383,7 @@ static void test_keys(void **state)
 	assert_false(agent_match_narrowed(a, 1, 1)); /* a script's interpreter has another */
 	assert_true(agent_match_narrowed(a, 2, 2));
 	put_fails = -28;
-	assert_int_equal(agent_matches_put(a), -28);
+	assert_int_equal(loaded(), -28);
 }
 
 static void test_flags(void **state)
@@ -358,7 +399,7 @@ static void test_flags(void **state)
 		p->tools[0].taint = i & 8 ? FENCE_TAINT_CONFINED : 0;
 		flags = (i & 1 ? FENCE_MATCH_CHECK : 0) | (i & 2 ? FENCE_MATCH_SIGHT : 0) |
 			(i & 12 ? FENCE_MATCH_LOOSE : 0) | (i & 8 ? FENCE_MATCH_TAINT : 0);
-		assert_int_equal(agent_matches_put(a), 0);
+		assert_int_equal(loaded(), 0);
 		assert_int_equal(rule(FENCE_MATCH_UID, 1, 0), 0x10000 | flags << 8);
 	}
 }
@@ -374,7 +415,7 @@ static void test_stars(void **state)
 	match(0, FENCE_MATCH_CGROUP, "b-*");
 	match(1, FENCE_MATCH_CGROUP, "a-b-*.service");
 	match(1, FENCE_MATCH_EXE, "/x*y"); /* no unit */
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(nunits, 3);
 	for (i = 0; i < 3; i++) {
 		static const char *const heads[] = { "a-", "b-", "a-b-" };
@@ -400,7 +441,7 @@ static void test_stars(void **state)
 	assert_int_equal(e[2].head, 0);
 	for (i = 0; i < 4; i++)
 		match(1, FENCE_MATCH_CGROUP, "a-*.x");
-	assert_int_equal(agent_matches_put(a), -28);
+	assert_int_equal(loaded(), -28);
 }
 
 /* As many tools and matches as there may be; what stands behind them is nobody's. */
@@ -413,7 +454,7 @@ static void test_full(void **state)
 	for (i = 0; i < FENCE_TOOL_MAX; i++)
 		for (j = 0; j < FENCE_POLICY_MATCHES; j++)
 			match((int)i, FENCE_MATCH_UID, "")->uid = (uint32_t)(100 * i + j);
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(nkeys, FENCE_TOOL_MAX * FENCE_POLICY_MATCHES);
 	a->now += 61000000000;
 	agent_matches_turn(a);
@@ -425,7 +466,7 @@ static void test_full(void **state)
 	p->tools[0].match[1].kind = p->tools[1].match[0].kind = FENCE_MATCH_EXE;
 	strcpy(p->tools[0].match[1].text, at("prog"));
 	strcpy(p->tools[1].match[0].text, at("script"));
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(nkeys, 1);
 	a->now += 61000000000;
 	agent_matches_turn(a);
@@ -455,7 +496,7 @@ static void test_room(void **state)
 		assert_int_equal(symlink(at("f0"), link), 0);
 		agent_matches_done(a);
 		nkeys = 0;
-		assert_int_equal(agent_matches_put(a), names == 2 ? -28 : 0);
+		assert_int_equal(loaded(), names == 2 ? -28 : 0);
 		assert_int_equal(nkeys, names == 2 ? 0 : 2047 + names);
 	}
 	unlink(BIN "/1");
@@ -471,16 +512,7 @@ static const char *turn(double seconds)
 	recognised = 0;
 	a->now += (uint64_t)(seconds * 1e9);
 	agent_matches_turn(a);
-	while (nquestions) {
-		struct scan_question *q = &questions[--nquestions];
-		struct fence_exe e;
-		struct scan_answer r = {
-			.id = q->id, .last = 1, .data = (const uint8_t *)&e, .len = sizeof(e)
-		};
-
-		fence_exe_look(q->path, &e);
-		agent_match_looked(a, &r);
-	}
+	answered();
 	return said;
 }
 
@@ -500,7 +532,7 @@ static void test_turn(void **state)
 	(void)state;
 	match(0, FENCE_MATCH_EXE, at("link"));
 	match(0, FENCE_MATCH_UID, "")->uid = 5;
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	turn(0.9);
 	assert_int_equal(recognised, 0);
 	turn(60); /* whole; nothing is other */
@@ -561,7 +593,7 @@ static void test_turn_others(void **state)
 	if (geteuid())
 		skip();
 	match(0, FENCE_MATCH_EXE, at("prog"));
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(chmod(dir, 0777), 0);
 	turn(60);
 	told("others", at("prog"), ", others than root can write or turn ");
@@ -576,23 +608,71 @@ static void test_turn_others(void **state)
 	assert_int_equal(recognised, 0);
 }
 
-/* A policy that was refused had been looked at meanwhile. */
+/* A policy that is refused has been looked at, and half put: the one in force is as it was. */
 static void test_turn_policy(void **state)
 {
 	struct fence_policy *other = calloc(1, sizeof(*other));
 
 	(void)state;
 	match(0, FENCE_MATCH_EXE, at("prog"));
+	assert_int_equal(loaded(), 0);
+	assert_int_equal(agent_matches_look(a, other), 0);
 	a->policy = other;
 	assert_int_equal(agent_matches_put(a), 0);
 	assert_int_equal(nkeys, 0);
 	a->policy = p;
 	free(other);
 	turn(0);
+	assert_string_equal(said, "");
+	assert_int_equal(by_file(at("prog")), 0x10000);
 	agent_matches_tell(a);
 	assert_string_equal(said, "");
 	assert_int_equal(agent_matches_put(a), 0);
 	assert_int_equal(by_file(at("prog")), 0x10000);
+}
+
+/* A file system that does not answer keeps no policy waiting: until it does the path alone counts,
+ * and that is told. What was known of a path before is known under the next policy. */
+static void test_silent(void **state)
+{
+	struct fence_policy *next = calloc(1, sizeof(*next));
+	struct scan_question late;
+
+	(void)state;
+	silent = 1;
+	match(0, FENCE_MATCH_EXE, at("link"));
+	assert_int_equal(loaded(), 0);
+	assert_int_equal(nkeys, 2);
+	assert_int_equal(by_path(at("link")), 0x10000);
+	agent_matches_tell(a);
+	told("unseen file", at("link"), "\"tool\":\"one\"");
+	assert_int_equal(nquestions, 1);
+	turn(0); /* it answers now */
+	told("found", at("link"), at("prog"));
+	assert_int_equal(by_file(at("prog")), 0x10000);
+
+	*next = *p;
+	match(0, FENCE_MATCH_EXE, at("script")); /* the old one's */
+	assert_int_equal(agent_matches_look(a, next), 0);
+	assert_int_equal(nquestions, 1);
+	late = questions[0]; /* its answer comes when another policy has been looked at */
+	nquestions = 0;
+	strcpy(next->tools[0].match[0].text, at("link"));
+	assert_int_equal(agent_matches_look(a, next), 0);
+	assert_int_equal(nquestions, 1);
+	questions[1] = late;
+	snprintf(questions[1].path, sizeof(questions[1].path), "%s", at("missing"));
+	nquestions = 2;
+	answered();
+	a->policy = next;
+	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(by_file(at("prog")), 0x10000);
+	agent_matches_tell(a);
+	assert_null(strstr(said, "unseen file"));
+	turn(0);
+	assert_string_equal(said, "");
+	a->policy = p;
+	free(next);
 }
 
 static void test_tell(void **state)
@@ -610,7 +690,7 @@ static void test_tell(void **state)
 	match(1, FENCE_MATCH_EXE, at("env"));
 	match(1, FENCE_MATCH_UID, "")->uid = 1;
 	a->seen[0].last = 1234;
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	agent_matches_tell(a);
 	assert_null(strstr(said, at("prog")));
 	told("script", at("script"), "\"tool\":\"one\"");
@@ -657,7 +737,7 @@ static void test_running(void **state)
 	match(1, FENCE_MATCH_CGROUP, "/crm.slice");
 	match(1, FENCE_MATCH_UID, "")->uid = 6;
 	match(1, FENCE_MATCH_EXE, at("missing")); /* as little as of a process that is gone */
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(is(&r), 0);
 	r.uid = 5;
 	assert_int_equal(is(&r), 0x10);
@@ -741,7 +821,7 @@ static void test_command_lines(void **state)
 	match(0, FENCE_MATCH_EXE, at("script"));
 	match(0, FENCE_MATCH_NATIVE, ID);
 	match(0, FENCE_MATCH_EXE, at("env"));
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(ran(sh, "sh", at("script"), "x"), 0x10);
 	assert_int_equal(ran(sh, "sh", "-e", at("script")), 0x10);
 	assert_int_equal(ran(sh, at("script"), "x", "y"), 0x10);
@@ -781,7 +861,7 @@ static void test_started(void **state)
 	assert_int_equal(symlink(self, at("me")) | symlink(self, BIN "/bash"), 0);
 	match(0, FENCE_MATCH_EXE, at("script"));
 	match(0, FENCE_MATCH_EXE, at("me"));
-	assert_int_equal(agent_matches_put(a), 0);
+	assert_int_equal(loaded(), 0);
 	assert_int_equal(ran(sh, "sh", BIN "/command", "x"), 0x10);
 	assert_int_equal(ran(sh, "sh", BIN "/commands", "x"), 0);
 	assert_int_equal(ran(self, "x", "y", "z"), 0);
@@ -802,6 +882,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_turn, begin, end),
 		cmocka_unit_test_setup_teardown(test_turn_others, begin, end),
 		cmocka_unit_test_setup_teardown(test_turn_policy, begin, end),
+		cmocka_unit_test_setup_teardown(test_silent, begin, end),
 		cmocka_unit_test_setup_teardown(test_tell, begin, end),
 		cmocka_unit_test_setup_teardown(test_running, begin, end),
 		cmocka_unit_test_setup_teardown(test_command_lines, begin, end),

@@ -195,7 +195,9 @@ void agent_exec_log(struct agent *a,
 int agent_scan_init(struct agent *a); /* before anything is there to be inherited */
 void agent_scan_done(struct agent *a);
 void agent_scan_turn(struct agent *a, int final);
-/* Until the scanner's question is answered (*question 0); 50 ms of a second in all. */
+/* Until what waits for the scanner is answered (*waits 0), at most `ms`. How long it was. */
+int64_t agent_scan_await(struct agent *a, const uint32_t *waits, int64_t ms);
+/* ... 50 ms of a second in all. */
 void agent_scan_wait(struct agent *a, const uint32_t *question);
 void agent_hash_want(struct agent *a, const struct agent_exec *e); /* a row, once a file */
 /* The session is ended when the program has another hash than `m`: now, or once it is known. */
@@ -260,7 +262,12 @@ struct agent_running {
 	const struct agent_exec *exec;
 };
 
-int agent_matches_put(struct agent *a); /* a->policy's, into a->bank */
+/*
+ * Look at the executables of a policy that is to be in force, by the scanner, for a second at most:
+ * one that does not answer by then is known by its path alone until it does. 0, or -ENOMEM.
+ */
+int agent_matches_look(struct agent *a, const struct fence_policy *p);
+int agent_matches_put(struct agent *a); /* a->policy's, looked at before, into a->bank */
 void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
 void agent_matches_turn(struct agent *a); /* at most once a second */
 void agent_match_looked(struct agent *a, const struct scan_answer *r);

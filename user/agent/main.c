@@ -179,6 +179,8 @@ static int start(struct agent *a, struct fence_diag *d)
 		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	clocks(a);
 	a->started = a->now;
+	if (agent_matches_look(a, a->policy))
+		return fence_diag_set(d, -ENOMEM, NULL, "no memory");
 	err = fence_kernel_open(&ko, &a->kernel, d);
 	if (err >= 0)
 		err = agent_policy_install(a, d);
@@ -217,6 +219,12 @@ static int reload(struct agent *a, struct fence_buf *out)
 					fence_diag_line(&e.d[i], line, sizeof(line)));
 		return err;
 	}
+	if (agent_matches_look(a, fresh)) {
+		fence_policy_free(fresh);
+		fence_buf_str(out, "no memory");
+		return -ENOMEM;
+	}
+	clocks(a);
 	/* what DNS gave a moment ago is carried over by its name, which is in the ring */
 	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	err = agent_policy_reload(a, fresh, &d);

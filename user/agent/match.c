@@ -22,6 +22,7 @@
 #define LOOK_USER 0x80000000u
 #define KEYS_MAX 2048 /* of all tools: half of the map, which has two policies' for a moment */
 #define LOOK_NS 1000000000ULL
+#define LOOK_MS 1000 /* that a policy waits for its executables to be looked at */
 #define WHOLE_NS 60000000000ULL /* a look at whose the directories are, too */
 #define TELL_NS 60000000000ULL /* a change of one file is told once a minute ... */
 #define TELL_BURST_NS (10 * TELL_NS) /* ... but ten at once */
@@ -32,18 +33,39 @@ struct key {
 	struct fence_match_rule rule;
 };
 
+/* What a policy's exe matches are. */
+struct look {
+	const struct fence_policy *policy; /* NULL: of none */
+	struct fence_exe exe[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES];
+	uint8_t asked[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of the scanner, without an answer */
+	uint32_t round; /* in the questions' ids */
+	uint32_t waits; /* questions that the policy waits for */
+};
+
 struct agent_matches {
-	const struct fence_policy *policy; /* whose they are */
-	struct fence_exe exe[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of exe matches */
+	struct look look[2]; /* of the policy in force, and of one that is to be */
+	uint32_t round; /* of the last look */
+	const struct fence_policy *policy; /* whose keys and changes these are */
 	struct fence_exe told[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* as last told */
 	uint64_t tell[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* boot time up to which is paid */
-	uint8_t asked[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of the scanner, without an answer */
 	uint64_t dirs; /* fence_exe_dirs() */
 	uint64_t sum; /* over the keys in the map; 0: not known */
 	uint64_t looked, whole; /* boot time of the last look, and of the last at everything */
 	uint64_t recognise; /* boot time from which what runs is looked at; 0: it need not be */
 	uint64_t rested; /* boot time before which it is not looked at again */
 };
+
+static struct look *look_of(const struct agent *a, const struct fence_policy *p)
+{
+	struct look *l = a->matches->look;
+
+	return l[0].policy == p ? &l[0] : &l[1];
+}
+
+static struct fence_exe *exe_of(const struct agent *a, size_t tool, size_t index)
+{
+	return &look_of(a, a->policy)->exe[tool][index];
+}
 
 struct keys {
 	struct agent *a;
@@ -136,7 +158,7 @@ static int collect(struct agent *a, struct keys *k)
 		for (j = 0; j < p->tools[i].nmatch; j++) {
 			k->rule = rule_of(a, (uint8_t)(i + 1), j);
 			if (!strchr(p->tools[i].match[j].text, '*'))
-				add_match(k, &p->tools[i].match[j], &a->matches->exe[i][j]);
+				add_match(k, &p->tools[i].match[j], exe_of(a, i, j));
 		}
 	return k->full ? -ENOSPC : 0;
 }
@@ -241,37 +263,86 @@ static int put_star(void *ctx, uint8_t tool, uint8_t index, const char *text, si
 	return err ? err : fence_kernel_put(a->kernel, FENCE_MAP_UNITS, &k, &s.rule);
 }
 
-static void look_all(struct agent *a)
+/* Has the scanner look at an executable. 1: it is asked. */
+static int look_ask(struct agent *a, struct look *l, uint8_t tool, uint8_t index)
 {
-	const struct fence_policy *p = a->policy;
+	struct scan_question q = { .kind = SCAN_LOOK,
+				   .id = l->round << 16 | (uint32_t)tool << 8 | index };
+
+	if (l->asked[tool][index])
+		return 0;
+	q.uid = LOOK_USER | (q.id & 0xffff); /* nobody else's share of the time */
+	snprintf(q.path, sizeof(q.path), "%s", l->policy->tools[tool].match[index].text);
+	l->asked[tool][index] = !scan_ask(a->scan, &q);
+	return l->asked[tool][index];
+}
+
+/* What is known of the same path under the policy that is in force; or that nothing is yet. */
+static void look_begin(const struct look *old, const char *path, struct fence_exe *e)
+{
 	size_t i, j;
 
-	a->matches->dirs = fence_exe_dirs(); /* first: what changes meanwhile is looked at again */
-	a->matches->looked = a->now;
+	*e = (struct fence_exe){ .err = EINPROGRESS };
+	for (i = 0; old && i < old->policy->ntools; i++)
+		for (j = 0; j < old->policy->tools[i].nmatch; j++) {
+			const struct fence_policy_match *m = &old->policy->tools[i].match[j];
+
+			if (m->kind == FENCE_MATCH_EXE && !strcmp(m->text, path))
+				*e = old->exe[i][j];
+		}
+}
+
+int agent_matches_look(struct agent *a, const struct fence_policy *p)
+{
+	struct look *l, *old;
+	uint8_t i, j;
+
+	if (!a->matches)
+		a->matches = calloc(1, sizeof(*a->matches));
+	if (!a->matches)
+		return -ENOMEM;
+	old = look_of(a, a->policy); /* at the start it is the one that is to be, and is empty */
+	l = &a->matches->look[old == a->matches->look];
+	memset(l->asked, 0, sizeof(l->asked));
+	l->policy = p;
+	l->round = ++a->matches->round & 0xffff; /* answers to any before are none */
+	l->waits = 0;
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++)
-			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE)
-				fence_exe_look(p->tools[i].match[j].text, &a->matches->exe[i][j]);
-	memcpy(a->matches->told, a->matches->exe, sizeof(a->matches->told));
+			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE) {
+				look_begin(old->policy == a->policy ? old : NULL,
+					   p->tools[i].match[j].text, &l->exe[i][j]);
+				l->waits += (uint32_t)look_ask(a, l, i, j);
+			}
+	agent_scan_await(a, &l->waits, LOOK_MS);
+	l->waits = 0;
+	return 0;
+}
+
+/* Its executables are as they are told to be. */
+static void look_told(struct agent *a)
+{
+	struct agent_matches *m = a->matches;
+	size_t i, j;
+
+	m->policy = a->policy;
+	m->looked = a->now;
+	for (i = 0; i < a->policy->ntools; i++)
+		for (j = 0; j < a->policy->tools[i].nmatch; j++)
+			m->told[i][j] = *exe_of(a, i, j);
 }
 
 int agent_matches_put(struct agent *a)
 {
 	int err;
 
-	if (!a->matches)
-		a->matches = calloc(1, sizeof(*a->matches));
-	if (!a->matches)
-		return -ENOMEM;
-	if (a->matches->policy != a->policy) { /* else what has changed since is to be told */
-		a->matches->policy = a->policy;
-		look_all(a);
-	}
+	if (a->matches->policy != a->policy) /* else what has changed since is to be told */
+		look_told(a);
 	a->matches->sum = 0;
 	err = put_keys(a);
 	if (!err)
 		err = stars(a, put_star, a);
-	if (err) /* another one will be in force: its files are looked at again */
+	if (err) /* another one will be in force */
 		a->matches->policy = NULL;
 	return err;
 }
@@ -355,7 +426,7 @@ void agent_matches_tell(struct agent *a)
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++) {
 			const struct fence_policy_match *m = &p->tools[i].match[j];
-			const struct fence_exe *e = &a->matches->exe[i][j];
+			const struct fence_exe *e = exe_of(a, i, j);
 
 			what = m->kind == FENCE_MATCH_EXE ? amiss(m, e) : NULL;
 			if (what)
@@ -375,7 +446,7 @@ static void tell_changes(struct agent *a)
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++) {
 			const struct fence_policy_match *one = &p->tools[i].match[j];
-			const struct fence_exe *e = &m->exe[i][j];
+			const struct fence_exe *e = exe_of(a, i, j);
 
 			what = one->kind == FENCE_MATCH_EXE ? changed(&m->told[i][j], e) : NULL;
 			if (!what || m->tell[i][j] > a->now + TELL_BURST_NS - TELL_NS)
@@ -436,44 +507,37 @@ static int is_strangers(const struct fence_exe *e)
 	return e->others[0] || (e->err ? e->err != ENOENT : !major(e->dev));
 }
 
-static void look_ask(struct agent *a, uint8_t tool, uint8_t index, const char *path)
-{
-	struct scan_question q = { .kind = SCAN_LOOK, .id = (uint32_t)tool << 8 | index };
-
-	if (a->matches->asked[tool][index])
-		return;
-	q.uid = LOOK_USER | q.id; /* nobody else's share of the time */
-	snprintf(q.path, sizeof(q.path), "%s", path);
-	a->matches->asked[tool][index] = !scan_ask(a->scan, &q);
-}
-
 void agent_match_looked(struct agent *a, const struct scan_answer *r)
 {
 	const uint8_t tool = (uint8_t)(r->id >> 8), index = (uint8_t)r->id;
-	const struct fence_policy *p = a->policy;
+	struct look *l = a->matches ? a->matches->look : NULL;
 	struct fence_exe e;
 
-	if (!a->matches || tool >= FENCE_TOOL_MAX || index >= FENCE_POLICY_MATCHES)
+	if (l && l->round != r->id >> 16)
+		l++;
+	if (!l || l->round != r->id >> 16 || tool >= FENCE_TOOL_MAX ||
+	    index >= FENCE_POLICY_MATCHES || !l->asked[tool][index])
 		return;
-	a->matches->asked[tool][index] = 0;
-	/* what does not answer stays what it was */
-	if (r->err || r->len != sizeof(e) || a->matches->policy != p || tool >= p->ntools ||
-	    index >= p->tools[tool].nmatch || p->tools[tool].match[index].kind != FENCE_MATCH_EXE)
+	l->asked[tool][index] = 0;
+	l->waits -= l->waits != 0;
+	if (r->err || r->len != sizeof(e)) /* what does not answer stays what it was */
 		return;
 	memcpy(&e, r->data, sizeof(e));
 	e.real[sizeof(e.real) - 1] = e.interpreter[sizeof(e.interpreter) - 1] =
 		e.others[sizeof(e.others) - 1] = e.broad[sizeof(e.broad) - 1] = 0;
 	e.names[sizeof(e.names) - 1] = e.names[sizeof(e.names) - 2] = 0;
-	if (fence_exe_same(&e, &a->matches->exe[tool][index]))
+	if (fence_exe_same(&e, &l->exe[tool][index]))
 		return;
-	a->matches->exe[tool][index] = e;
-	keys_again(a);
+	l->exe[tool][index] = e;
+	if (l->policy == a->policy && a->matches->policy == a->policy)
+		keys_again(a);
 }
 
 void agent_matches_turn(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
 	struct agent_matches *m = a->matches;
+	struct look *l = look_of(a, p);
 	uint64_t dirs;
 	uint8_t i, j;
 	int whole, any = 0;
@@ -486,9 +550,8 @@ void agent_matches_turn(struct agent *a)
 		return;
 	dirs = fence_exe_dirs();
 	whole = dirs != m->dirs || a->now - m->whole >= WHOLE_NS;
-	if (m->policy != p) { /* another one was looked at, and refused */
-		m->policy = p;
-		look_all(a);
+	if (m->policy != p) { /* another one was refused */
+		look_told(a);
 		any = 1;
 	}
 	m->looked = a->now;
@@ -501,10 +564,10 @@ void agent_matches_turn(struct agent *a)
 
 			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE)
 				continue;
-			if (is_strangers(&m->exe[i][j])) {
-				look_ask(a, i, j, text);
-			} else if (whole || is_other(text, &m->exe[i][j])) {
-				fence_exe_look(text, &m->exe[i][j]);
+			if (is_strangers(&l->exe[i][j])) {
+				look_ask(a, l, i, j);
+			} else if (whole || is_other(text, &l->exe[i][j])) {
+				fence_exe_look(text, &l->exe[i][j]);
 				any = 1;
 			}
 		}
@@ -525,9 +588,8 @@ void agent_matches_status(struct agent *a, struct fence_json *j)
 		fence_json_array(j, "matches"); /* those that are to be looked at */
 		for (k = 0; k < p->tools[i].nmatch; k++) {
 			const struct fence_policy_match *m = &p->tools[i].match[k];
-			const char *what = m->kind == FENCE_MATCH_EXE
-						   ? amiss(m, &a->matches->exe[i][k])
-						   : NULL;
+			const char *what =
+				m->kind == FENCE_MATCH_EXE ? amiss(m, exe_of(a, i, k)) : NULL;
 
 			if (!what)
 				continue;
@@ -547,12 +609,12 @@ void agent_matches_status(struct agent *a, struct fence_json *j)
 int agent_match_narrowed(const struct agent *a, uint8_t tool, uint8_t index)
 {
 	return a->policy->tools[tool - 1].match[index].has_sha &&
-	       a->matches->exe[tool - 1][index].kind != FENCE_EXE_SCRIPT;
+	       exe_of(a, tool - 1u, index)->kind != FENCE_EXE_SCRIPT;
 }
 
 const struct fence_exe *agent_match_exe(const struct agent *a, uint8_t tool, uint8_t index)
 {
-	return &a->matches->exe[tool][index];
+	return exe_of(a, tool, index);
 }
 
 void agent_matches_done(struct agent *a)

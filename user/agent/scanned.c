@@ -390,22 +390,31 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void agent_scan_wait(struct agent *a, const uint32_t *question)
+int64_t agent_scan_await(struct agent *a, const uint32_t *waits, int64_t ms)
 {
-	struct scanned *s = a->scanned;
-	struct pollfd p = { .fd = scan_fd(a->scan), .events = POLLIN };
+	struct pollfd p = { .events = POLLIN };
 	int64_t began = now_ms(), now = began;
 
-	if (began - s->since >= 1000) {
-		s->since = began;
-		s->waited = 0;
-	}
-	while (*question && s->waited + now - began < WAIT_MS &&
-	       poll(&p, 1, (int)(WAIT_MS - s->waited - (now - began))) > 0) {
+	while (*waits && now - began < ms) {
+		p.fd = scan_fd(a->scan);
+		if (p.fd < 0 || poll(&p, 1, (int)(ms - (now - began))) <= 0)
+			break;
 		answers(a, a->scan);
 		now = now_ms();
 	}
-	s->waited += now_ms() - began;
+	return now_ms() - began;
+}
+
+void agent_scan_wait(struct agent *a, const uint32_t *question)
+{
+	struct scanned *s = a->scanned;
+	int64_t now = now_ms();
+
+	if (now - s->since >= 1000) {
+		s->since = now;
+		s->waited = 0;
+	}
+	s->waited += agent_scan_await(a, question, WAIT_MS - s->waited);
 }
 
 static int start_wait(struct agent *a)
