@@ -408,14 +408,19 @@ static int try_library(struct agent *a, const char *path)
 /* For the next run, when it is not what the last one kept. */
 static void keep(struct agent *a)
 {
+	AUTO_BUF struct fence_buf b = { 0 };
 	struct sight *s = a->sight;
-	struct fence_diag d = { 0 };
 
-	if (s->found &&
-	    (s->found->count != s->known->count ||
-	     memcmp(s->found->at, s->known->at, sizeof(s->found->at))) &&
-	    offsets_save(a->opt.db, s->found, &d))
-		agent_show_note(a, "where TLS libraries are probed is not kept: %s", d.text);
+	if (s->found && (s->found->count != s->known->count ||
+			 memcmp(s->found->at, s->known->at, sizeof(s->found->at)))) {
+		int err = offsets_pack(s->found, &b);
+
+		if (!err)
+			err = writer_file(a->log, WRITER_OFFSETS, b.data, b.len);
+		if (err)
+			agent_show_note(a, "where TLS libraries are probed is not kept: %s",
+					strerror(-err));
+	}
 	free(s->found);
 	free(s->known);
 	s->found = s->known = NULL;
@@ -424,12 +429,14 @@ static void keep(struct agent *a)
 int sight_files_known(struct agent *a, struct sight *s)
 {
 	struct fence_diag d = { 0 };
+	char path[512];
 
 	s->known = calloc(1, sizeof(*s->known));
 	s->found = calloc(1, sizeof(*s->found));
 	if (!s->known || !s->found)
 		return -ENOMEM;
-	if (offsets_load(a->opt.db, s->known, &d))
+	writer_file_path(a->opt.db, WRITER_OFFSETS, path);
+	if (offsets_load(path, s->known, &d))
 		agent_show_note(a, "TLS libraries are looked into anew: %s", d.text);
 	return 0;
 }

@@ -23,13 +23,6 @@ void offsets_file(struct offsets_file *f, const struct stat *st)
 	};
 }
 
-static void path_of(const char *db, const char *end, char out[512])
-{
-	const char *slash = strrchr(db, '/');
-
-	snprintf(out, 512, "%.*s" OFFSETS_FILE "%s", slash ? (int)(slash + 1 - db) : 0, db, end);
-}
-
 static size_t used(const struct offsets *o)
 {
 	return offsetof(struct offsets, at) + o->count * sizeof(o->at[0]);
@@ -50,7 +43,7 @@ static int self(struct offsets_file *f)
 	return 0;
 }
 
-/* 0: as offsets_save() left it. */
+/* 0: as offsets_pack() left it. */
 static int check(const struct fence_buf *b, struct offsets *o)
 {
 	uint8_t is[SUM];
@@ -64,16 +57,14 @@ static int check(const struct fence_buf *b, struct offsets *o)
 	return 0;
 }
 
-int offsets_load(const char *db, struct offsets *o, struct fence_diag *d)
+int offsets_load(const char *path, struct offsets *o, struct fence_diag *d)
 {
 	AUTO_BUF struct fence_buf b = { 0 };
 	struct offsets_file me = { 0 };
 	struct stat st;
-	char path[512];
 	int err;
 
 	memset(o, 0, sizeof(*o));
-	path_of(db, "", path);
 	if (lstat(path, &st))
 		return errno == ENOENT
 			       ? 0
@@ -96,26 +87,18 @@ int offsets_load(const char *db, struct offsets *o, struct fence_diag *d)
 	return 0;
 }
 
-int offsets_save(const char *db, struct offsets *o, struct fence_diag *d)
+int offsets_pack(struct offsets *o, struct fence_buf *out)
 {
-	char path[512], fresh[512];
 	uint8_t is[SUM];
-	AUTO_FD int fd = -1;
 	int err = self(&o->self);
 
-	path_of(db, "", path);
-	path_of(db, ".new", fresh);
 	if (!err)
 		err = sum(o, is);
-	if (!err && unlink(fresh) && errno != ENOENT)
-		err = -errno;
-	errno = ENOSPC; /* what a short write means */
-	if (!err && ((fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0 ||
-		     write(fd, o, used(o)) != (ssize_t)used(o) || write(fd, is, SUM) != SUM ||
-		     rename(fresh, path)))
-		err = -errno;
-	return err ? fence_diag_set(d, err, NULL, "%s cannot be written: %s", path, strerror(-err))
-		   : 0;
+	if (err)
+		return err;
+	fence_buf_add(out, o, used(o));
+	fence_buf_add(out, is, SUM);
+	return out->failed ? -ENOMEM : 0;
 }
 
 const struct fence_tls_points *offsets_find(const struct offsets *o, const struct offsets_file *f,

@@ -11,11 +11,11 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "base/diag.h"
 #include "tls/find.h"
 
 #define OFFSETS_MOST 64
-#define OFFSETS_FILE "tls-offsets" /* in the log's directory */
 
 /* A file as stat(2) has it. */
 struct offsets_file {
@@ -36,11 +36,11 @@ struct offsets {
 void offsets_file(struct offsets_file *f, const struct stat *st);
 
 /*
- * What was kept beside the log `db`; nothing when nothing was. 0, or negative with `d` filled: it
+ * What was kept in the file `path`; nothing when there is none. 0, or negative with `d` filled: it
  * is not trusted, *o is empty then.
  */
-int offsets_load(const char *db, struct offsets *o, struct fence_diag *d);
-int offsets_save(const char *db, struct offsets *o, struct fence_diag *d);
+int offsets_load(const char *path, struct offsets *o, struct fence_diag *d);
+int offsets_pack(struct offsets *o, struct fence_buf *out); /* as a file has it; 0, or -errno */
 
 /* NULL: it is not known. Borrowed. */
 const struct fence_tls_points *offsets_find(const struct offsets *o, const struct offsets_file *f,

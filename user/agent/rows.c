@@ -111,15 +111,28 @@ static void log_gap(struct agent *a)
 			(unsigned long long)lost);
 }
 
+/* Small files beside it that cannot be written; each is told once. */
+static void log_files(struct agent *a, const int before[WRITER_FILES])
+{
+	size_t i;
+
+	for (i = 0; i < WRITER_FILES; i++)
+		if (a->log_is.now.file_err[i] && a->log_is.now.file_err[i] != before[i])
+			agent_show_note(a, "%s beside the log cannot be written: %s",
+					writer_file_names[i], strerror(-a->log_is.now.file_err[i]));
+}
+
 /* Is it written, and since when is it not? */
 static void log_health(struct agent *a)
 {
 	struct agent_log *l = &a->log_is;
 	unsigned int told = l->now.told, moved = l->now.moved;
+	int files[WRITER_FILES], stalled;
 	int64_t seq = l->now.seq;
-	int stalled;
 
+	memcpy(files, l->now.file_err, sizeof(files));
 	writer_look(a->log, &l->now);
+	log_files(a, files);
 	if (!l->now.waiting || l->now.seq != seq || !l->moved)
 		l->moved = a->now;
 	stalled = a->now - l->moved >= AGENT_STALL_NS;

@@ -14,20 +14,13 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/writer.h"
 #include "base/cleanup.h"
 
 #define FILE_MAX 65536
 #define DAY_US (86400LL * 1000000)
 #define LOOK_NS 60000000000ULL
 #define SAVE_US (3600LL * 1000000) /* a tool that is met all day is written once an hour */
-
-static void path_of(const struct agent *a, const char *end, char out[512])
-{
-	const char *slash = strrchr(a->opt.db, '/');
-
-	snprintf(out, 512, "%.*stools-seen%s", slash ? (int)(slash + 1 - a->opt.db) : 0, a->opt.db,
-		 end);
-}
 
 static int64_t now_us(const struct agent *a)
 {
@@ -50,7 +43,7 @@ void agent_seen_load(struct agent *a)
 	struct stat st;
 	size_t i;
 
-	path_of(a, "", path);
+	writer_file_path(a->opt.db, WRITER_SEEN, path);
 	if (!lstat(path, &st) && (!S_ISREG(st.st_mode) || st.st_uid || st.st_mode & 022))
 		agent_show_note(a, "%s is not a file that root alone can write: not read", path);
 	else if (!fence_buf_read_file(&b, path, FILE_MAX))
@@ -70,29 +63,14 @@ void agent_seen_load(struct agent *a)
 
 void agent_seen_save(struct agent *a)
 {
-	char path[512], fresh[512];
-	FILE *f;
+	AUTO_BUF struct fence_buf b = { 0 };
 	size_t i;
-	int bad;
 
-	if (a->log_is.since) /* it stands beside the log, and would wait for the same disk */
-		return;
-	path_of(a, "", path);
-	path_of(a, ".new", fresh);
-	unlink(fresh);
-	f = fopen(fresh, "wxe");
-	if (f)
-		fchmod(fileno(f), 0600);
-	for (i = 0; f && i < a->policy->ntools; i++)
-		fprintf(f, "%lld %lld %s\n", (long long)a->seen[i].first,
-			(long long)a->seen[i].last, a->policy->tools[i].name);
-	bad = !f || ferror(f);
-	if (f)
-		bad |= fclose(f);
-	if (!bad && rename(fresh, path))
-		bad = 1;
-	if (bad)
-		agent_show_note(a, "%s cannot be written: %s", path, strerror(errno));
+	for (i = 0; i < a->policy->ntools; i++)
+		fence_buf_printf(&b, "%lld %lld %s\n", (long long)a->seen[i].first,
+				 (long long)a->seen[i].last, a->policy->tools[i].name);
+	if (!b.failed)
+		writer_file(a->log, WRITER_SEEN, fence_buf_text(&b), b.len);
 	for (i = 0; i < a->policy->ntools; i++)
 		a->seen[i].saved = a->seen[i].last;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -42,7 +43,17 @@ struct shared {
 	_Atomic unsigned int told,
 		ended; /* ended: how often the process was, and by which signal */
 	_Atomic int sig;
+	_Atomic int file_err[WRITER_FILES];
 	char why[160], said[400];
+};
+
+const char *const writer_file_names[WRITER_FILES] = { "tools-seen", "tls-offsets" };
+
+/* One of the small files, as the agent has it last. It writes, `turn` odd meanwhile. */
+struct file {
+	_Atomic uint32_t turn;
+	uint32_t len;
+	char data[WRITER_FILE_BYTES];
 };
 #define NICE -10 /* the agent's: who reads faster than it is written fills the queue */
 
@@ -51,6 +62,8 @@ _Static_assert(sizeof(struct shared) <= FENCE_RING_STATE, "the queue has room fo
 struct writer {
 	struct fence_ring *ring; /* owned */
 	struct shared *shared; /* the queue's */
+	struct file *files; /* owned; shared with who writes: WRITER_FILES */
+	const char *db; /* borrowed */
 	int fd; /* owned; its end is how the other side hears that this one is gone */
 	pid_t keeper;
 };
@@ -64,6 +77,7 @@ struct writing {
 	uint64_t synced; /* number of the first row that the disk may not have */
 	int64_t synced_at; /* monotonic, ns */
 	unsigned int told; /* by those that wrote before */
+	uint32_t turns[WRITER_FILES]; /* of the small files, that were written */
 	struct fence_entry rows[ROWS];
 };
 
@@ -213,6 +227,61 @@ static int write_through(struct writing *x, struct fence_diag *d)
 	return err;
 }
 
+void writer_file_path(const char *db, enum writer_file which, char out[512])
+{
+	const char *slash = strrchr(db, '/');
+
+	snprintf(out, 512, "%.*s%s", slash ? (int)(slash + 1 - db) : 0, db,
+		 writer_file_names[which]);
+}
+
+/* What the agent has put whole; its turn, 0: it is at it. */
+static uint32_t file_take(struct file *f, char *out, size_t *len)
+{
+	uint32_t turn = f->turn;
+
+	*len = f->len;
+	if (turn & 1 || *len > WRITER_FILE_BYTES)
+		return 0;
+	memcpy(out, f->data, *len);
+	atomic_thread_fence(memory_order_acquire);
+	return f->turn == turn ? turn : 0;
+}
+
+/* 0, or -errno: the old one stays. */
+static int file_replace(const char *path, const char *data, size_t len)
+{
+	char fresh[520];
+	AUTO_FD int fd = -1;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	if (unlink(fresh) && errno != ENOENT)
+		return -errno;
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || fchmod(fd, 0600))
+		return -errno;
+	errno = ENOSPC; /* what a short write means */
+	return write(fd, data, len) != (ssize_t)len || fdatasync(fd) || rename(fresh, path) ? -errno
+											    : 0;
+}
+
+static void write_files(struct writing *x)
+{
+	static char data[WRITER_FILE_BYTES];
+	char path[512];
+	uint32_t turn;
+	size_t i, len;
+
+	for (i = 0; i < WRITER_FILES; i++) {
+		turn = file_take(&x->w->files[i], data, &len);
+		if (!turn || turn == x->turns[i])
+			continue;
+		writer_file_path(x->w->db, (enum writer_file)i, path);
+		x->w->shared->file_err[i] = file_replace(path, data, len);
+		x->turns[i] = turn; /* one that fails is tried again when there is news */
+	}
+}
+
 /* 0, or -errno: what waits could not be written. */
 static int write_turn(struct writing *x)
 {
@@ -227,6 +296,7 @@ static int write_turn(struct writing *x)
 	} while (err > 0);
 	if (!err)
 		err = write_through(x, &d);
+	write_files(x);
 	said = fence_log_told(x->log, &told);
 	if (told)
 		snprintf(s->said, sizeof(s->said), "%s", said);
@@ -336,6 +406,20 @@ static void write_keeper(struct writer *w, struct fence_log *log, const char *db
 
 /* ---- who has it write ---- */
 
+static struct file *files_new(void)
+{
+	void *m = mmap(NULL, WRITER_FILES * sizeof(struct file), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return m == MAP_FAILED ? NULL : m;
+}
+
+static void files_free(struct file *f)
+{
+	if (f)
+		munmap(f, WRITER_FILES * sizeof(*f));
+}
+
 int writer_start(const char *db, struct writer **ret)
 {
 	struct writer *w = calloc(1, sizeof(*w));
@@ -344,20 +428,26 @@ int writer_start(const char *db, struct writer **ret)
 
 	if (w)
 		w->ring = fence_ring_new();
-	if (!w || !log || !w->ring || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+	if (w)
+		w->files = files_new();
+	if (!w || !log || !w->ring || !w->files ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
 		if (w)
 			fence_ring_free(w->ring);
+		files_free(w ? w->files : NULL);
 		fence_log_free(log, 0);
 		free(w);
 		return -ENOMEM;
 	}
 	w->shared = fence_ring_state(w->ring);
 	w->shared->base = UNKNOWN;
+	w->db = db;
 	w->keeper = fork();
 	if (!w->keeper)
 		write_keeper(w, log, db, pair[1]);
 	fence_log_free(log, 0);
 	fence_ring_keep(w->ring);
+	madvise(w->files, WRITER_FILES * sizeof(struct file), MADV_DONTFORK);
 	close(pair[1]);
 	w->fd = pair[0];
 	*ret = w;
@@ -389,9 +479,24 @@ void writer_wake(struct writer *w, int now)
 	}
 }
 
+int writer_file(struct writer *w, enum writer_file which, const void *data, size_t len)
+{
+	struct file *f = &w->files[which];
+
+	if (len > WRITER_FILE_BYTES)
+		return -EMSGSIZE;
+	f->turn |= 1;
+	memcpy(f->data, data, len);
+	f->len = (uint32_t)len;
+	f->turn++;
+	writer_wake(w, 0);
+	return 0;
+}
+
 void writer_look(struct writer *w, struct writer_state *out)
 {
 	struct shared *s = w->shared;
+	size_t i;
 
 	out->seq = s->seq;
 	out->safe = s->safe;
@@ -401,6 +506,8 @@ void writer_look(struct writer *w, struct writer_state *out)
 		 w->fd < 0 ? "the process that writes it was ended; restart the agent" : s->why);
 	out->told = s->told;
 	out->moved = s->moved;
+	for (i = 0; i < WRITER_FILES; i++)
+		out->file_err[i] = s->file_err[i];
 	snprintf(out->said, sizeof(out->said), "%s", s->said);
 }
 
@@ -425,6 +532,7 @@ uint64_t writer_end(struct writer *w, int ms, int whole)
 		poll(NULL, 0, 5);
 	left = fence_ring_used(w->ring);
 	fence_ring_free(w->ring);
+	files_free(w->files);
 	free(w);
 	return left;
 }

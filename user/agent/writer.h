@@ -26,6 +26,19 @@ int64_t writer_put(struct writer *w, const char *kind, const char *body, size_t 
 /* Have it write what was put; `now`: and have that on the disk as soon as may be. */
 void writer_wake(struct writer *w, int now);
 
+/* Small files of the agent's beside the log, root's alone. */
+enum writer_file { WRITER_SEEN, WRITER_OFFSETS, WRITER_FILES };
+#define WRITER_FILE_BYTES 131072
+extern const char *const writer_file_names[WRITER_FILES]; /* in the log's directory */
+
+/*
+ * Have it written whole in its old one's place, once the disk has it; of several the last counts.
+ * 0, or -EMSGSIZE. What does not become of it is in writer_state.
+ */
+int writer_file(struct writer *w, enum writer_file which, const void *data, size_t len);
+/* Its path, for who reads it; one that is too long is cut. */
+void writer_file_path(const char *db, enum writer_file which, char out[512]);
+
 struct writer_state {
 	int64_t seq; /* last row that was written */
 	int64_t safe; /* last row that the disk is known to have */
@@ -34,6 +47,7 @@ struct writer_state {
 	char why[160]; /* ... in words */
 	unsigned int told; /* how often something was told of the log */
 	char said[400]; /* ... the last: "WHAT: sentence" */
+	int file_err[WRITER_FILES]; /* 0, or -errno: it is not written */
 	unsigned int moved; /* how often numbers that were given out became others: another file was
 			       begun, or rows of the log's own came first */
 };
