@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/scan.h"
@@ -208,13 +209,13 @@ static int rights(pid_t *keeper)
 	size_t i;
 
 	snprintf(parent, sizeof(parent), "\nPPid:\t%d\n", getpid());
-	for (pid = getpid() + 1; pid < getpid() + 200; pid++) {
+	for (pid = getpid() + 1; pid < getpid() + 5000; pid++) {
 		AUTO_BUF struct fence_buf b = { 0 };
 
 		snprintf(path, sizeof(path), "/proc/%d/status", pid);
 		if (fence_buf_read_file(&b, path, 65536) ||
 		    !strstr(fence_buf_text(&b), "crmfenced-test") ||
-		    !strstr(fence_buf_text(&b), parent))
+		    !strstr(fence_buf_text(&b), parent) || strstr(fence_buf_text(&b), "State:\tZ"))
 			continue;
 		*keeper = pid;
 		ok = 1;
@@ -245,6 +246,82 @@ static void shares(struct scan *s)
 	must(before == 1, "another user's comes next");
 }
 
+/* A child of who keeps them; 0: none is at work. */
+static pid_t child_of(pid_t keeper)
+{
+	char path[64], parent[32];
+	pid_t pid;
+
+	snprintf(parent, sizeof(parent), "\nPPid:\t%d\n", keeper);
+	for (pid = keeper + 1; pid < keeper + 5000; pid++) {
+		AUTO_BUF struct fence_buf b = { 0 };
+
+		snprintf(path, sizeof(path), "/proc/%d/status", pid);
+		if (!fence_buf_read_file(&b, path, 65536) && strstr(fence_buf_text(&b), parent))
+			return pid;
+	}
+	return 0;
+}
+
+static int hands(pid_t pid, int fd, char out[64])
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	n = readlink(path, out, 63);
+	out[n < 0 ? 0 : n] = 0;
+	return n > 0;
+}
+
+/*
+ * Who reads a stranger's file, and may be broken by it, has a socket of its own in its hands: it
+ * answers its own question alone, and takes nobody else's. Its end is that question's.
+ */
+static void broken(struct scan *s, pid_t keeper)
+{
+	struct scan_question large = about(file("large", ""), 3),
+			     good = about(file("abc", "abc"), 4);
+	char keeps[64], has[64] = "";
+	pid_t child = 0;
+	int i;
+
+	must(!truncate(large.path, 1 << 30), "a file that takes its time");
+	large = about(large.path, 3);
+	must(!scan_ask(s, &large) && !scan_ask(s, &good), "two are asked");
+	must(hands(keeper, 3, keeps), "who keeps them has the agent's socket");
+	for (i = 0; i < 1000 && !(child && hands(child, 3, has) && strcmp(has, keeps)); i++)
+		child = child_of(keeper);
+	must(child && *has && strcmp(has, keeps), "its child has another one");
+	for (i = 0; i < 16; i++)
+		must(!hands(child, i, has) || strcmp(has, keeps), "and that one nowhere");
+	must(child && !kill(child, SIGKILL), "it is killed");
+	must(next(s).err == -EIO, "its question has no answer");
+	must(!next(s).err, "the next one has");
+}
+
+/* Who keeps them stands still: after a question's time nobody waits any more. */
+static void late(void)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	struct scan_question q = { .kind = SCAN_ARGUMENTS, .uid = 5, .tgid = { 1 } };
+	struct scan_answer a = { 0 };
+	struct scan *s;
+	pid_t keeper = 0;
+	int i;
+
+	must(!scan_start("crmfenced-test", &s), "another one");
+	must(!scan_ask(s, &q) && next(s).last, "it answers");
+	must(rights(&keeper) && !kill(keeper, SIGSTOP), "it is stopped");
+	must(!scan_ask(s, &q), "it is asked");
+	for (i = 0; i < PATIENCE_MS && !scan_next(s, &a); i++)
+		nanosleep(&ms, NULL);
+	must(a.last && a.err == -EPIPE && scan_fd(s) < 0, "it is not waited for");
+	if (keeper)
+		kill(keeper, SIGKILL);
+	scan_stop(s);
+}
+
 int main(void)
 {
 	struct scan_question q;
@@ -261,6 +338,7 @@ int main(void)
 	arguments(s);
 	shares(s);
 	must(rights(&keeper), "it may read, and nothing else");
+	broken(s, keeper);
 	must(keeper && !kill(keeper, SIGSTOP), "it is stopped");
 	q = about(file("abc", "abc"), 9);
 	must(!scan_ask(s, &q) && !scan_ask(s, &q), "two are asked");
@@ -268,6 +346,7 @@ int main(void)
 	must(next(s).err == -EPIPE && next(s).err == -EPIPE, "what was asked has an answer");
 	must(scan_fd(s) < 0 && scan_ask(s, &q) == -EPIPE, "nobody is asked any more");
 	scan_stop(s);
+	late();
 	snprintf(clean, sizeof(clean), "rm -rf %s", dir);
 	must(!system(clean), clean);
 	if (!failed)

@@ -26,6 +26,8 @@
 #define SCAN_MEMORY (256u << 20) /* bytes of a child's heap */
 #define NICE 10
 #define END_MS 200 /* that a child has to end after SIGKILL */
+#define PARTS 4096 /* of an answer, at most */
+#define LATE_MS 5000 /* after a child's time: who keeps the children does not answer either */
 
 static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 2000, 5000 };
 
@@ -56,6 +58,7 @@ static const int keeps[] = {
 	SCMP_SYS(prctl),   SCMP_SYS(seccomp),	 SCMP_SYS(set_robust_list),
 	SCMP_SYS(gettid),  SCMP_SYS(getpid),	 SCMP_SYS(prlimit64),
 	SCMP_SYS(rseq),	   SCMP_SYS(getppid),	 SCMP_SYS(setpriority),
+	SCMP_SYS(dup2),	   SCMP_SYS(socketpair),
 };
 
 /* Nothing is written, made, started or connected to. */
@@ -104,7 +107,8 @@ static int narrow(int fd, const char *name)
 	return capng_apply(CAPNG_SELECT_BOTH) ? -EPERM : close_off(0);
 }
 
-/* `fd`: goes with it; negative: none does. */
+/* To who asked, by the only socket that is in a process's hands. `fd`: goes with it; negative: none
+ * does. */
 static int put(const struct reply *r, const void *data, int fd)
 {
 	char room[CMSG_SPACE(sizeof(int))] = { 0 };
@@ -132,7 +136,8 @@ int scan_part(const struct scan_out *o, const void *data, uint32_t len)
 	return len > SCAN_PART ? -EMSGSIZE : put(&r, data, -1);
 }
 
-static void child(const struct scan_question *q)
+/* `fd`: to who keeps it, which is all that it is left with. */
+static void child(const struct scan_question *q, int fd)
 {
 	const struct rlimit heap = { SCAN_MEMORY, SCAN_MEMORY };
 	const struct scan_out o = { .fd = SCAN_FD, .seq = q->seq };
@@ -141,8 +146,10 @@ static void child(const struct scan_question *q)
 	struct scan_hash hash = { 0 };
 	struct fence_exe exe;
 	const void *data = NULL;
-	int fd = -1;
 
+	if (dup2(fd, SCAN_FD) != SCAN_FD || close(fd))
+		_exit(1);
+	fd = -1;
 	if (q->kind == SCAN_HASH) /* behind the machine's other work */
 		setpriority(PRIO_PROCESS, 0, NICE);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || setrlimit(RLIMIT_DATA, &heap) || close_off(1))
@@ -218,32 +225,115 @@ static void reap(struct keeper *k)
 			k->stuck[i--] = k->stuck[--k->nstuck];
 }
 
-/* 0: it has answered; or why not. */
-static int wait_for(struct keeper *k, pid_t pid, int ms)
+/* A message, and the descriptor with it. */
+static ssize_t receive(int socket, char *data, size_t size, int *fd)
 {
-	AUTO_FD int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int err = 0, status = 0;
+	char room[CMSG_SPACE(sizeof(int))];
+	struct iovec v = { data, size };
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
+	ssize_t n = recvmsg(socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
 
-	if (fd < 0 || poll(&p, 1, ms) != 1) {
-		kill(pid, SIGKILL);
-		err = -ETIMEDOUT;
-		if (fd >= 0 && poll(&p, 1, END_MS) != 1) { /* the kernel waits for somebody */
-			k->stuck[k->nstuck++] = pid;
-			return err;
-		}
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		return -EIO;
-	return err ? err : WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+	*fd = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	return n;
 }
 
+/* A part of a child's answer; of who has read a stranger's file, it is held to its form. */
+struct part {
+	struct reply r;
+	char data[SCAN_PART];
+};
+
+static int is_part(const struct part *p, ssize_t n, const struct scan_question *q, int fd)
+{
+	return n >= (ssize_t)sizeof(p->r) && n == (ssize_t)(sizeof(p->r) + p->r.len) &&
+	       p->r.seq == q->seq && (fd < 0 || q->kind == SCAN_OPEN);
+}
+
+/* What it says, to who asked. 1: the last of it; 0; -EIO: that is no answer; -EPIPE. */
+static int pass_on(const struct scan_question *q, int from, unsigned int *parts)
+{
+	static struct part p;
+	AUTO_FD int fd = -1;
+	ssize_t n;
+
+	while ((n = receive(from, (char *)&p, sizeof(p), &fd)) > 0) {
+		if (!is_part(&p, n, q, fd) || ++*parts > PARTS)
+			return -EIO;
+		if (put(&p.r, p.data, fd))
+			return -EPIPE;
+		if (p.r.last)
+			return 1;
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
+	return 0;
+}
+
+/* Until the child's last word, or its end, or its time is over. 1: it had its last word; -errno. */
+static int hear(const struct scan_question *q, int from, int pidfd)
+{
+	struct pollfd p[2] = { { .fd = from, .events = POLLIN },
+			       { .fd = pidfd, .events = POLLIN } };
+	int64_t until = now_ms() + limit_ms[q->kind], left;
+	unsigned int parts = 0;
+	int err = 0;
+
+	while (!err) {
+		left = until - now_ms();
+		if (left <= 0 || poll(p, 2, (int)left) <= 0)
+			return -ETIMEDOUT;
+		err = pass_on(q, from, &parts);
+		if (!err && p[1].revents)
+			return -EIO;
+		if (!err && p[0].revents & POLLHUP)
+			p[0].fd = -1;
+	}
+	return err;
+}
+
+/* It has said what it had to, or was not to be waited for: it ends. */
+static void end(struct keeper *k, pid_t pid, int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (poll(&p, 1, 0) != 1)
+		kill(pid, SIGKILL);
+	if (poll(&p, 1, END_MS) != 1) /* the kernel waits for somebody */
+		k->stuck[k->nstuck++] = pid;
+	else
+		waitpid(pid, NULL, 0);
+}
+
+static int serve_by(struct keeper *k, const struct scan_question *q, int pair[2])
+{
+	AUTO_FD int pidfd = -1;
+	int err = -EBUSY;
+	pid_t pid = fork();
+
+	if (!pid)
+		child(q, pair[1]);
+	close(pair[1]);
+	if (pid < 0)
+		return err;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0)
+		err = hear(q, pair[0], pidfd);
+	end(k, pid, pidfd);
+	return err;
+}
+
+/* 1: it is answered; else why not. */
 static int serve(struct keeper *k, const struct scan_question *q)
 {
 	struct user *u = user_of(k, q->uid);
 	int64_t began = now_ms();
-	pid_t pid;
-	int err;
+	int pair[2], err;
 
 	reap(k);
 	if (q->kind >= SCAN_KINDS || !memchr(q->path, 0, sizeof(q->path)))
@@ -252,10 +342,10 @@ static int serve(struct keeper *k, const struct scan_question *q)
 		return -EDQUOT;
 	if (k->nstuck == SCAN_STUCK)
 		return -EBUSY;
-	pid = fork();
-	if (!pid)
-		child(q);
-	err = pid < 0 ? -EBUSY : wait_for(k, pid, limit_ms[q->kind]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -EBUSY;
+	err = serve_by(k, q, pair);
+	close(pair[0]);
 	u->used += now_ms() - began;
 	u->late += err == -ETIMEDOUT;
 	return err;
@@ -274,7 +364,7 @@ static void keeper(int fd, const char *name)
 		struct reply r = { .seq = q.seq, .last = 1 };
 
 		r.err = serve(&k, &q);
-		if (r.err && put(&r, NULL, -1))
+		if (r.err == -EPIPE || (r.err < 0 && put(&r, NULL, -1)))
 			break;
 	}
 	_exit(0);
@@ -287,6 +377,7 @@ struct scan {
 	uint32_t seq; /* of the question that is out */
 	int out;
 	struct scan_question asked; /* it */
+	int64_t asked_at; /* ms */
 	uint32_t served; /* the user of the last */
 	unsigned int count;
 	struct scan_question *waits; /* owned: SCAN_QUEUE, in the order in which they came */
@@ -348,6 +439,7 @@ static void send_next(struct scan *s)
 	s->asked = s->waits[i];
 	memmove(&s->waits[i], &s->waits[i + 1], (--s->count - i) * sizeof(s->waits[0]));
 	s->asked.seq = ++s->seq;
+	s->asked_at = now_ms();
 	s->served = s->asked.uid;
 	s->out = 1;
 	/* of a process that is gone we hear when we listen */
@@ -386,21 +478,10 @@ static int lost(struct scan *s, struct scan_answer *out)
 	return 1;
 }
 
-/* A message, and the descriptor with it. */
-static ssize_t receive(struct scan *s, int *fd)
+/* It has had its time, and who keeps it has not said so. */
+static int is_late(const struct scan *s)
 {
-	char room[CMSG_SPACE(sizeof(int))];
-	struct iovec v = { s->part, sizeof(s->part) };
-	struct msghdr m = {
-		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
-	};
-	ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
-
-	*fd = -1;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	return n;
+	return s->out && now_ms() - s->asked_at > limit_ms[s->asked.kind] + LATE_MS;
 }
 
 int scan_next(struct scan *s, struct scan_answer *out)
@@ -412,8 +493,8 @@ int scan_next(struct scan *s, struct scan_answer *out)
 	for (;;) {
 		send_next(s);
 		fd = -1;
-		n = s->fd < 0 ? 0 : receive(s, &fd);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = s->fd < 0 ? 0 : receive(s->fd, s->part, sizeof(s->part), &fd);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR) && !is_late(s))
 			return 0;
 		if (n < (ssize_t)sizeof(r)) { /* it would be readable for ever */
 			if (s->fd >= 0)
