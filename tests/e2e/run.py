@@ -448,10 +448,11 @@ def exit_status_and_signals(w):
     code, out = w.run("sh", "-c", "echo to stdout; exit 42")
     bad = [] if (code, out) == (42, "to stdout\n") else ["status %s output %r" % (code, out)]
     p = w.popen("sleep", "60")
-    time.sleep(0.4)
-    for pid in W.sh("pgrep", "-f", "^sleep 60$").stdout.split():
+    sleeps = lambda: W.sh("pgrep", "-f", "^sleep 60$", check=False).stdout.split()  # noqa: E731
+    w.wait(sleeps, "sleep")
+    for pid in sleeps():
         os.kill(int(pid), 15)
-    if p.wait(5) != -15:
+    if p.wait(5 * W.SLOW) != -15:
         bad.append("a signal gave %s" % p.returncode)
     code, out = w.run("true", tool="nobody")
     if code != 2 or "no tool" not in out:

@@ -636,7 +636,7 @@ static void test_turn_policy(void **state)
 static void test_silent(void **state)
 {
 	struct fence_policy *next = calloc(1, sizeof(*next));
-	struct scan_question late;
+	struct scan_question late, script;
 
 	(void)state;
 	silent = 1;
@@ -645,32 +645,44 @@ static void test_silent(void **state)
 	assert_int_equal(nkeys, 2);
 	assert_int_equal(by_path(at("link")), 0x10000);
 	agent_matches_tell(a);
-	told("unseen file", at("link"), "\"tool\":\"one\"");
+	assert_string_equal(said, ""); /* a busy machine is late */
 	assert_int_equal(nquestions, 1);
-	turn(0); /* it answers now */
+	late = questions[0];
+	nquestions = 0;
+	turn(9);
+	assert_string_equal(said, "");
+	turn(1);
+	told("unseen file", at("link"), "\"tool\":\"one\"");
+	assert_string_equal(turn(1), "");
+	questions[nquestions++] = late; /* it answers now */
+	turn(0);
 	told("found", at("link"), at("prog"));
 	assert_int_equal(by_file(at("prog")), 0x10000);
 
 	*next = *p;
-	match(0, FENCE_MATCH_EXE, at("script")); /* the old one's */
 	assert_int_equal(agent_matches_look(a, next), 0);
 	assert_int_equal(nquestions, 1);
 	late = questions[0]; /* its answer comes when another policy has been looked at */
 	nquestions = 0;
-	strcpy(next->tools[0].match[0].text, at("link"));
+	strcpy(next->tools[0].match[1].text, at("script"));
+	next->tools[0].match[1].kind = FENCE_MATCH_EXE;
+	next->tools[0].nmatch = 2;
 	assert_int_equal(agent_matches_look(a, next), 0);
-	assert_int_equal(nquestions, 1);
+	assert_int_equal(nquestions, 2);
+	script = questions[1];
 	questions[1] = late;
 	snprintf(questions[1].path, sizeof(questions[1].path), "%s", at("missing"));
-	nquestions = 2;
 	answered();
 	a->policy = next;
 	assert_int_equal(agent_matches_put(a), 0);
 	assert_int_equal(by_file(at("prog")), 0x10000);
+	said[0] = 0;
 	agent_matches_tell(a);
-	assert_null(strstr(said, "unseen file"));
-	turn(0);
 	assert_string_equal(said, "");
+	questions[nquestions++] = script;
+	turn(1); /* no change, but what is amiss with one that is seen first */
+	told("script", at("script"), "\"script\":true");
+	assert_null(strstr(said, "found"));
 	a->policy = p;
 	free(next);
 }

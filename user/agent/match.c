@@ -23,6 +23,7 @@
 #define KEYS_MAX 2048 /* of all tools: half of the map, which has two policies' for a moment */
 #define LOOK_NS 1000000000ULL
 #define LOOK_MS 1000 /* that a policy waits for its executables to be looked at */
+#define UNSEEN_NS 10000000000ULL /* that nobody is told of one that was not, on a busy machine */
 #define WHOLE_NS 60000000000ULL /* a look at whose the directories are, too */
 #define TELL_NS 60000000000ULL /* a change of one file is told once a minute ... */
 #define TELL_BURST_NS (10 * TELL_NS) /* ... but ten at once */
@@ -40,6 +41,7 @@ struct look {
 	uint8_t asked[FENCE_TOOL_MAX][FENCE_POLICY_MATCHES]; /* of the scanner, without an answer */
 	uint32_t round; /* in the questions' ids */
 	uint32_t waits; /* questions that the policy waits for */
+	uint64_t began; /* boot time */
 };
 
 struct agent_matches {
@@ -307,6 +309,7 @@ int agent_matches_look(struct agent *a, const struct fence_policy *p)
 	l->policy = p;
 	l->round = ++a->matches->round & 0xffff; /* answers to any before are none */
 	l->waits = 0;
+	l->began = a->now;
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++)
 			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE) {
@@ -403,9 +406,11 @@ static void tell(struct agent *a, uint8_t tool, const char *path, const struct f
 			e->others[0] ? ", others than root can write or turn " : "", e->others);
 }
 
-/* From one look to the next. */
+/* From one look to the next. EINPROGRESS: there was none yet, and nothing to tell of it. */
 static const char *changed(const struct fence_exe *old, const struct fence_exe *e)
 {
+	if (old->err == EINPROGRESS)
+		return NULL;
 	if (e->err)
 		return old->err ? NULL : "missing";
 	if (old->err)
@@ -429,9 +434,28 @@ void agent_matches_tell(struct agent *a)
 			const struct fence_exe *e = exe_of(a, i, j);
 
 			what = m->kind == FENCE_MATCH_EXE ? amiss(m, e) : NULL;
-			if (what)
+			if (what && e->err != EINPROGRESS)
 				tell(a, (uint8_t)(i + 1), m->text, e, what);
 		}
+}
+
+/* Was it looked at for the first time, or not at all for too long? */
+static void tell_first(struct agent *a, uint8_t tool, uint8_t index)
+{
+	const struct fence_policy_match *m = &a->policy->tools[tool].match[index];
+	const struct fence_exe *e = exe_of(a, tool, index);
+	struct fence_exe *told = &a->matches->told[tool][index];
+	const char *what;
+
+	if (told->err != EINPROGRESS ||
+	    (e->err == EINPROGRESS && a->now - look_of(a, a->policy)->began < UNSEEN_NS))
+		return;
+	*told = *e;
+	if (e->err == EINPROGRESS)
+		told->err = ETIMEDOUT; /* it is told, and would be found */
+	what = amiss(m, e);
+	if (what)
+		tell(a, (uint8_t)(tool + 1), m->text, e, what);
 }
 
 /* A change since it was last told; who turns a link each second is told ten times, then by minutes.
@@ -448,6 +472,8 @@ static void tell_changes(struct agent *a)
 			const struct fence_policy_match *one = &p->tools[i].match[j];
 			const struct fence_exe *e = exe_of(a, i, j);
 
+			if (one->kind == FENCE_MATCH_EXE)
+				tell_first(a, i, j);
 			what = one->kind == FENCE_MATCH_EXE ? changed(&m->told[i][j], e) : NULL;
 			if (!what || m->tell[i][j] > a->now + TELL_BURST_NS - TELL_NS)
 				continue;
@@ -564,6 +590,7 @@ void agent_matches_turn(struct agent *a)
 
 			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE)
 				continue;
+			any |= m->told[i][j].err == EINPROGRESS;
 			if (is_strangers(&l->exe[i][j])) {
 				look_ask(a, l, i, j);
 			} else if (whole || is_other(text, &l->exe[i][j])) {
