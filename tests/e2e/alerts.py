@@ -239,6 +239,15 @@ NODE = 'fetch("https://api.ai-vendor.example/x").then(r => r.text()).then(() => 
 PYTHON = 'import urllib.request as u; u.urlopen("https://api.ai-vendor.example/x").read(); print("there")'
 
 
+SEVERAL = """
+import http.client, ssl
+c = http.client.HTTPSConnection("api.ai-vendor.example", timeout=10, context=ssl.create_default_context())
+for n in range(4):
+    c.request("GET", "/x%d" % n, headers={"Host": ("api.ai-vendor.example", "other.example")[n % 2]})
+    print(c.getresponse().read() is not None)
+"""
+
+
 def sight_monitor_alerts(w):
     """What a client asks inside TLS of a forbidden host while nothing is blocked is found, whatever its library says first: Node's as curl's."""
     clients = {"curl": ["curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "there", "https://api.ai-vendor.example/x"], "node": ["node", "-e", NODE], "python3": ["python3", "-c", PYTHON]}
@@ -250,6 +259,13 @@ def sight_monitor_alerts(w):
         w.wait(lambda: len([r for r in w.rows("request") if r["id"] > done]) == 6, "six requests of " + name)
         got = [(r["rule"], r["authority"], r["sni"]) for r in w.rows("alert") if r["id"] > done and "denial" not in r]
         bad += [] if said == ["there"] * 6 and got == [("E001", "api.ai-vendor.example", "api.ai-vendor.example")] * 6 else ["%s: %s %s" % (name, said, got)]
+    # each host of one connection, once
+    done = max([r["id"] for r in w.rows()] or [0])
+    out = w.run("python3", "-c", SEVERAL)[1]
+    w.wait(lambda: len([r for r in w.rows("request") if r["id"] > done]) == 4, "four requests of a connection")
+    got = sorted((r["rule"], r["authority"]) for r in w.rows("alert") if r["id"] > done and "denial" not in r)
+    want = [("E001", "api.ai-vendor.example"), ("E001", "other.example"), ("E007", "other.example")]
+    bad += [] if out.split() == ["True"] * 4 and got == want else ["several hosts: %r %s" % (out[-200:], got)]
     # and the honest twin: the own org's
     done = max([r["id"] for r in w.rows()] or [0])
     w.run("node", "-e", NODE.replace("api.ai-vendor.example", "acme.my.salesforce.com"))

@@ -386,6 +386,22 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 			      : "");
 }
 
+/* Each finding of a connection is told once: by what is wrong, host and org. 1: now. */
+static int is_news(struct sight_conn *c, uint8_t bit)
+{
+	char text[sizeof(c->owed_host) + sizeof(c->owed_org) + 4];
+	uint64_t hash;
+	size_t i;
+
+	snprintf(text, sizeof(text), "%c %s %s", 'a' + bit, c->owed_host, c->owed_org);
+	hash = agent_hash(c->agent, text);
+	for (i = 0; i < SIGHT_TOLD; i++)
+		if (c->told[i] == hash)
+			return 0;
+	c->told[c->ntold++ % SIGHT_TOLD] = hash;
+	return 1;
+}
+
 /* End the connection, unless the kernel has, and tell. */
 static void object(struct agent *a, struct sight_conn *c)
 {
@@ -410,9 +426,8 @@ static void object(struct agent *a, struct sight_conn *c)
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	took = ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec - c->time) / 1000;
 	for (i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++)
-		if (wrong & wrongs[i].bit & (uint8_t)~c->wrong)
+		if (wrong & wrongs[i].bit && is_news(c, wrongs[i].bit))
 			alert(a, c, c->owed_org, c->owed_host, wrongs[i].bit, cut, took);
-	c->wrong |= wrong;
 }
 
 /* A tab may go where it likes, but with the org's credential. */

@@ -26,6 +26,7 @@
 #define SIGHT_CONNS 1024 /* connections followed at once */
 #define SIGHT_BUCKETS 4096
 #define SIGHT_WAITING 4 /* hosts of one connection; the last place is taken again */
+#define SIGHT_TOLD 16 /* findings of a connection that are not told again */
 #define SIGHT_TOKENS 16 /* credentials of one whose user is known; the oldest goes first */
 #define SIGHT_USERS 512 /* live sessions whose user is known */
 #define SIGHT_TURNS 32 /* bites of the ring in one turn: 10 ms */
@@ -87,8 +88,9 @@ struct sight_conn {
 	uint64_t time; /* of the chunk that is read now */
 	uint32_t tgid;
 	uint8_t tool, how, begun[2];
-	uint8_t wrong; /* FENCE_WITNESS_* that were told already */
-	uint8_t owed; /* as wrong: to be told when its socket is known, or it ends */
+	uint64_t told[SIGHT_TOLD]; /* findings that were told: over what is wrong, host and org */
+	uint8_t ntold; /* ever; the oldest goes first, and would be told again */
+	uint8_t owed; /* what is wrong: to be told when its socket is known, or it ends */
 	char owed_host[256], owed_org[16]; /* of the request that owes */
 	char waiting[SIGHT_WAITING][256]; /* hosts that were asked before its flow was known */
 	uint8_t nwaiting;
