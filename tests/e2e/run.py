@@ -2,7 +2,7 @@
 """End to end: every way out first without crmfence, where it has to leak; then confined, where it must not, with an unconfined twin
 beside it; then in monitor mode, where it leaks again and is recorded. The sniffer and the servers say what arrived, never our log.
 
-usage: run.py [NAME...]; ends with "N passed, N failed, N skipped".
+usage: [PART=1|2] run.py [NAME...]; ends with "N passed, N failed, N skipped". PART: one of two halves, which may run side by side.
 """
 import fnmatch
 import json
@@ -447,11 +447,10 @@ def options(w):
 def exit_status_and_signals(w):
     code, out = w.run("sh", "-c", "echo to stdout; exit 42")
     bad = [] if (code, out) == (42, "to stdout\n") else ["status %s output %r" % (code, out)]
-    p = w.popen("sleep", "60")
-    sleeps = lambda: W.sh("pgrep", "-f", "^sleep 60$", check=False).stdout.split()  # noqa: E731
-    w.wait(sleeps, "sleep")
-    for pid in sleeps():
-        os.kill(int(pid), 15)
+    long = "60.%d" % os.getpid()
+    p = w.popen("sleep", long)
+    w.wait(lambda: W.sh("pgrep", "-fx", "sleep " + long, check=False).stdout, "sleep")
+    W.sh("pkill", "-TERM", "-fx", "sleep " + long)
     if p.wait(5 * W.SLOW) != -15:
         bad.append("a signal gave %s" % p.returncode)
     code, out = w.run("true", tool="nobody")
@@ -730,7 +729,8 @@ def root_attach(w):
         watchdog.wait()
 
 
-ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + sight.ALONE + crm.ALONE + browsers.ALONE + root.ALONE + scanned.ALONE + log.ALONE
+ALONE = [policy_cases_in_kernel, match_other_keys, root_attach, kill_keeps, refusals] + alerts.ALONE + closed.ALONE + dns.ALONE + hostile.ALONE + launch.ALONE + faults.ALONE + packets.ALONE + recognise.ALONE + renewed.ALONE + apart.ALONE + tunnels.ALONE + root.ALONE + log.ALONE
+SECOND = sight.ALONE + crm.ALONE + browsers.ALONE + scanned.ALONE
 
 
 def run_case(w, f, alone=False):
@@ -759,7 +759,9 @@ def run_case(w, f, alone=False):
 
 
 def main():
-    names = [c[0] for c in WAYS] + [f.__name__.replace("_", "-") for f in CASES + ALONE]
+    part = os.environ.get("PART")
+    first, alone = part != "2", {"1": ALONE, "2": SECOND}.get(part, ALONE + SECOND)
+    names = [c[0] for c in WAYS] + [f.__name__.replace("_", "-") for f in CASES + ALONE + SECOND]
     for pattern in only:
         if not fnmatch.filter(names, pattern):
             result(pattern, ["there is no such case"])
@@ -767,9 +769,9 @@ def main():
     try:
         LEAK[1] = shutil.copy(HERE + "/leak.py", w.dir)
         w.leak = LEAK
-        if any(wanted(c[0]) for c in WAYS):
+        if first and any(wanted(c[0]) for c in WAYS):
             ways(w)
-        if any(wanted(f.__name__.replace("_", "-")) for f in CASES):
+        if first and any(wanted(f.__name__.replace("_", "-")) for f in CASES):
             clear(w)
             w.start()
             for f in CASES:
@@ -777,7 +779,7 @@ def main():
             if w.agent.poll() is not None:
                 result("the agent lives", ["it ended: " + open(w.dir + "/agent.log").read()[-500:]])
             w.stop()
-        for f in ALONE:
+        for f in alone:
             run_case(w, f, alone=True)
     finally:
         w.close()
