@@ -179,6 +179,10 @@ vm-e2e: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns $(B)/tests/redecide $(B)/bench/floor $(B)/bench/floor.bpf.o
 	$(Q)MACHINES="$(MACHINES)" NAMES="$(NAMES)" tests/vm/e2e $(KERNELS)
 
+#: make boots    200 boots and 2,000 starts of the agent on one kernel, where a machine once stood still: KERNEL, BOOTS, CYCLES, MACHINE (root)
+boots: deps-test all
+	$(Q)tests/vm/boots $(or $(KERNEL),linux-image-6.1.0-57-amd64)
+
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
 debug:
 	$(Q)$(MAKE) --no-print-directory DEBUG=1 $(patsubst %,build/debug/tests/%,$(UNIT) closure walkers proxies heads frames)
@@ -219,4 +223,4 @@ deps-test:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .PRECIOUS: $(B)/bpf/%.bpf.o $(B)/skel/%.skel.h
-.PHONY: all lint help run check quick demo bench evasion fuzz mutants trials cuts vm vm-e2e faults faults-build debug clang format install clean deps deps-test
+.PHONY: all lint help run check quick demo bench evasion fuzz mutants trials cuts vm vm-e2e boots faults faults-build debug clang format install clean deps deps-test

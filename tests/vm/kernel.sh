@@ -3,6 +3,7 @@
 #
 # kernel_fetch NAME leaves there: vmlinuz, and tree/, a root with busybox and lib/modules (those that a network, a file system or a
 # cipher may need, unpacked, with what depmod makes of them), in which modprobe finds its modules. It fails where the package cannot be had.
+# kernel_root DIRECTORY INIT makes a root there: busybox, ip, the agent with its libraries and a policy, INIT.
 
 # What an emulated laptop may be asked to load; the rest of Debian's package are devices that it has not.
 KERNEL_PARTS="net fs crypto lib arch/x86/crypto block drivers/virtio drivers/block drivers/net/wireguard drivers/net/can drivers/net/ppp drivers/net/veth.ko
@@ -44,4 +45,22 @@ kernel_fetch() { # package's name; build/vm/NAME/whole says that nothing was cut
 	mkdir -p "$dir"
 	(cd "$dir" && apt-get -qq download "$1" >/dev/null 2>&1 && dpkg -x ./*.deb x && kernel_unpack && rm -rf x ./*.deb) || return 1
 	echo "$stamp" >"$dir/whole"
+}
+
+kernel_root() {
+	local r=$1 l a
+	rm -rf "$r"
+	mkdir -p "$r"/{bin,sbin,proc,sys,dev,tmp,run,etc,var/lib,var/spool,usr/lib,boot}
+	cp /bin/busybox "$r/bin/"
+	for a in ln sh mount mkdir sleep nc cat grep poweroff uname chmod chown insmod ls sort sed tail timeout printf sysctl rm kill; do
+		ln -sf busybox "$r/bin/$a"
+	done
+	cp build/crmfence build/crmfenced policies/salesforce-voice-assistant.json "$r/bin/"
+	cp "$(command -v ip)" "$r/sbin/ip" # by its path: busybox takes its own
+	cp "$2" "$r/init"
+	chmod +x "$r/init"
+	ldd build/crmfenced build/crmfence "$(command -v ip)" | grep -oE '/[^ :]+\.so[^ :]*' | sort -u | while read -r l; do
+		mkdir -p "$r$(dirname "$l")"
+		cp -L "$l" "$r$l"
+	done
 }
