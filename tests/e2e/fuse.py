@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file system that does not answer: every file of a directory with its names and contents, read as it is up to an offset. Who reads
-behind that waits for ever; who opens one too, once there is a ".shut" in the directory, and who reads anything once there is a ".mute".
+behind that waits for ever; who opens one too, once there is a ".shut" in the directory, who reads anything once there is a ".mute", and
+who so much as looks for one once there is a ".dumb". USER: whose it is, root's if it is not given; of his nothing is kept by the kernel.
 The kernel's protocol (linux/fuse.h, 7.31) by hand, as no library has to be there.
 
-usage: fuse.py MOUNTPOINT DIRECTORY OFFSET; writes "ready", serves until it is killed, which ends who waits
+usage: fuse.py MOUNTPOINT DIRECTORY OFFSET [USER]; writes "ready", serves until it is killed, which ends who waits
 """
 import ctypes
 import os
@@ -17,7 +18,9 @@ FORGET, INTERRUPT, BATCH_FORGET, ENOENT, ENOSYS = 2, 36, 42, 2, 38
 
 dev = os.open("/dev/fuse", os.O_RDWR)
 libc = ctypes.CDLL(None, use_errno=True)
-if libc.mount(b"crmfence-test", point.encode(), b"fuse", 0, b"fd=%d,rootmode=40755,user_id=0,group_id=0,allow_other" % dev):
+user = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+keep = 0 if user else 1000
+if libc.mount(b"crmfence-test", point.encode(), b"fuse", 0, b"fd=%d,rootmode=40755,user_id=%d,group_id=0,allow_other" % (dev, user)):
     sys.exit("mount: " + os.strerror(ctypes.get_errno()))
 print("ready", flush=True)
 nodes = {1: source}
@@ -32,6 +35,8 @@ def attributes(path):
 
 def answer(op, node, body):
     path = nodes.get(node)
+    if op in (LOOKUP, GETATTR) and os.path.exists(source + "/.dumb"):
+        return None
     if op == INIT:
         return struct.pack("<4I2H3I2H8I", 7, 31, 0, 0, 0, 0, 65536, 1, 0, 0, 0, *[0] * 8)[:64]
     if op == LOOKUP:
@@ -40,9 +45,9 @@ def answer(op, node, body):
             return -ENOENT
         n = numbers.setdefault(child, len(numbers) + 1)
         nodes[n] = child
-        return struct.pack("<4Q2I", n, 0, 1000, 1000, 0, 0) + attributes(child)
+        return struct.pack("<4Q2I", n, 0, keep, keep, 0, 0) + attributes(child)
     if op == GETATTR:
-        return struct.pack("<Q2I", 1000, 0, 0) + attributes(path)
+        return struct.pack("<Q2I", keep, 0, 0) + attributes(path)
     if op == OPEN and os.path.exists(source + "/.shut"):
         return None
     if op in (OPEN, OPENDIR):

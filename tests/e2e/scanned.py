@@ -2,7 +2,9 @@
 """Files of strangers: huge, many, blocking, never answering. The agent looks at them by others, and meanwhile answers, enforces and records;
 cases for run.py."""
 import os
+import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -38,10 +40,10 @@ int main(int argc, char **argv)  /* connects at once, and again when it is told 
 class Silent:
     """A directory as a file system that answers up to an offset of its files, and behind it never."""
 
-    def __init__(self, w, source, offset):
+    def __init__(self, w, source, offset, user=0):
         self.point = w.dir + "/silent"
         os.makedirs(self.point, exist_ok=True)
-        self.p = subprocess.Popen(["python3", HERE + "/fuse.py", self.point, source, str(offset)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.p = subprocess.Popen(["python3", HERE + "/fuse.py", self.point, source, str(offset), str(user)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.works = self.p.stdout.readline() == "ready\n"
 
     def close(self):
@@ -303,4 +305,38 @@ sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2
     return bad
 
 
-ALONE = [scanned_programs, scanned_inode, scanned_profiles, scanned_arguments, scanned_mappings]
+def scanned_places(w):
+    """A socket and a directory that the policy lists are on a user's own file system. While that answers they are found; when it does not any more the
+    agent goes on, also one that starts then."""
+    behind, bad = w.dir + "/behind", []
+    os.makedirs(behind + "/d")
+    listens = socket.socket(socket.AF_UNIX)
+    listens.bind(behind + "/s")
+    mine = Silent(w, behind, 1 << 30, user=1000)
+    policy = {"heartbeat": 3, "tools": [{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"]},
+                                        {"name": "other", "match": [{"exe": "/bin/false"}], "allow": ["crm.own"], "write": [mine.point + "/d"],
+                                         "unix": [{"path": mine.point + "/s", "owner": "/bin/true", "unproved": True}]}]}
+    knock = "import socket\ntry: socket.socket(socket.AF_UNIX).connect(%r)\nexcept OSError as e: print(e.errno)" % (mine.point + "/s")
+    try:
+        if not mine.works:
+            return "FUSE is not to be had: %s" % mine.p.stdout.read()
+        w.start("--quiet", **policy)
+        if w.tier == "B":  # who listens is seen in tier A: nobody does at this inode
+            w.wait(lambda: w.run("python3", "-c", knock, tool="other")[1] == "111\n", "the socket that answers")
+        else:
+            w.wait(lambda: not re.search("permitted|denied", w.run("sh", "-c", "echo >%s/d/x" % mine.point, tool="other")[1]), "the directory that answers")
+        open(behind + "/.dumb", "w").close()
+        bad += goes_on(w, "it does not answer any more", 8)
+        w.stop()
+        w.start("--quiet", **policy)
+        bad += goes_on(w, "an agent that starts then", 8)
+        tampered = [r for r in w.rows() if r["kind"] == "deny" and r["reason"] == "agent-silent"]
+        bad += ["the agent was silent: %s" % tampered[:1]] if tampered else []
+    finally:
+        mine.close()
+        listens.close()
+    w.stop()
+    return bad
+
+
+ALONE = [scanned_programs, scanned_inode, scanned_profiles, scanned_arguments, scanned_mappings, scanned_places]

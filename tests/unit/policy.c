@@ -521,7 +521,7 @@ static const char *amiss(const char *dir, const char *leaf, uint32_t user)
 	char path[200];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, leaf);
-	return fence_unix_amiss(path, user);
+	return fence_unix_amiss(path, user, NULL);
 }
 
 /* What may be at a name that will do unproved. */
@@ -552,7 +552,7 @@ static void test_unix_amiss(void **state)
 	assert_null(amiss(dir, "s", me));
 	assert_int_equal(chmod(dir, 0770), 0);
 	assert_non_null(strstr(amiss(dir, "s", me), "directory"));
-	assert_null(fence_unix_amiss("@anything", me));
+	assert_null(fence_unix_amiss("@anything", me, NULL));
 	unlink(path);
 	unlink(link);
 	rmdir(dir);

@@ -142,6 +142,7 @@ struct agent {
 	struct absences *absences; /* owned; NULL until one is met */
 	unsigned int views; /* sessions that have one */
 	struct sight *sight; /* owned; NULL: no tool asks for it */
+	struct places *places; /* owned; NULL until one is asked for */
 	struct agent_matches *matches; /* owned; what the policy calls a tool, as it is now */
 	struct agent_seen seen[FENCE_TOOL_MAX]; /* by the policy's order, which stays */
 	uint64_t seen_looked;
@@ -231,6 +232,15 @@ uint64_t agent_hash(const struct agent *a, const char *text); /* as the programs
 typedef int agent_put_peer(struct agent *a, const uint8_t addr[16], uint8_t tool, uint8_t kind);
 int agent_sockets_put(struct agent *a, agent_put_peer *put);
 int agent_sockets_changed(struct agent *a); /* at most once a second */
+
+/*
+ * places.c: what is at a path that cannot be asked for without waiting, as the scanner saw it last,
+ * and has it look again. `user`: as fence_unix_amiss. 1: *out is it; 0: it is not known (yet).
+ */
+struct scan_place;
+int agent_place(struct agent *a, const char *path, uint32_t user, struct scan_place *out);
+void agent_place_answer(struct agent *a, const struct scan_answer *r);
+void agent_places_done(struct agent *a);
 
 /* dirs.c: what "write" lists, into `put`; all zero: the tool has a list */
 typedef int agent_dir_put(struct agent *a, uint8_t tool, uint8_t kind, uint16_t how,

@@ -5,6 +5,7 @@
  * each second, for they come and go; "~/" is the home of everybody in /etc/passwd, and each
  * directory of /home. A link that a user made leads to none.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <pwd.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "agent/agent.h"
+#include "agent/scan.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/shut.h"
@@ -25,23 +27,37 @@ struct dirs {
 	uint8_t tool;
 	int err;
 	uint64_t sum; /* over all that are there */
+	struct fence_mounts mounts;
 };
+
+/* What is at a path; 0: nothing, or nobody knows. */
+static int find(struct dirs *d, const char *path, struct scan_place *out)
+{
+	AUTO_FD int fd = fence_path_now(path, 0, &d->mounts);
+	struct statx st;
+
+	if (fd == -EAGAIN)
+		return agent_place(d->a, path, 0, out) && out->ino;
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) ||
+	    !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	out->ino = st.stx_ino;
+	out->mount = st.stx_mnt_id;
+	return !d->put || !fence_path_id(fd, &out->dev, &out->ino);
+}
 
 static void one(struct dirs *d, const char *path)
 {
-	AUTO_FD int fd = d->err ? -1 : fence_path_open(path);
-	struct statx st;
+	struct scan_place is = { 0 };
 	uint64_t id[2];
-	uint32_t dev;
 
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) ||
-	    !(st.stx_mask & STATX_MNT_ID))
+	if (d->err || !find(d, path, &is))
 		return;
-	d->sum = (d->sum ^ st.stx_ino ^ st.stx_mnt_id << 40 ^ d->tool) * FENCE_FNV_PRIME;
-	if (!d->put || fence_path_id(fd, &dev, &id[1]))
-		return;
-	id[0] = dev;
-	d->err = d->put(d->a, d->tool, d->kind, d->how, (const uint8_t *)id);
+	d->sum = (d->sum ^ is.ino ^ is.mount << 40 ^ d->tool) * FENCE_FNV_PRIME;
+	id[0] = is.dev;
+	id[1] = is.ino;
+	if (d->put)
+		d->err = d->put(d->a, d->tool, d->kind, d->how, (const uint8_t *)id);
 }
 
 static void below(struct dirs *d, const char *home, const char *rest)
@@ -119,6 +135,7 @@ int agent_dirs_put(struct agent *a, agent_dir_put *put)
 	int err = each(&d);
 
 	a->dirs = d.sum;
+	fence_mounts_done(&d.mounts);
 	return err;
 }
 
@@ -130,5 +147,6 @@ int agent_dirs_changed(struct agent *a)
 		return 0;
 	a->dirs_looked = a->now;
 	each(&d);
+	fence_mounts_done(&d.mounts);
 	return d.sum != a->dirs;
 }

@@ -448,6 +448,7 @@ static void done(struct agent *a, int keep)
 	free(a->alerts);
 	agent_exec_done(a);
 	agent_matches_done(a);
+	agent_places_done(a);
 	agent_scan_done(a);
 	agent_names_free(a->names);
 	agent_show_free(a->show);

@@ -29,7 +29,7 @@
 #define PARTS 4096 /* of an answer, at most */
 #define LATE_MS 5000 /* after a child's time: who keeps the children does not answer either */
 
-static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 2000, 5000 };
+static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 2000, 5000, 2000 };
 
 struct reply {
 	uint32_t seq;
@@ -144,6 +144,7 @@ static void child(const struct scan_question *q, int fd)
 	struct reply r = { .seq = q->seq, .last = 1 };
 	char extension[FENCE_ADDON_MAX + 1] = "";
 	struct scan_hash hash = { 0 };
+	struct scan_place place;
 	struct fence_exe exe;
 	const void *data = NULL;
 
@@ -165,6 +166,10 @@ static void child(const struct scan_question *q, int fd)
 		fence_exe_look(q->path, &exe);
 		r.len = sizeof(exe);
 		data = &exe;
+	} else if (q->kind == SCAN_PLACE) {
+		scan_place(q, &place);
+		r.len = sizeof(place);
+		data = &place;
 	} else if (q->kind == SCAN_ARGUMENTS) {
 		r.err = scan_arguments(q, extension);
 		r.len = (uint32_t)strlen(extension) + 1;

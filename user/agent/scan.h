@@ -31,6 +31,7 @@ enum scan_kind {
 	SCAN_OPEN, /* the file itself, for reading: a descriptor */
 	SCAN_LOOK, /* what a path leads to: struct fence_exe */
 	SCAN_BROWSER, /* what a browser has installed: profiles.h; in parts */
+	SCAN_PLACE, /* what a path leads to, by root's links: struct scan_place */
 	SCAN_KINDS
 };
 
@@ -44,7 +45,7 @@ struct scan_file {
 struct scan_question {
 	uint32_t kind, id; /* id: the answer's */
 	uint32_t uid; /* whose share it is of */
-	uint32_t tgid[3]; /* processes; 0: none */
+	uint32_t tgid[3]; /* processes; 0: none. SCAN_PLACE: [0] a user, FENCE_UNIX_ANYBODY */
 	struct scan_file file; /* SCAN_HASH, SCAN_OPEN */
 	char path[FENCE_PATH_MAX + 1]; /* of it, SCAN_LOOK; SCAN_HASH: where the process is gone */
 	uint32_t seq; /* set here */
@@ -53,6 +54,13 @@ struct scan_question {
 struct scan_hash {
 	struct scan_file is; /* what was hashed */
 	uint8_t sha[32];
+};
+
+struct scan_place {
+	uint64_t mount, ino; /* of what is there; ino 0: nothing */
+	uint32_t dev; /* as the superblock has it */
+	uint32_t sound; /* a socket at a name that is its user's alone (fence_unix_amiss): tgid[0]'s
+			 */
 };
 
 struct scan_answer {
@@ -90,6 +98,7 @@ struct scan_out {
 int scan_part(const struct scan_out *o, const void *data, uint32_t len); /* 0, or -EPIPE */
 int scan_open_file(const struct scan_question *q); /* a descriptor, or -errno */
 int scan_hash_file(const struct scan_question *q, struct scan_hash *out);
+void scan_place(const struct scan_question *q, struct scan_place *out);
 int scan_arguments(const struct scan_question *q, char out[FENCE_ADDON_MAX + 1]);
 
 #endif

@@ -110,6 +110,20 @@ int scan_hash_file(const struct scan_question *q, struct scan_hash *out)
 	return is_same(&before, &out->is) ? 0 : -ESTALE;
 }
 
+void scan_place(const struct scan_question *q, struct scan_place *out)
+{
+	AUTO_FD int fd = fence_path_open(q->path);
+	struct statx st;
+
+	memset(out, 0, sizeof(*out));
+	out->sound = !fence_unix_amiss(q->path, q->tgid[0], NULL);
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) ||
+	    !(st.stx_mask & STATX_MNT_ID) || fence_path_id(fd, &out->dev, &out->ino))
+		out->ino = 0;
+	else
+		out->mount = st.stx_mnt_id;
+}
+
 /*
  * A native messaging host is given its extension's origin by the browser that starts it. Firefox
  * gives the add-on's id behind its manifest's path.

@@ -359,6 +359,8 @@ static void answers(struct agent *a, struct scan *s)
 			arguments_answer(a, &r);
 		else if (r.kind == SCAN_LOOK)
 			agent_match_looked(a, &r);
+		else if (r.kind == SCAN_PLACE)
+			agent_place_answer(a, &r);
 		else if (r.kind == SCAN_OPEN)
 			sight_file_opened(a, &r);
 		else

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/scan.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 
@@ -17,6 +18,7 @@ struct peers {
 	struct agent *a;
 	agent_put_peer *put; /* NULL: only looked at */
 	uint64_t sum; /* over what is as it should be */
+	struct fence_mounts *mounts;
 	const char *last; /* path of the policy's own, as looked at last; its owner, FENCE_UNIX_* */
 	const char *owner;
 	int flags;
@@ -26,17 +28,20 @@ struct peers {
 /* Is what is there now to be reached? An abstract name of X11's has a path for its twin. */
 static int is_there(struct peers *p, const char *path, uint32_t user)
 {
-	int curated = p->flags & FENCE_UNIX_CURATED;
-	int there = !fence_unix_amiss(curated && path[0] == '@' ? path + 1 : path, user);
+	const char *at = p->flags & FENCE_UNIX_CURATED && path[0] == '@' ? path + 1 : path;
+	const char *amiss = fence_unix_amiss(at, user, p->mounts);
+	struct scan_place is = { 0 };
+	int there =
+		amiss == fence_unix_waits ? agent_place(p->a, at, user, &is) && is.sound : !amiss;
 
 	p->sum = p->sum * 31 + agent_hash(p->a, path) + (uint64_t)there;
 	return there;
 }
 
-/* Where root's links lead from an executable's path; "": nowhere else. */
-static void resolved(const char *path, char *out, size_t size)
+/* Where root's links lead from an executable's path; "": nowhere else, or it cannot be asked. */
+static void resolved(const struct peers *p, const char *path, char *out, size_t size)
 {
-	AUTO_FD int fd = path[0] == '/' ? fence_path_open(path) : -1;
+	AUTO_FD int fd = path[0] == '/' ? fence_path_now(path, 0, p->mounts) : -1;
 	char link[32];
 	ssize_t n;
 
@@ -57,7 +62,7 @@ static int put_seen(const struct peers *p, uint64_t name[2])
 		return p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_UNIX);
 	name[1] = agent_hash(p->a, p->owner);
 	err = p->put(p->a, (const uint8_t *)name, p->tool, FENCE_SVC_OWNED);
-	resolved(p->owner, real, sizeof(real));
+	resolved(p, p->owner, real, sizeof(real));
 	if (err || !real[0])
 		return err;
 	name[1] = agent_hash(p->a, real);
@@ -72,7 +77,7 @@ static int put_name(void *ctx, const char *path, uint32_t user)
 	char real[FENCE_PATH_MAX];
 
 	if (!p->put) { /* a link that was turned is another owner */
-		resolved(p->owner, real, sizeof(real));
+		resolved(p, p->owner, real, sizeof(real));
 		p->sum = p->sum * 31 + agent_hash(p->a, real);
 		return 0;
 	}
@@ -110,8 +115,9 @@ static int peers_each(struct peers *p)
 
 int agent_sockets_put(struct agent *a, agent_put_peer *put)
 {
-	struct peers p = { .a = a, .put = put };
-	struct peers seen = { .a = a };
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
+	struct peers p = { .a = a, .put = put, .mounts = &mounts };
+	struct peers seen = { .a = a, .mounts = &mounts };
 
 	peers_each(&seen); /* first: what changes meanwhile is looked at again */
 	a->peers = seen.sum;
@@ -120,7 +126,8 @@ int agent_sockets_put(struct agent *a, agent_put_peer *put)
 
 int agent_sockets_changed(struct agent *a)
 {
-	struct peers p = { .a = a };
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
+	struct peers p = { .a = a, .mounts = &mounts };
 
 	if (a->now - a->peers_looked < AGENT_LATE_NS)
 		return 0;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,9 +71,66 @@ static int put_before(char *rest, size_t size, const char *text)
 struct walk {
 	int dir; /* owned: where it stands */
 	int links;
+	int flags; /* FENCE_PATH_* */
+	struct fence_mounts *mounts; /* NULL: it may be waited for any file system */
 	uint32_t *turner; /* NULL: links of others than root end it */
 	char rest[PATH_MAX]; /* from there */
 };
+
+int fence_mount_is_users(const char *mountinfo, uint64_t mount)
+{
+	const char *line = mountinfo, *kind, *owner, *end;
+
+	while (line && strtoull(line, NULL, 10) != mount) {
+		line = strchr(line, '\n');
+		line = line ? line + 1 : NULL;
+	}
+	end = line ? line + strcspn(line, "\n") : NULL;
+	kind = line ? strstr(line, " - ") : NULL;
+	if (!kind || kind > end)
+		return 1; /* made since, or none that we see */
+	if (strncmp(kind + 3, "fuse", 4))
+		return 0;
+	owner = strstr(kind, "user_id=");
+	return !owner || owner > end || strtoul(owner + 8, NULL, 10) != 0;
+}
+
+void fence_mounts_done(struct fence_mounts *m)
+{
+	fence_buf_done(&m->text);
+}
+
+static int is_users(struct fence_mounts *m, uint64_t mount)
+{
+	const size_t most = ARRAY_SIZE(m->id);
+	unsigned int i;
+	int is;
+
+	for (i = 0; i < m->n && i < most; i++)
+		if (m->id[i] == mount)
+			return m->users[i];
+	if (!m->text.len && fence_buf_read_file(&m->text, "/proc/self/mountinfo", FENCE_MOUNTS_MAX))
+		return 1;
+	is = fence_mount_is_users(fence_buf_text(&m->text), mount);
+	m->id[m->n % most] = mount;
+	m->users[m->n++ % most] = (uint8_t)is;
+	return is;
+}
+
+/* What was opened. -EAGAIN: who asks it might have to wait. */
+static int look_at(const struct walk *w, int fd, struct stat *st)
+{
+	struct statx x;
+
+	if (!w->mounts)
+		return fstat(fd, st) ? -errno : 0;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_MNT_ID | STATX_TYPE, &x))
+		return -errno;
+	if (!(x.stx_mask & STATX_MNT_ID) || is_users(w->mounts, x.stx_mnt_id))
+		return -EAGAIN;
+	return fstat(fd, st) ? -errno : 0;
+}
 
 /* The next component of what is left. 1: there was none. */
 static int step(struct walk *w)
@@ -98,9 +156,12 @@ static int step(struct walk *w)
 	skip = n + strspn(w->rest + n, "/");
 	memmove(w->rest, w->rest + skip, strlen(w->rest + skip) + 1);
 	fd = openat(w->dir, text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0)
 		return -errno;
-	if (!S_ISLNK(st.st_mode)) {
+	err = look_at(w, fd, &st);
+	if (err)
+		return err;
+	if (!S_ISLNK(st.st_mode) || (w->flags & FENCE_PATH_ITSELF && !w->rest[0])) {
 		close(w->dir);
 		w->dir = TAKE_FD(fd);
 		return 0;
@@ -111,9 +172,9 @@ static int step(struct walk *w)
 	return err ? err : put_before(w->rest, sizeof(w->rest), text);
 }
 
-static int follow(const char *path, uint32_t *turner)
+static int follow(const char *path, uint32_t *turner, int flags, struct fence_mounts *mounts)
 {
-	struct walk w = { .dir = -1, .turner = turner };
+	struct walk w = { .dir = -1, .turner = turner, .flags = flags, .mounts = mounts };
 	int err;
 
 	if (path[0] != '/')
@@ -132,13 +193,20 @@ static int follow(const char *path, uint32_t *turner)
 
 int fence_path_open(const char *path)
 {
-	return follow(path, NULL);
+	return follow(path, NULL, 0, NULL);
+}
+
+int fence_path_now(const char *path, int flags, struct fence_mounts *m)
+{
+	uint32_t turner = 0;
+
+	return follow(path, flags & FENCE_PATH_LINKS ? &turner : NULL, flags, m);
 }
 
 int fence_path_follow(const char *path, uint32_t *turner)
 {
 	*turner = 0;
-	return follow(path, turner);
+	return follow(path, turner, 0, NULL);
 }
 
 /* The device of a mount, by its number. */

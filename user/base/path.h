@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
+
 /* No "//", no component "." or "..": the text says where it leads, but for symbolic links. */
 int fence_path_is_plain(const char *path);
 
@@ -22,6 +24,31 @@ int fence_path_open(const char *path);
  */
 #define FENCE_PATH_ANYBODY (~0u)
 int fence_path_follow(const char *path, uint32_t *turner);
+
+/*
+ * Which mounts are a user's own: file systems that a program of his answers for (FUSE), as slowly
+ * as it likes, or never. As the mounts are when it is asked first.
+ */
+struct fence_mounts {
+	struct fence_buf text; /* of mountinfo(5) */
+	uint64_t id[16];
+	uint8_t users[16];
+	unsigned int n;
+};
+
+#define FENCE_MOUNTS_MAX (1u << 20) /* bytes of mountinfo(5) */
+#define AUTO_MOUNTS __attribute__((cleanup(fence_mounts_done)))
+void fence_mounts_done(struct fence_mounts *m);
+int fence_mount_is_users(const char *mountinfo, uint64_t mount); /* 1 also where it is not there */
+
+/*
+ * As fence_path_open, but -EAGAIN when a user's own file system is on the way; NULL: it is waited
+ * for. `flags`: FENCE_PATH_LINKS: whoever made the links; FENCE_PATH_ITSELF: of a link at its end,
+ * the link.
+ */
+#define FENCE_PATH_LINKS 0x1
+#define FENCE_PATH_ITSELF 0x2
+int fence_path_now(const char *path, int flags, struct fence_mounts *m);
 
 /*
  * Device (major << 20 | minor, as the superblock has it, which stat(2) does not tell of every file

@@ -218,7 +218,7 @@ static void check_sight(struct doctor *d, const struct fence_policy *p)
 /* A name that will do unproved, but not what is there now. */
 static int unix_amiss(void *ctx, const char *path, uint32_t user)
 {
-	const char *amiss = fence_unix_amiss(path, user);
+	const char *amiss = fence_unix_amiss(path, user, NULL);
 
 	(void)ctx;
 	if (amiss)

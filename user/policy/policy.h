@@ -274,9 +274,12 @@ int fence_unix_expand(const char *path, fence_unix_path *each, void *ctx);
 
 /*
  * Why what is at a path now is not to be reached by its name alone; NULL: a socket of root's or of
- * `user`'s is there, at a place where nobody but its own user can put another one.
+ * `user`'s is there, at a place where nobody but its own user can put another one. With `m` no
+ * user's own file system is waited for: fence_unix_waits, it would have to be.
  */
-const char *fence_unix_amiss(const char *path, uint32_t user);
+struct fence_mounts;
+const char *fence_unix_amiss(const char *path, uint32_t user, struct fence_mounts *m);
+extern const char fence_unix_waits[];
 
 /* Names and sentences for verdicts; "?" when out of range. */
 const char *fence_reason_name(uint8_t reason);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is there at a Unix name that a policy lists. */
+#include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <libgen.h>
 #include <limits.h>
@@ -7,25 +9,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/path.h"
 #include "policy/policy.h"
 
 #define RUNTIME "/run/user"
 
-/* May nobody but `owner` and root put something else at a name in `dir`, or above it? */
-static int is_kept_by(char *dir, uid_t owner)
+/* May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
+ */
+static int is_kept_by(int fd, uid_t owner)
 {
-	struct stat st;
-	char *slash;
+	AUTO_FD int at = openat(fd, ".", O_PATH | O_CLOEXEC);
+	AUTO_FD int root = open("/", O_PATH | O_CLOEXEC);
+	struct stat st, top;
+	int up;
 
+	if (at < 0 || root < 0 || fstat(root, &top))
+		return 0;
 	for (;;) {
-		if (stat(*dir ? dir : "/", &st) || (st.st_uid && st.st_uid != owner) ||
+		if (fstat(at, &st) || (st.st_uid && st.st_uid != owner) ||
 		    (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
 			return 0;
-		slash = strrchr(dir, '/');
-		if (!slash || !*dir)
+		if (st.st_ino == top.st_ino && st.st_dev == top.st_dev)
 			return 1;
-		*slash = 0;
+		up = openat(at, "..", O_PATH | O_CLOEXEC);
+		close(at);
+		at = up;
+		if (at < 0)
+			return 0;
 	}
 }
 
@@ -49,23 +62,36 @@ int fence_unix_expand(const char *path, fence_unix_path *each, void *ctx)
 	return err;
 }
 
-const char *fence_unix_amiss(const char *path, uint32_t user)
+const char fence_unix_waits[] = "a program of some user answers for its file system";
+
+const char *fence_unix_amiss(const char *path, uint32_t user, struct fence_mounts *m)
 {
-	char name[PATH_MAX], dir[PATH_MAX];
+	static const char nothing[] = "nothing is there";
+	char dir[PATH_MAX];
+	AUTO_FD int fd = -1;
+	AUTO_FD int above = -1;
 	struct stat st;
 
 	if (path[0] == '@') /* of an abstract name nothing can be looked at */
 		return NULL;
-	if (strlen(path) >= sizeof(name) || lstat(path, &st))
-		return "nothing is there";
+	if (strlen(path) >= sizeof(dir))
+		return nothing;
+	fd = fence_path_now(path, FENCE_PATH_LINKS | FENCE_PATH_ITSELF, m);
+	if (fd == -EAGAIN)
+		return fence_unix_waits;
+	if (fd < 0 || fstat(fd, &st))
+		return nothing;
 	if (S_ISLNK(st.st_mode))
 		return "a symbolic link is there";
 	if (!S_ISSOCK(st.st_mode))
 		return "what is there is no socket";
 	if (user != FENCE_UNIX_ANYBODY && st.st_uid && st.st_uid != user)
 		return "the socket there is another user's";
-	strcpy(name, path);
-	if (!realpath(dirname(name), dir) || !is_kept_by(dir, st.st_uid))
+	strcpy(dir, path);
+	above = fence_path_now(dirname(dir), FENCE_PATH_LINKS, m);
+	if (above == -EAGAIN)
+		return fence_unix_waits;
+	if (above < 0 || !is_kept_by(above, st.st_uid))
 		return "others than the socket's user may change its directory";
 	return NULL;
 }
