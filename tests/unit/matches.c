@@ -115,7 +115,8 @@ int scan_ask(struct scan *s, const struct scan_question *q)
 {
 	(void)s;
 	assert_int_equal(q->kind, SCAN_LOOK);
-	assert_true(q->uid & 0x80000000 && (q->uid & 0xffff) == (q->id & 0xffff)); /* its own share */
+	assert_true(q->uid & 0x80000000 &&
+		    (q->uid & 0xffff) == (q->id & 0xffff)); /* its own share */
 	assert_true(nquestions < sizeof(questions) / sizeof(questions[0]));
 	questions[nquestions++] = *q;
 	return 0;
