@@ -100,6 +100,12 @@ $(B)/bench/pair: tests/bench/pair.c
 $(B)/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra $< -lbpf -o $@
+$(B)/vm/patch: tests/vm/patch.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -Wall -Wextra $< -lbpf -o $@
+$(B)/vm/patch.bpf.o: tests/vm/patch.bpf.c
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -I/usr/include/$(TRIPLET) -c $< -o $@
 $(B)/bench/floor.bpf.o: tests/bench/floor.bpf.c bpf/lib/maps.h
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -I/usr/include/$(TRIPLET) -c $< -o $@
@@ -179,8 +185,9 @@ vm-e2e: deps-test
 	$(Q)$(MAKE) --no-print-directory all $(B)/evasion/evade $(B)/tests/insns $(B)/tests/redecide $(B)/bench/floor $(B)/bench/floor.bpf.o
 	$(Q)MACHINES="$(MACHINES)" NAMES="$(NAMES)" tests/vm/e2e $(KERNELS)
 
-#: make boots    200 boots and 2,000 starts of the agent on one kernel, where a machine once stood still: KERNEL, BOOTS, CYCLES, MACHINE (root)
-boots: deps-test all
+#: make boots    200 boots, 2,000 times programs attached and taken away, on one kernel: does it stand still? KERNEL, BOOTS, CYCLES, MACHINE (root)
+boots: deps-test
+	$(Q)$(MAKE) --no-print-directory all $(B)/vm/patch $(B)/vm/patch.bpf.o
 	$(Q)tests/vm/boots $(or $(KERNEL),linux-image-6.1.0-57-amd64)
 
 #: make debug    the library and its tests with ASan and UBSan, in build/debug
