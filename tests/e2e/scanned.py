@@ -306,15 +306,16 @@ sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2
 
 
 def scanned_places(w):
-    """A socket and a directory that the policy lists are on a user's own file system. While that answers they are found; when it does not any more the
+    """A socket, a directory and a program to be seen that the policy lists are on a user's own file system. While that answers they are found; when it does not any more the
     agent goes on, also one that starts then."""
     behind, bad = w.dir + "/behind", []
     os.makedirs(behind + "/d")
+    shutil.copy("/bin/true", behind + "/seen")
     listens = socket.socket(socket.AF_UNIX)
     listens.bind(behind + "/s")
     mine = Silent(w, behind, 1 << 30, user=1000)
     policy = {"heartbeat": 3, "tools": [{"name": "voice-assistant", "match": [{"exe": w.dir + "/assistantd"}], "allow": ["crm.own"]},
-                                        {"name": "other", "match": [{"exe": "/bin/false"}], "allow": ["crm.own"], "write": [mine.point + "/d"],
+                                        {"name": "other", "match": [{"exe": mine.point + "/seen"}], "sight": True, "allow": ["crm.own"], "write": [mine.point + "/d"],
                                          "unix": [{"path": mine.point + "/s", "owner": "/bin/true", "unproved": True}]}]}
     knock = "import socket\ntry: socket.socket(socket.AF_UNIX).connect(%r)\nexcept OSError as e: print(e.errno)" % (mine.point + "/s")
     try:

@@ -191,20 +191,23 @@ static void file_look(struct agent *a, struct sight_file *f, int open, const str
 		f->fd = TAKE_FD(fd);
 }
 
-/* Root's own, on a disk of this machine, are opened here; they are most. */
-static void file_new(struct agent *a, struct sight_file *f, const char *path, uint64_t session,
-		     const struct statx *st)
+/* Root's own, on a disk of this machine, are opened here; they are most. `at`: O_PATH; -1: by path.
+ */
+static void file_new(struct agent *a, struct sight_file *f, int at, const char *path,
+		     uint64_t session, const struct statx *st)
 {
 	struct offsets_file is;
 	struct statx opened;
 	struct stat unused;
+	char link[32];
 	int fd;
 
 	if (!is_roots(st) || !st->stx_dev_major) {
 		file_ask(a, f, path, session);
 		return;
 	}
-	fd = fence_path_regular(path, &unused);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	fd = fence_path_regular(at < 0 ? path : link, &unused);
 	if (fd >= 0 && !file_is(fd, "", &opened, &is) && !memcmp(&is, &f->is, sizeof(is))) {
 		file_look(a, f, fd, &opened);
 		return;
@@ -214,7 +217,7 @@ static void file_new(struct agent *a, struct sight_file *f, const char *path, ui
 	*f = (struct sight_file){ .err = -ENOENT, .fd = -1 }; /* it is another one by now */
 }
 
-struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
+static struct sight_file *file_at(struct agent *a, int at, const char *path, uint64_t session)
 {
 	struct sight *s = a->sight;
 	struct sight_file *f = NULL;
@@ -222,7 +225,7 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 	struct statx st;
 	unsigned int i;
 
-	if (file_is(AT_FDCWD, path, &st, &is))
+	if (file_is(at < 0 ? AT_FDCWD : at, at < 0 ? path : "", &st, &is))
 		return NULL;
 	for (i = 0; i < s->nfiles && !f; i++)
 		f = memcmp(&s->files[i].is, &is, sizeof(is)) ? NULL : &s->files[i];
@@ -238,11 +241,16 @@ struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t ses
 		if (is.size > SIGHT_LARGEST)
 			f->err = -EFBIG;
 		else
-			file_new(a, f, path, session, &st);
+			file_new(a, f, at, path, session, &st);
 	}
 	if (is_waited_for(f))
 		freeze(a, session);
 	return f;
+}
+
+struct sight_file *sight_file_at(struct agent *a, const char *path, uint64_t session)
+{
+	return file_at(a, -1, path, session);
 }
 
 void sight_file_opened(struct agent *a, const struct scan_answer *r)
@@ -296,9 +304,13 @@ int sight_files_turn(struct agent *a)
 	return known;
 }
 
-/* The programs that the policy wants seen, or those of them that are root's. */
+/*
+ * The programs that the policy wants seen, or those of them that are root's. One on a user's own
+ * file system is looked into when it runs.
+ */
 static void programs(struct agent *a, int all)
 {
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
 	const struct fence_policy_tool *t;
 	struct offsets_file is;
 	struct statx st;
@@ -306,11 +318,15 @@ static void programs(struct agent *a, int all)
 
 	for (i = 0; i < a->policy->ntools; i++) {
 		t = &a->policy->tools[i];
-		for (k = 0; t->sight && k < t->nmatch; k++)
-			if (t->match[k].kind == FENCE_MATCH_EXE &&
-			    (all ||
-			     (!file_is(AT_FDCWD, t->match[k].text, &st, &is) && is_roots(&st))))
-				sight_file_at(a, t->match[k].text, 0);
+		for (k = 0; t->sight && k < t->nmatch; k++) {
+			AUTO_FD int at = t->match[k].kind == FENCE_MATCH_EXE
+						 ? fence_path_now(t->match[k].text,
+								  FENCE_PATH_LINKS, &mounts)
+						 : -1;
+
+			if (at >= 0 && (all || (!file_is(at, "", &st, &is) && is_roots(&st))))
+				file_at(a, at, t->match[k].text, 0);
+		}
 	}
 }
 
