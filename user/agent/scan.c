@@ -136,8 +136,8 @@ int scan_part(const struct scan_out *o, const void *data, uint32_t len)
 	return len > SCAN_PART ? -EMSGSIZE : put(&r, data, -1);
 }
 
-/* `fd`: to who keeps it, which is all that it is left with. */
-static void child(const struct scan_question *q, int fd)
+/* pair[1]: to who keeps it, which is all that it is left with. */
+static void child(const struct scan_question *q, const int pair[2])
 {
 	const struct rlimit heap = { SCAN_MEMORY, SCAN_MEMORY };
 	const struct scan_out o = { .fd = SCAN_FD, .seq = q->seq };
@@ -147,10 +147,10 @@ static void child(const struct scan_question *q, int fd)
 	struct scan_place place;
 	struct fence_exe exe;
 	const void *data = NULL;
+	int fd = -1;
 
-	if (dup2(fd, SCAN_FD) != SCAN_FD || close(fd))
+	if (dup2(pair[1], SCAN_FD) != SCAN_FD || close(pair[1]) || close(pair[0]))
 		_exit(1);
-	fd = -1;
 	if (q->kind == SCAN_HASH) /* behind the machine's other work */
 		setpriority(PRIO_PROCESS, 0, NICE);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || setrlimit(RLIMIT_DATA, &heap) || close_off(1))
@@ -322,7 +322,7 @@ static int serve_by(struct keeper *k, const struct scan_question *q, int pair[2]
 	pid_t pid = fork();
 
 	if (!pid)
-		child(q, pair[1]);
+		child(q, pair);
 	close(pair[1]);
 	if (pid < 0)
 		return err;
