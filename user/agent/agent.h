@@ -273,8 +273,9 @@ struct agent_running {
 };
 
 /*
- * Look at the executables of a policy that is to be in force, by the scanner, for a second at most:
- * one that does not answer by then is known by its path alone until it does. 0, or -ENOMEM.
+ * Look at the executables of a policy that is to be in force; at those that others than root have a
+ * hand in by the scanner, for a second at most: one that does not answer by then is known by its
+ * path alone until it does. 0, or -ENOMEM.
  */
 int agent_matches_look(struct agent *a, const struct fence_policy *p);
 int agent_matches_put(struct agent *a); /* a->policy's, looked at before, into a->bank */

@@ -18,12 +18,13 @@
 #include "agent/scan.h"
 #include "base/cleanup.h"
 #include "base/exe.h"
+#include "base/path.h"
 
 #define LOOK_USER 0x80000000u
 #define KEYS_MAX 2048 /* of all tools: half of the map, which has two policies' for a moment */
 #define LOOK_NS 1000000000ULL
 #define LOOK_MS 1000 /* that a policy waits for its executables to be looked at */
-#define UNSEEN_NS 10000000000ULL /* that nobody is told of one that was not, on a busy machine */
+#define UNSEEN_NS 30000000000ULL /* that nobody is told of one that was not, on a busy machine */
 #define WHOLE_NS 60000000000ULL /* a look at whose the directories are, too */
 #define TELL_NS 60000000000ULL /* a change of one file is told once a minute ... */
 #define TELL_BURST_NS (10 * TELL_NS) /* ... but ten at once */
@@ -294,8 +295,26 @@ static void look_begin(const struct look *old, const char *path, struct fence_ex
 		}
 }
 
+/*
+ * Root's own are looked at here: whoever waits for their disk would wait for them at every exec.
+ * Others are, by the scanner.
+ */
+static void look_first(struct agent *a, struct look *l, uint8_t tool, uint8_t index,
+		       const struct look *old, struct fence_mounts *mounts)
+{
+	const char *path = l->policy->tools[tool].match[index].text;
+
+	if (fence_path_is_roots(path, mounts)) {
+		fence_exe_look(path, &l->exe[tool][index]);
+		return;
+	}
+	look_begin(old, path, &l->exe[tool][index]);
+	l->waits += (uint32_t)look_ask(a, l, tool, index);
+}
+
 int agent_matches_look(struct agent *a, const struct fence_policy *p)
 {
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
 	struct look *l, *old;
 	uint8_t i, j;
 
@@ -312,11 +331,9 @@ int agent_matches_look(struct agent *a, const struct fence_policy *p)
 	l->began = a->now;
 	for (i = 0; i < p->ntools; i++)
 		for (j = 0; j < p->tools[i].nmatch; j++)
-			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE) {
-				look_begin(old->policy == a->policy ? old : NULL,
-					   p->tools[i].match[j].text, &l->exe[i][j]);
-				l->waits += (uint32_t)look_ask(a, l, i, j);
-			}
+			if (p->tools[i].match[j].kind == FENCE_MATCH_EXE)
+				look_first(a, l, i, j, old->policy == a->policy ? old : NULL,
+					   &mounts);
 	agent_scan_await(a, &l->waits, LOOK_MS);
 	l->waits = 0;
 	return 0;

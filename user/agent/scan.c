@@ -29,7 +29,7 @@
 #define PARTS 4096 /* of an answer, at most */
 #define LATE_MS 5000 /* after a child's time: who keeps the children does not answer either */
 
-static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 2000, 5000, 2000 };
+static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 5000, 5000, 2000 };
 
 struct reply {
 	uint32_t seq;

@@ -209,6 +209,46 @@ int fence_path_follow(const char *path, uint32_t *turner)
 	return follow(path, turner, 0, NULL);
 }
 
+int fence_path_kept(int fd, uid_t owner)
+{
+	AUTO_FD int at = openat(fd, ".", O_PATH | O_CLOEXEC);
+	AUTO_FD int root = open("/", O_PATH | O_CLOEXEC);
+	struct stat st, top;
+	int up;
+
+	if (at < 0 || root < 0 || fstat(root, &top))
+		return 0;
+	for (;;) {
+		if (fstat(at, &st) || (st.st_uid && st.st_uid != owner) ||
+		    (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
+			return 0;
+		if (st.st_ino == top.st_ino && st.st_dev == top.st_dev)
+			return 1;
+		up = openat(at, "..", O_PATH | O_CLOEXEC);
+		close(at);
+		at = up;
+		if (at < 0)
+			return 0;
+	}
+}
+
+int fence_path_is_roots(const char *path, struct fence_mounts *m)
+{
+	AUTO_FD int fd = fence_path_now(path, 0, m);
+	AUTO_FD int dir = -1;
+	char link[32], real[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = fd < 0 ? -1 : readlink(link, real, sizeof(real) - 1);
+	if (n <= 0)
+		return 0;
+	real[n] = 0;
+	*(strrchr(real, '/') == real ? real + 1 : strrchr(real, '/')) = 0;
+	dir = fence_path_now(real, 0, m);
+	return dir >= 0 && fence_path_kept(dir, 0);
+}
+
 /* The device of a mount, by its number. */
 static int device_of(uint64_t mount, uint32_t *dev)
 {

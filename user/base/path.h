@@ -50,6 +50,16 @@ int fence_mount_is_users(const char *mountinfo, uint64_t mount); /* 1 also where
 #define FENCE_PATH_ITSELF 0x2
 int fence_path_now(const char *path, int flags, struct fence_mounts *m);
 
+/* May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
+ */
+int fence_path_kept(int fd, uid_t owner);
+
+/*
+ * Is the file there, and was what a path leads to root's doing alone: links, directories, mounts? 0
+ * also where it cannot be told.
+ */
+int fence_path_is_roots(const char *path, struct fence_mounts *m);
+
 /*
  * Device (major << 20 | minor, as the superblock has it, which stat(2) does not tell of every file
  * system) and inode of an open file. Negative: they cannot be told.

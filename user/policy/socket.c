@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is there at a Unix name that a policy lists. */
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <libgen.h>
 #include <limits.h>
@@ -9,38 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "policy/policy.h"
 
 #define RUNTIME "/run/user"
-
-/* May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
- */
-static int is_kept_by(int fd, uid_t owner)
-{
-	AUTO_FD int at = openat(fd, ".", O_PATH | O_CLOEXEC);
-	AUTO_FD int root = open("/", O_PATH | O_CLOEXEC);
-	struct stat st, top;
-	int up;
-
-	if (at < 0 || root < 0 || fstat(root, &top))
-		return 0;
-	for (;;) {
-		if (fstat(at, &st) || (st.st_uid && st.st_uid != owner) ||
-		    (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
-			return 0;
-		if (st.st_ino == top.st_ino && st.st_dev == top.st_dev)
-			return 1;
-		up = openat(at, "..", O_PATH | O_CLOEXEC);
-		close(at);
-		at = up;
-		if (at < 0)
-			return 0;
-	}
-}
 
 int fence_unix_expand(const char *path, fence_unix_path *each, void *ctx)
 {
@@ -91,7 +64,7 @@ const char *fence_unix_amiss(const char *path, uint32_t user, struct fence_mount
 	above = fence_path_now(dirname(dir), FENCE_PATH_LINKS, m);
 	if (above == -EAGAIN)
 		return fence_unix_waits;
-	if (above < 0 || !is_kept_by(above, st.st_uid))
+	if (above < 0 || !fence_path_kept(above, st.st_uid))
 		return "others than the socket's user may change its directory";
 	return NULL;
 }
