@@ -37,6 +37,9 @@ int main(int argc, char **argv)  /* connects at once, and again when it is told 
 	return 0;
 }
 """
+FUSE = "a program answers for its file system (FUSE)"
+
+
 class Silent:
     """A directory as a file system that answers up to an offset of its files, and behind it never."""
 
@@ -245,7 +248,8 @@ def scanned_arguments(w):
 
 def scanned_mappings(w):
     """A session maps code from a file system that does not answer any more, which sight would look into: it goes on, so do the agent and others, and
-    rows say that such a file's TLS is not seen, whether it cannot be opened or not be read; what is new after it is looked into."""
+    rows say that such a file's TLS is not seen, whether it could not be opened or not be read (who opens it may not even close it again); what is
+    new after it is looked into."""
     behind, bad = w.dir + "/code", []
     os.mkdir(behind)
     for name in ("libssl.so.3", "other.so"):
@@ -274,12 +278,12 @@ sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2
         bad += [] if said == ["open\n", "mapped\n"] else ["it does not map: %s" % said]
         bad += goes_on(w, "a mapping")
         r = row(w, "sight", lambda r: r["state"] == "refused" and r["path"].startswith(silent.point), 20)
-        bad += [] if r and r["how"] == "it was not read in time" else ["no row says so: %s" % r]
+        bad += [] if r and r["how"] == FUSE else ["no row says so: %s" % r]
         out = p.communicate("\n", timeout=20)[0]
         bad += [] if p.returncode == 0 else ["its own request: %d %r" % (p.returncode, out[-200:])]
         seen = [r for r in w.rows("request") if r["status"] == 200]
         bad += [] if seen else ["no request was seen"]
-        # one that can be opened and not read holds up who looks into files; what is new after it is looked into all the same
+        # one that can be opened and not be read
         os.unlink(behind + "/.shut")
         open(behind + "/.mute", "w").close()
         p = w.popen("python3", w.dir + "/maps.py", silent.point + "/other.so", OWN + ROW, stdin_fd=subprocess.PIPE)
@@ -289,7 +293,7 @@ sys.exit(subprocess.run(["curl", "-sS", "-m", "8", "-o", "/dev/null", sys.argv[2
         said.append(p.stdout.readline())
         bad += [] if said == ["open\n", "mapped\n"] else ["it does not map: %s" % said]
         r = row(w, "sight", lambda r: r["state"] == "refused" and r["path"].endswith("/other.so"), 40)
-        bad += [] if r and r["how"] == "looking into it failed" else ["no row of what is not read: %s" % r]
+        bad += [] if r and r["how"] == FUSE else ["no row of what is not read: %s" % r]
         p.communicate("\n", timeout=20)
         users = w.dir + "/mine"
         os.mkdir(users)

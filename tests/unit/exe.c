@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/exe.h"
+#include "base/path.h"
 
 #define BIN "/usr/local/bin"
 
@@ -410,13 +411,48 @@ static void test_broad(void **state)
 	}
 }
 
+/* Whose a mount is, whatever name its source was given. */
+static void test_mounts(void **state)
+{
+	static const struct {
+		const char *line;
+		int is;
+		uint32_t user;
+	} lines[] = {
+		{ "30 1 8:1 / / rw - ext4 /dev/sda1 rw", 0, ~0u },
+		{ "30 1 0:9 / /n rw shared:1 - nfs4 h:/x rw", 0, ~0u },
+		{ "30 1 0:9 / /f rw - fuse.sshfs h: rw,user_id=0,group_id=0", 0, 0 },
+		{ "30 1 0:9 / /f rw - fuse.x x rw,user_id=1000,group_id=0,allow_other", 1, 1000 },
+		{ "30 1 0:9 / /f rw - fuse.x user_id=0 rw,user_id=1000,group_id=0", 1, 1000 },
+		{ "30 1 0:9 / /f rw - fuse.x ,user_id=0 rw,user_id=1000,group_id=0", 1, 1000 },
+		{ "30 1 0:9 / /f rw - fuse x rw,user_id=7", 1, 7 },
+		{ "30 1 0:9 / /f rw - fuse x rw,xuser_id=0", 1, ~0u },
+		{ "30 1 0:9 / /f rw - fuse x", 1, ~0u },
+		{ "30 1 0:9 / /f rw - fuseblk /dev/x rw,user_id=0", 0, 0 },
+		{ "30 1 0:9 / /f rw", 1, ~0u },
+		{ "31 1 8:1 / / rw - ext4 /dev/sda1 rw", 1, ~0u },
+		{ "", 1, ~0u },
+	};
+	char text[512];
+	uint32_t user;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(text, sizeof(text), "29 1 0:5 / /a rw - fuse a rw,user_id=5\n%s\n%s",
+			 lines[i].line, "32 1 0:8 / /z rw - tmpfs z rw,user_id=0\n");
+		if (fence_mount_is_users(text, 30, &user) != lines[i].is || user != lines[i].user)
+			fail_msg("%s: user %u", lines[i].line, user);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),  cmocka_unit_test(test_long),
-		cmocka_unit_test(test_places), cmocka_unit_test(test_same),
-		cmocka_unit_test(test_names),  cmocka_unit_test(test_dirs),
-		cmocka_unit_test(test_broad),
+		cmocka_unit_test(test_mounts), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_long),   cmocka_unit_test(test_places),
+		cmocka_unit_test(test_same),   cmocka_unit_test(test_names),
+		cmocka_unit_test(test_dirs),   cmocka_unit_test(test_broad),
 	};
 	char command[64];
 	int failed;

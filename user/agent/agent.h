@@ -235,10 +235,12 @@ int agent_sockets_changed(struct agent *a); /* at most once a second */
 
 /*
  * places.c: what is at a path that cannot be asked for without waiting, as the scanner saw it last,
- * and has it look again. `user`: as fence_unix_amiss. 1: *out is it; 0: it is not known (yet).
+ * and has it look again. `user`: as fence_unix_amiss. `owner`: whose share of
+ * the scanner's time it is of. 1: *out is it; 0: it is not known (yet).
  */
 struct scan_place;
-int agent_place(struct agent *a, const char *path, uint32_t user, struct scan_place *out);
+int agent_place(struct agent *a, const char *path, uint32_t user, uint32_t owner,
+		struct scan_place *out);
 void agent_place_answer(struct agent *a, const struct scan_answer *r);
 void agent_places_done(struct agent *a);
 
@@ -278,6 +280,7 @@ struct agent_running {
  * path alone until it does. 0, or -ENOMEM.
  */
 int agent_matches_look(struct agent *a, const struct fence_policy *p);
+void agent_matches_forget(struct agent *a, const struct fence_policy *p); /* it is freed */
 int agent_matches_put(struct agent *a); /* a->policy's, looked at before, into a->bank */
 void agent_matches_tell(struct agent *a); /* what is amiss with a listed executable */
 void agent_matches_turn(struct agent *a); /* at most once a second */

@@ -33,11 +33,12 @@ struct dirs {
 /* What is at a path; 0: nothing, or nobody knows. */
 static int find(struct dirs *d, const char *path, struct scan_place *out)
 {
-	AUTO_FD int fd = fence_path_now(path, 0, &d->mounts);
+	struct fence_mounts *mounts = d->kind == FENCE_SVC_SHUT ? NULL : &d->mounts; /* root's */
+	AUTO_FD int fd = fence_path_now(path, 0, mounts);
 	struct statx st;
 
 	if (fd == -EAGAIN)
-		return agent_place(d->a, path, 0, out) && out->ino;
+		return agent_place(d->a, path, 0, d->mounts.user, out) && out->ino;
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) ||
 	    !(st.stx_mask & STATX_MNT_ID))
 		return 0;

@@ -532,6 +532,7 @@ int agent_policy_reload(struct agent *a, struct fence_policy *fresh, struct fenc
 	err = stage(a, 0, &s, d);
 	if (err < 0) {
 		a->policy = old; /* its bank is still the one in force */
+		agent_matches_forget(a, fresh);
 		fence_policy_free(fresh);
 		return err;
 	}
@@ -541,10 +542,12 @@ int agent_policy_reload(struct agent *a, struct fence_policy *fresh, struct fenc
 		a->policy = old;
 		put_tools(a);
 		a->digest = agent_policy_digest(a);
+		agent_matches_forget(a, fresh);
 		fence_policy_free(fresh);
 		return err;
 	}
 	agent_flows_judge(a, 1);
+	agent_matches_forget(a, old);
 	fence_policy_free(old);
 	agent_log_policy(a);
 	agent_beat(a);

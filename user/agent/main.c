@@ -225,6 +225,7 @@ static int reload(struct agent *a, struct fence_buf *out)
 		return -ENOMEM;
 	}
 	clocks(a);
+	agent_beat(a);
 	/* what DNS gave a moment ago is carried over by its name, which is in the ring */
 	fence_kernel_drain(a->kernel, agent_record, a, &a->totals.bad);
 	err = agent_policy_reload(a, fresh, &d);
@@ -404,7 +405,8 @@ static const char *loop(struct agent *a, int control, int sig)
 	long ms = 0;
 
 	if (watch(ep, sig) || watch(ep, tick) || watch(ep, ring) || watch(ep, control) ||
-	    watch(ep, scan_fd(a->scan)) || watch(ep, scan_fd(a->hasher)) ||
+	    (scan_fd(a->scan) >= 0 && watch(ep, scan_fd(a->scan))) ||
+	    (scan_fd(a->hasher) >= 0 && watch(ep, scan_fd(a->hasher))) ||
 	    (a->sight && watch(ep, agent_sight_fd(a))))
 		return "the loop cannot be set up";
 	for (;;) {

@@ -274,7 +274,7 @@ static int look_ask(struct agent *a, struct look *l, uint8_t tool, uint8_t index
 
 	if (l->asked[tool][index])
 		return 0;
-	q.uid = LOOK_USER | (q.id & 0xffff); /* nobody else's share of the time */
+	q.uid = LOOK_USER; /* all of them have one share of the time */
 	snprintf(q.path, sizeof(q.path), "%s", l->policy->tools[tool].match[index].text);
 	l->asked[tool][index] = !scan_ask(a->scan, &q);
 	return l->asked[tool][index];
@@ -550,6 +550,16 @@ static int is_strangers(const struct fence_exe *e)
 	return e->others[0] || (e->err ? e->err != ENOENT : !major(e->dev));
 }
 
+void agent_matches_forget(struct agent *a, const struct fence_policy *p)
+{
+	struct agent_matches *m = a->matches;
+	size_t i;
+
+	m->policy = m->policy == p ? NULL : m->policy;
+	for (i = 0; i < ARRAY_SIZE(m->look); i++)
+		m->look[i].policy = m->look[i].policy == p ? NULL : m->look[i].policy;
+}
+
 void agent_match_looked(struct agent *a, const struct scan_answer *r)
 {
 	const uint8_t tool = (uint8_t)(r->id >> 8), index = (uint8_t)r->id;
@@ -580,6 +590,7 @@ void agent_matches_turn(struct agent *a)
 {
 	const struct fence_policy *p = a->policy;
 	struct agent_matches *m = a->matches;
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
 	struct look *l = look_of(a, p);
 	uint64_t dirs;
 	uint8_t i, j;
@@ -608,7 +619,7 @@ void agent_matches_turn(struct agent *a)
 			if (p->tools[i].match[j].kind != FENCE_MATCH_EXE)
 				continue;
 			any |= m->told[i][j].err == EINPROGRESS;
-			if (is_strangers(&l->exe[i][j])) {
+			if (is_strangers(&l->exe[i][j]) || !fence_path_is_roots(text, &mounts)) {
 				look_ask(a, l, i, j);
 			} else if (whole || is_other(text, &l->exe[i][j])) {
 				fence_exe_look(text, &l->exe[i][j]);

@@ -12,7 +12,7 @@
 
 #define PLACES 64 /* paths that are known; who was asked for longest ago goes first */
 #define AGAIN_NS 5000000000ULL
-#define PLACE_USER 0x40000000u /* its share of the scanner's time is nobody else's */
+#define PLACE_USER 0x40000000u /* a share of the scanner's time beside that of his programs */
 
 struct place {
 	char path[FENCE_PATH_MAX + 1]; /* "": free */
@@ -27,7 +27,8 @@ struct places {
 	uint32_t id;
 };
 
-static struct place *place_of(struct places *s, const char *path, uint32_t user)
+/* NULL: all are in use. */
+static struct place *place_of(struct places *s, const char *path, uint32_t user, uint64_t now)
 {
 	struct place *p = s->of;
 	size_t i;
@@ -38,13 +39,16 @@ static struct place *place_of(struct places *s, const char *path, uint32_t user)
 		if (s->of[i].used < p->used)
 			p = &s->of[i];
 	}
+	if (p->path[0] && now - p->used < AGAIN_NS)
+		return NULL;
 	memset(p, 0, sizeof(*p));
 	snprintf(p->path, sizeof(p->path), "%s", path);
 	p->user = user;
 	return p;
 }
 
-int agent_place(struct agent *a, const char *path, uint32_t user, struct scan_place *out)
+int agent_place(struct agent *a, const char *path, uint32_t user, uint32_t owner,
+		struct scan_place *out)
 {
 	struct scan_question q = { .kind = SCAN_PLACE, .tgid = { user } };
 	struct place *p;
@@ -53,11 +57,13 @@ int agent_place(struct agent *a, const char *path, uint32_t user, struct scan_pl
 		a->places = calloc(1, sizeof(*a->places));
 	if (!a->places || !path[0] || strlen(path) > FENCE_PATH_MAX)
 		return 0;
-	p = place_of(a->places, path, user);
+	p = place_of(a->places, path, user, a->now);
+	if (!p)
+		return 0;
 	p->used = a->now;
 	if (!p->asked && (!p->at || a->now - p->at >= AGAIN_NS)) {
 		p->id = q.id = ++a->places->id;
-		q.uid = PLACE_USER | (uint32_t)(p - a->places->of);
+		q.uid = PLACE_USER | (owner & (PLACE_USER - 1));
 		snprintf(q.path, sizeof(q.path), "%s", path);
 		p->asked = !scan_ask(a->scan, &q);
 		p->at = a->now;

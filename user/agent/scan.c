@@ -27,7 +27,7 @@
 #define NICE 10
 #define END_MS 200 /* that a child has to end after SIGKILL */
 #define PARTS 4096 /* of an answer, at most */
-#define LATE_MS 5000 /* after a child's time: who keeps the children does not answer either */
+#define LATE_MS 20000 /* after a child's time: who keeps the children does not answer either */
 
 static const int limit_ms[SCAN_KINDS] = { 20000, 1000, 2000, 5000, 5000, 2000 };
 
@@ -47,7 +47,7 @@ static const int calls[] = {
 	SCMP_SYS(mremap),  SCMP_SYS(brk),	    SCMP_SYS(madvise),	    SCMP_SYS(futex),
 	SCMP_SYS(exit),	   SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn), SCMP_SYS(getrandom),
 	SCMP_SYS(pread64), SCMP_SYS(access),	    SCMP_SYS(faccessat),    SCMP_SYS(faccessat2),
-	SCMP_SYS(lseek),   SCMP_SYS(clock_gettime), SCMP_SYS(fadvise64),
+	SCMP_SYS(lseek),   SCMP_SYS(clock_gettime), SCMP_SYS(fadvise64),    SCMP_SYS(fstatfs),
 };
 
 /* What only who keeps the children needs. */
@@ -197,7 +197,10 @@ struct user {
 
 struct keeper {
 	struct user users[SCAN_USERS];
-	pid_t stuck[SCAN_STUCK];
+	struct {
+		pid_t pid;
+		uint32_t uid;
+	} stuck[SCAN_STUCK];
 	unsigned int nstuck;
 };
 
@@ -226,7 +229,7 @@ static void reap(struct keeper *k)
 	unsigned int i;
 
 	for (i = 0; i < k->nstuck; i++)
-		if (waitpid(k->stuck[i], NULL, WNOHANG))
+		if (waitpid(k->stuck[i].pid, NULL, WNOHANG))
 			k->stuck[i--] = k->stuck[--k->nstuck];
 }
 
@@ -235,9 +238,10 @@ static ssize_t receive(int socket, char *data, size_t size, int *fd)
 {
 	char room[CMSG_SPACE(sizeof(int))];
 	struct iovec v = { data, size };
-	struct msghdr m = {
-		.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
-	};
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = room,
+			    .msg_controllen = CMSG_LEN(sizeof(int)) }; /* for one, no more */
 	ssize_t n = recvmsg(socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
 
@@ -256,7 +260,9 @@ struct part {
 static int is_part(const struct part *p, ssize_t n, const struct scan_question *q, int fd)
 {
 	return n >= (ssize_t)sizeof(p->r) && n == (ssize_t)(sizeof(p->r) + p->r.len) &&
-	       p->r.seq == q->seq && (fd < 0 || q->kind == SCAN_OPEN);
+	       p->r.seq == q->seq && (fd < 0 || q->kind == SCAN_OPEN) && p->r.err <= 0 &&
+	       p->r.err > -4096 && p->r.err != -EINPROGRESS &&
+	       (p->r.last || q->kind == SCAN_BROWSER);
 }
 
 /* What it says, to who asked. 1: the last of it; 0; -EIO: that is no answer; -EPIPE. */
@@ -303,16 +309,18 @@ static int hear(const struct scan_question *q, int from, int pidfd)
 }
 
 /* It has said what it had to, or was not to be waited for: it ends. */
-static void end(struct keeper *k, pid_t pid, int pidfd)
+static void end(struct keeper *k, uint32_t uid, pid_t pid, int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
 	if (poll(&p, 1, 0) != 1)
 		kill(pid, SIGKILL);
-	if (poll(&p, 1, END_MS) != 1) /* the kernel waits for somebody */
-		k->stuck[k->nstuck++] = pid;
-	else
+	if (poll(&p, 1, END_MS) == 1) {
 		waitpid(pid, NULL, 0);
+		return;
+	}
+	k->stuck[k->nstuck].pid = pid; /* the kernel waits for somebody */
+	k->stuck[k->nstuck++].uid = uid;
 }
 
 static int serve_by(struct keeper *k, const struct scan_question *q, int pair[2])
@@ -329,7 +337,7 @@ static int serve_by(struct keeper *k, const struct scan_question *q, int pair[2]
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd >= 0)
 		err = hear(q, pair[0], pidfd);
-	end(k, pid, pidfd);
+	end(k, q->uid, pid, pidfd);
 	return err;
 }
 
@@ -338,6 +346,7 @@ static int serve(struct keeper *k, const struct scan_question *q)
 {
 	struct user *u = user_of(k, q->uid);
 	int64_t began = now_ms();
+	unsigned int i, his = 0;
 	int pair[2], err;
 
 	reap(k);
@@ -345,7 +354,9 @@ static int serve(struct keeper *k, const struct scan_question *q)
 		return -EINVAL;
 	if (u->used >= SCAN_USER_MS || u->late >= SCAN_USER_LATE)
 		return -EDQUOT;
-	if (k->nstuck == SCAN_STUCK)
+	for (i = 0; i < k->nstuck; i++)
+		his += k->stuck[i].uid == q->uid;
+	if (k->nstuck == SCAN_STUCK || his >= SCAN_STUCK_HIS)
 		return -EBUSY;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -EBUSY;
@@ -536,6 +547,7 @@ static const struct {
 	{ -ESTALE, 0, "it has been changed, or replaced, meanwhile" },
 	{ -ETIMEDOUT, 0, "it was not read in time" },
 	{ -EIO, 0, "reading it failed" },
+	{ -EXDEV, 0, "a program answers for its file system (FUSE)" },
 	{ -EDQUOT, 1, "its user's files have taken too much time" },
 	{ -EAGAIN, 1, "too many files of its user wait" },
 	{ -EBUSY, 1, "other files do not answer" },

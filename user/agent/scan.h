@@ -24,6 +24,7 @@
 #define SCAN_USER_MS 20000
 #define SCAN_USER_LATE 3 /* questions that were ended: he is not served for the window's rest */
 #define SCAN_STUCK 8 /* children that cannot be ended, at most */
+#define SCAN_STUCK_HIS 2 /* ... of one share */
 
 enum scan_kind {
 	SCAN_HASH, /* SHA-256 of a program: struct scan_hash */

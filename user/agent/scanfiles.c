@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <linux/magic.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -56,11 +58,21 @@ static int program_open(const struct scan_question *q, struct stat *st)
 	return err;
 }
 
+/* Is it FUSE's? Closing a file of that, which was open for reading, waits for who answers for it.
+ */
+static int is_fuse(const char *path)
+{
+	AUTO_FD int at = open(path, O_PATH | O_CLOEXEC);
+	struct statfs fs;
+
+	return at >= 0 && !fstatfs(at, &fs) && fs.f_type == FUSE_SUPER_MAGIC;
+}
+
 int scan_open_file(const struct scan_question *q)
 {
 	struct scan_file is;
 	struct stat st;
-	AUTO_FD int fd = fence_path_regular(q->path, &st);
+	AUTO_FD int fd = is_fuse(q->path) ? -EXDEV : fence_path_regular(q->path, &st);
 
 	if (fd < 0)
 		return fd;

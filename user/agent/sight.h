@@ -89,7 +89,7 @@ struct sight_conn {
 	uint32_t tgid;
 	uint8_t tool, how, begun[2];
 	uint64_t told[SIGHT_TOLD]; /* findings that were told: over what is wrong, host and org */
-	uint8_t ntold; /* ever; the oldest goes first, and would be told again */
+	uint8_t ntold;
 	uint8_t owed; /* what is wrong: to be told when its socket is known, or it ends */
 	char owed_host[256], owed_org[16]; /* of the request that owes */
 	char waiting[SIGHT_WAITING][256]; /* hosts that were asked before its flow was known */

@@ -31,8 +31,9 @@ static int is_there(struct peers *p, const char *path, uint32_t user)
 	const char *at = p->flags & FENCE_UNIX_CURATED && path[0] == '@' ? path + 1 : path;
 	const char *amiss = fence_unix_amiss(at, user, p->mounts);
 	struct scan_place is = { 0 };
-	int there =
-		amiss == fence_unix_waits ? agent_place(p->a, at, user, &is) && is.sound : !amiss;
+	int there = amiss == fence_unix_waits
+			    ? agent_place(p->a, at, user, p->mounts->user, &is) && is.sound
+			    : !amiss;
 
 	p->sum = p->sum * 31 + agent_hash(p->a, path) + (uint64_t)there;
 	return there;

@@ -32,10 +32,11 @@ static const char *const dirs[] = {
 };
 
 /* "#!", the interpreter, perhaps one argument. */
-static void read_first(int fd, struct fence_exe *e)
+static void read_first(int fd, struct fence_exe *e, struct fence_mounts *mounts)
 {
-	char first[257], real[PATH_MAX], *at;
+	char first[257], link[32], *at;
 	ssize_t n = pread(fd, first, sizeof(first) - 1, 0);
+	int there;
 
 	first[n < 0 ? 0 : n] = 0;
 	e->kind = FENCE_EXE_OTHER;
@@ -48,8 +49,13 @@ static void read_first(int fd, struct fence_exe *e)
 	if (at[0] != '/')
 		return;
 	e->kind = FENCE_EXE_SCRIPT;
-	if (realpath(at, real))
-		snprintf(e->interpreter, sizeof(e->interpreter), "%.511s", real);
+	there = fence_path_now(at, FENCE_PATH_LINKS, mounts);
+	if (there < 0)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", there);
+	n = readlink(link, e->interpreter, sizeof(e->interpreter) - 1);
+	e->interpreter[n < 0 ? 0 : n] = 0;
+	close(there);
 }
 
 /* Where it leads, as a descriptor that reads nothing. */
@@ -79,7 +85,7 @@ static int64_t ns_of(const struct timespec *t)
 }
 
 /* Its bytes: only of a regular file, which opening does nothing to. */
-static void look_inside(int fd, struct fence_exe *e)
+static void look_inside(int fd, struct fence_exe *e, struct fence_mounts *mounts)
 {
 	char link[32];
 	AUTO_FD int in = -1;
@@ -87,7 +93,7 @@ static void look_inside(int fd, struct fence_exe *e)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	in = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (in >= 0)
-		read_first(in, e);
+		read_first(in, e, mounts);
 	else
 		e->kind = FENCE_EXE_UNREAD;
 }
@@ -163,8 +169,22 @@ static void put_name(struct fence_exe *e, size_t *used, const char *dir, const c
 	*used += n;
 }
 
+/* What a name of those directories leads to; a user's own file system is not asked. */
+static int name_is(int dir, const char *name, const char *leaf, struct stat *st,
+		   struct fence_mounts *mounts)
+{
+	AUTO_FD int fd = -1;
+
+	if (fstatat(dir, leaf, st, AT_SYMLINK_NOFOLLOW))
+		return -1;
+	if (!S_ISLNK(st->st_mode))
+		return 0;
+	fd = fence_path_now(name, FENCE_PATH_LINKS, mounts);
+	return fd < 0 || fstat(fd, st);
+}
+
 /* Names of the file among those that programs are started by. */
-static void look_names(const char *path, struct fence_exe *e)
+static void look_names(const char *path, struct fence_exe *e, struct fence_mounts *mounts)
 {
 	char name[PATH_MAX];
 	size_t i, used = 0;
@@ -175,11 +195,12 @@ static void look_names(const char *path, struct fence_exe *e)
 		DIR *d = opendir(dirs[i]);
 
 		while (d && (f = readdir(d))) {
-			if (f->d_name[0] == '.' || fstatat(dirfd(d), f->d_name, &st, 0) ||
+			snprintf(name, sizeof(name), "%s/%s", dirs[i], f->d_name);
+			if (f->d_name[0] == '.' ||
+			    name_is(dirfd(d), name, f->d_name, &st, mounts) ||
 			    st.st_dev != e->dev || st.st_ino != e->ino || !S_ISREG(st.st_mode))
 				continue;
 			put_name(e, &used, dirs[i], f->d_name);
-			snprintf(name, sizeof(name), "%s/%s", dirs[i], f->d_name);
 			if (!e->broad[0] && strcmp(name, path) && broad_leaf(f->d_name))
 				snprintf(e->broad, sizeof(e->broad), "%s", broad_leaf(f->d_name));
 		}
@@ -190,6 +211,7 @@ static void look_names(const char *path, struct fence_exe *e)
 
 void fence_exe_look(const char *path, struct fence_exe *e)
 {
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
 	AUTO_FD int fd = -1;
 	uint32_t turner = 0;
 	struct stat st;
@@ -216,8 +238,8 @@ void fence_exe_look(const char *path, struct fence_exe *e)
 	if (strcmp(path, e->real) && broad_leaf(strrchr(e->real, '/') + 1))
 		snprintf(e->broad, sizeof(e->broad), "%s", broad_leaf(strrchr(e->real, '/') + 1));
 	if (st.st_mode & 0111) {
-		look_inside(fd, e);
-		look_names(path, e);
+		look_inside(fd, e, &mounts);
+		look_names(path, e, &mounts);
 	}
 }
 

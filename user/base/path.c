@@ -77,22 +77,38 @@ struct walk {
 	char rest[PATH_MAX]; /* from there */
 };
 
-int fence_mount_is_users(const char *mountinfo, uint64_t mount)
+/* Behind the next space; NULL: there is none in the line. */
+static const char *field(const char *at, const char *end)
 {
-	const char *line = mountinfo, *kind, *owner, *end;
+	at = at ? memchr(at, ' ', (size_t)(end - at)) : NULL;
+	return at ? at + 1 : NULL;
+}
 
+/* "... - type source options": of who mounted it the source is chosen, too. */
+int fence_mount_is_users(const char *mountinfo, uint64_t mount, uint32_t *user)
+{
+	const char *line = mountinfo, *kind, *option, *end;
+
+	*user = ~0u;
 	while (line && strtoull(line, NULL, 10) != mount) {
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
 	end = line ? line + strcspn(line, "\n") : NULL;
 	kind = line ? strstr(line, " - ") : NULL;
-	if (!kind || kind > end)
+	if (!kind || kind + 3 > end)
 		return 1; /* made since, or none that we see */
-	if (strncmp(kind + 3, "fuse", 4))
+	kind += 3;
+	if (strncmp(kind, "fuse", 4))
 		return 0;
-	owner = strstr(kind, "user_id=");
-	return !owner || owner > end || strtoul(owner + 8, NULL, 10) != 0;
+	for (option = field(field(kind, end), end); option; option = option ? option + 1 : NULL) {
+		if (!strncmp(option, "user_id=", 8)) {
+			*user = (uint32_t)strtoul(option + 8, NULL, 10);
+			return *user != 0;
+		}
+		option = memchr(option, ',', (size_t)(end - option));
+	}
+	return 1;
 }
 
 void fence_mounts_done(struct fence_mounts *m)
@@ -104,17 +120,21 @@ static int is_users(struct fence_mounts *m, uint64_t mount)
 {
 	const size_t most = ARRAY_SIZE(m->id);
 	unsigned int i;
-	int is;
 
-	for (i = 0; i < m->n && i < most; i++)
-		if (m->id[i] == mount)
-			return m->users[i];
-	if (!m->text.len && fence_buf_read_file(&m->text, "/proc/self/mountinfo", FENCE_MOUNTS_MAX))
-		return 1;
-	is = fence_mount_is_users(fence_buf_text(&m->text), mount);
-	m->id[m->n % most] = mount;
-	m->users[m->n++ % most] = (uint8_t)is;
-	return is;
+	for (i = 0; i < m->n && i < most && m->id[i] != mount; i++)
+		;
+	if (i == m->n || i == most) {
+		if (!m->text.len && !m->bad &&
+		    fence_buf_read_file(&m->text, "/proc/self/mountinfo", FENCE_MOUNTS_MAX))
+			m->bad = 1; /* a part of it says nothing of the rest */
+		i = m->n++ % most;
+		m->id[i] = mount;
+		m->owner[i] = ~0u;
+		m->users[i] = m->bad ||
+			      fence_mount_is_users(fence_buf_text(&m->text), mount, &m->owner[i]);
+	}
+	m->user = m->users[i] ? m->owner[i] : m->user;
+	return m->users[i];
 }
 
 /* What was opened. -EAGAIN: who asks it might have to wait. */
@@ -209,7 +229,7 @@ int fence_path_follow(const char *path, uint32_t *turner)
 	return follow(path, turner, 0, NULL);
 }
 
-int fence_path_kept(int fd, uid_t owner)
+int fence_path_kept(int fd, uid_t owner, int sticky)
 {
 	AUTO_FD int at = openat(fd, ".", O_PATH | O_CLOEXEC);
 	AUTO_FD int root = open("/", O_PATH | O_CLOEXEC);
@@ -220,7 +240,7 @@ int fence_path_kept(int fd, uid_t owner)
 		return 0;
 	for (;;) {
 		if (fstat(at, &st) || (st.st_uid && st.st_uid != owner) ||
-		    (st.st_mode & 022 && !(st.st_mode & S_ISVTX)))
+		    (st.st_mode & 022 && !(sticky && st.st_mode & S_ISVTX)))
 			return 0;
 		if (st.st_ino == top.st_ino && st.st_dev == top.st_dev)
 			return 1;
@@ -232,21 +252,44 @@ int fence_path_kept(int fd, uid_t owner)
 	}
 }
 
+/* Nothing is at `path`: whose is the directory in which it could be made? */
+static int is_roots_to_make(const char *path, struct fence_mounts *m)
+{
+	char at[PATH_MAX];
+	int fd = -ENOENT, is;
+
+	if (snprintf(at, sizeof(at), "%s", path) >= (int)sizeof(at))
+		return 0;
+	while (fd == -ENOENT && strrchr(at, '/')) {
+		*strrchr(at, '/') = 0;
+		fd = fence_path_now(at[0] ? at : "/", 0, m);
+	}
+	is = fd >= 0 && fence_path_kept(fd, 0, 0);
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 int fence_path_is_roots(const char *path, struct fence_mounts *m)
 {
 	AUTO_FD int fd = fence_path_now(path, 0, m);
 	AUTO_FD int dir = -1;
 	char link[32], real[PATH_MAX];
+	struct stat st;
 	ssize_t n;
 
+	if (fd == -ENOENT)
+		return is_roots_to_make(path, m);
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid || st.st_mode & 022)
+		return 0;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = fd < 0 ? -1 : readlink(link, real, sizeof(real) - 1);
-	if (n <= 0)
+	n = readlink(link, real, sizeof(real) - 1);
+	if (n <= 0 || real[0] != '/')
 		return 0;
 	real[n] = 0;
 	*(strrchr(real, '/') == real ? real + 1 : strrchr(real, '/')) = 0;
 	dir = fence_path_now(real, 0, m);
-	return dir >= 0 && fence_path_kept(dir, 0);
+	return dir >= 0 && fence_path_kept(dir, 0, 0);
 }
 
 /* The device of a mount, by its number. */

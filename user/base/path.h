@@ -32,14 +32,18 @@ int fence_path_follow(const char *path, uint32_t *turner);
 struct fence_mounts {
 	struct fence_buf text; /* of mountinfo(5) */
 	uint64_t id[16];
+	uint32_t owner[16];
 	uint8_t users[16];
 	unsigned int n;
+	uint8_t bad; /* mountinfo(5) cannot be read: each may be a user's */
+	uint32_t user; /* whose the last one was that was a user's; ~0: nobody knows */
 };
 
 #define FENCE_MOUNTS_MAX (1u << 20) /* bytes of mountinfo(5) */
 #define AUTO_MOUNTS __attribute__((cleanup(fence_mounts_done)))
 void fence_mounts_done(struct fence_mounts *m);
-int fence_mount_is_users(const char *mountinfo, uint64_t mount); /* 1 also where it is not there */
+/* `user`: whose, ~0: nobody knows. 1 also where it is not there. */
+int fence_mount_is_users(const char *mountinfo, uint64_t mount, uint32_t *user);
 
 /*
  * As fence_path_open, but -EAGAIN when a user's own file system is on the way; NULL: it is waited
@@ -50,13 +54,15 @@ int fence_mount_is_users(const char *mountinfo, uint64_t mount); /* 1 also where
 #define FENCE_PATH_ITSELF 0x2
 int fence_path_now(const char *path, int flags, struct fence_mounts *m);
 
-/* May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
+/*
+ * May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
+ * `sticky`: at a name that is there.
  */
-int fence_path_kept(int fd, uid_t owner);
+int fence_path_kept(int fd, uid_t owner, int sticky);
 
 /*
- * Is the file there, and was what a path leads to root's doing alone: links, directories, mounts? 0
- * also where it cannot be told.
+ * Is what is at a path, or that nothing is, root's doing alone: the file, links, directories,
+ * mounts? 0 also where it cannot be told.
  */
 int fence_path_is_roots(const char *path, struct fence_mounts *m);
 

@@ -64,7 +64,7 @@ const char *fence_unix_amiss(const char *path, uint32_t user, struct fence_mount
 	above = fence_path_now(dirname(dir), FENCE_PATH_LINKS, m);
 	if (above == -EAGAIN)
 		return fence_unix_waits;
-	if (above < 0 || !fence_path_kept(above, st.st_uid))
+	if (above < 0 || !fence_path_kept(above, st.st_uid, 1))
 		return "others than the socket's user may change its directory";
 	return NULL;
 }
