@@ -305,7 +305,7 @@ static void look_first(struct agent *a, struct look *l, uint8_t tool, uint8_t in
 	const char *path = l->policy->tools[tool].match[index].text;
 
 	if (fence_path_is_roots(path, mounts)) {
-		fence_exe_look(path, &l->exe[tool][index]);
+		fence_exe_look_now(path, &l->exe[tool][index]);
 		return;
 	}
 	look_begin(old, path, &l->exe[tool][index]);
@@ -622,7 +622,7 @@ void agent_matches_turn(struct agent *a)
 			if (is_strangers(&l->exe[i][j]) || !fence_path_is_roots(text, &mounts)) {
 				look_ask(a, l, i, j);
 			} else if (whole || is_other(text, &l->exe[i][j])) {
-				fence_exe_look(text, &l->exe[i][j]);
+				fence_exe_look_now(text, &l->exe[i][j]);
 				any = 1;
 			}
 		}

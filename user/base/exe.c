@@ -169,17 +169,19 @@ static void put_name(struct fence_exe *e, size_t *used, const char *dir, const c
 	*used += n;
 }
 
-/* What a name of those directories leads to; a user's own file system is not asked. */
+/* What a name of those directories leads to; with `mounts` no user's own file system is asked. */
 static int name_is(int dir, const char *name, const char *leaf, struct stat *st,
 		   struct fence_mounts *mounts)
 {
 	AUTO_FD int fd = -1;
 
+	if (!mounts)
+		return fstatat(dir, leaf, st, 0);
 	if (fstatat(dir, leaf, st, AT_SYMLINK_NOFOLLOW))
 		return -1;
 	if (!S_ISLNK(st->st_mode))
 		return 0;
-	fd = fence_path_now(name, FENCE_PATH_LINKS, mounts);
+	fd = fence_path_leads(dir, leaf, name, mounts);
 	return fd < 0 || fstat(fd, st);
 }
 
@@ -209,9 +211,8 @@ static void look_names(const char *path, struct fence_exe *e, struct fence_mount
 	}
 }
 
-void fence_exe_look(const char *path, struct fence_exe *e)
+static void look(const char *path, struct fence_exe *e, struct fence_mounts *mounts)
 {
-	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
 	AUTO_FD int fd = -1;
 	uint32_t turner = 0;
 	struct stat st;
@@ -238,9 +239,21 @@ void fence_exe_look(const char *path, struct fence_exe *e)
 	if (strcmp(path, e->real) && broad_leaf(strrchr(e->real, '/') + 1))
 		snprintf(e->broad, sizeof(e->broad), "%s", broad_leaf(strrchr(e->real, '/') + 1));
 	if (st.st_mode & 0111) {
-		look_inside(fd, e, &mounts);
-		look_names(path, e, &mounts);
+		look_inside(fd, e, mounts);
+		look_names(path, e, mounts);
 	}
+}
+
+void fence_exe_look(const char *path, struct fence_exe *e)
+{
+	look(path, e, NULL);
+}
+
+void fence_exe_look_now(const char *path, struct fence_exe *e)
+{
+	AUTO_MOUNTS struct fence_mounts mounts = { 0 };
+
+	look(path, e, &mounts);
 }
 
 int fence_exe_script(const struct fence_exe *e)

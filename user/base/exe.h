@@ -42,6 +42,10 @@ struct fence_exe {
  */
 void fence_exe_look(const char *path, struct fence_exe *e);
 
+/* The same of a path that is root's alone (fence_path_is_roots), asking no user's own file system.
+ */
+void fence_exe_look_now(const char *path, struct fence_exe *e);
+
 /* Is it the same file, at the same place? */
 int fence_exe_same(const struct fence_exe *a, const struct fence_exe *b);
 

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -250,6 +252,23 @@ int fence_path_kept(int fd, uid_t owner, int sticky)
 		if (at < 0)
 			return 0;
 	}
+}
+
+int fence_path_leads(int dir, const char *leaf, const char *path, struct fence_mounts *m)
+{
+	static const struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+					     .resolve = RESOLVE_CACHED };
+	int fd = (int)syscall(SYS_openat2, dir, leaf, &how, sizeof(how));
+	struct statx x;
+
+	if (fd < 0)
+		return errno == EAGAIN ? fence_path_now(path, FENCE_PATH_LINKS, m) : -errno;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &x) ||
+	    !(x.stx_mask & STATX_MNT_ID) || is_users(m, x.stx_mnt_id)) {
+		close(fd);
+		return -EAGAIN;
+	}
+	return fd;
 }
 
 /* Nothing is at `path`: whose is the directory in which it could be made? */

@@ -54,6 +54,9 @@ int fence_mount_is_users(const char *mountinfo, uint64_t mount, uint32_t *user);
 #define FENCE_PATH_ITSELF 0x2
 int fence_path_now(const char *path, int flags, struct fence_mounts *m);
 
+/* fence_path_now(path, FENCE_PATH_LINKS) of the name `leaf` in `dir`, quickly where it is known. */
+int fence_path_leads(int dir, const char *leaf, const char *path, struct fence_mounts *m);
+
 /*
  * May nobody but `owner` and root put something else at a name in the directory `fd`, or above it?
  * `sticky`: at a name that is there.
