@@ -266,6 +266,12 @@ def sight_monitor_alerts(w):
     got = sorted((r["rule"], r["authority"]) for r in w.rows("alert") if r["id"] > done and "denial" not in r)
     want = [("E001", "api.ai-vendor.example"), ("E001", "other.example"), ("E007", "other.example")]
     bad += [] if out.split() == ["True"] * 4 and got == want else ["several hosts: %r %s" % (out[-200:], got)]
+    # nor is one hidden behind many
+    done = max([r["id"] for r in w.rows()] or [0])
+    w.run("python3", "-c", SEVERAL.replace("range(4)", "range(40)").replace('("api.ai-vendor.example", "other.example")[n % 2]', '"h%d.example" % n'))
+    w.wait(lambda: len([r for r in w.rows("request") if r["id"] > done]) == 40, "forty requests of a connection")
+    hosts = {r["authority"] for r in w.rows("alert") if r["id"] > done and r["rule"] == "E001"} - {"api.ai-vendor.example"}
+    bad += [] if hosts == {"h%d.example" % n for n in range(40)} else ["forty hosts: %d told" % len(hosts)]
     # and the honest twin: the own org's
     done = max([r["id"] for r in w.rows()] or [0])
     w.run("node", "-e", NODE.replace("api.ai-vendor.example", "acme.my.salesforce.com"))

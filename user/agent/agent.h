@@ -234,9 +234,9 @@ int agent_sockets_put(struct agent *a, agent_put_peer *put);
 int agent_sockets_changed(struct agent *a); /* at most once a second */
 
 /*
- * places.c: what is at a path that cannot be asked for without waiting, as the scanner saw it last,
- * and has it look again. `user`: as fence_unix_amiss. `owner`: whose share of
- * the scanner's time it is of. 1: *out is it; 0: it is not known (yet).
+ * places.c: what is at a path on a user's own file system, as the scanner saw it last; it looks
+ * again when that is five seconds ago. `user`: as fence_unix_amiss. `owner`: whose share of the
+ * scanner's time it is of. 1: *out is it; 0: it is not known (yet).
  */
 struct scan_place;
 int agent_place(struct agent *a, const char *path, uint32_t user, uint32_t owner,

@@ -191,8 +191,7 @@ static void file_look(struct agent *a, struct sight_file *f, int open, const str
 		f->fd = TAKE_FD(fd);
 }
 
-/* Root's own, on a disk of this machine, are opened here; they are most. `at`: O_PATH; -1: by path.
- */
+/* Root's own, on a disk of this machine, are opened here, as most are. `at` -1: by path. */
 static void file_new(struct agent *a, struct sight_file *f, int at, const char *path,
 		     uint64_t session, const struct statx *st)
 {

@@ -541,10 +541,7 @@ static void keys_again(struct agent *a)
 	recognise(a);
 }
 
-/*
- * One that others than root can put there, or on no disk of this machine (device numbers without a
- * major: network, FUSE, but others too), is looked at by the scanner.
- */
+/* By what was seen last: not root's alone, or on no disk of this machine (no major number). */
 static int is_strangers(const struct fence_exe *e)
 {
 	return e->others[0] || (e->err ? e->err != ENOENT : !major(e->dev));

@@ -387,8 +387,8 @@ static void alert(struct agent *a, struct sight_conn *c, const char *org, const 
 }
 
 /*
- * Each finding of a connection is told once: by what is wrong, host and org. 1: now. Who asks for
- * more than that buries nothing with them: that there are more is told, once.
+ * Each finding of a connection is told once: by what is wrong, host and org. 1: now. One that is
+ * not among the last of them is told again: who asks for many hosts shall not hide one behind them.
  */
 static int is_news(struct sight_conn *c, uint8_t bit)
 {
@@ -401,17 +401,8 @@ static int is_news(struct sight_conn *c, uint8_t bit)
 	for (i = 0; i < SIGHT_TOLD; i++)
 		if (c->told[i] == hash)
 			return 0;
-	if (c->ntold < SIGHT_TOLD) {
-		c->told[c->ntold++] = hash;
-		return 1;
-	}
-	if (c->ntold++ == SIGHT_TOLD)
-		agent_show_note(c->agent,
-				"pid %u asks for more hosts on one connection than are told one "
-				"by one; `crmfence requests` has each",
-				c->tgid);
-	c->ntold = SIGHT_TOLD + 1;
-	return 0;
+	c->told[c->ntold++ % SIGHT_TOLD] = hash;
+	return 1;
 }
 
 /* End the connection, unless the kernel has, and tell. */

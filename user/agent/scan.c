@@ -107,8 +107,7 @@ static int narrow(int fd, const char *name)
 	return capng_apply(CAPNG_SELECT_BOTH) ? -EPERM : close_off(0);
 }
 
-/* To who asked, by the only socket that is in a process's hands. `fd`: goes with it; negative: none
- * does. */
+/* To who asked, by a process's only socket. `fd`: goes with it; negative: none does. */
 static int put(const struct reply *r, const void *data, int fd)
 {
 	char room[CMSG_SPACE(sizeof(int))] = { 0 };

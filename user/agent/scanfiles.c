@@ -58,8 +58,7 @@ static int program_open(const struct scan_question *q, struct stat *st)
 	return err;
 }
 
-/* Is it FUSE's? Closing a file of that, which was open for reading, waits for who answers for it.
- */
+/* Is it FUSE's? Closing a file of that waits for who answers for it, if it was open to be read. */
 static int is_fuse(const char *path)
 {
 	AUTO_FD int at = open(path, O_PATH | O_CLOEXEC);

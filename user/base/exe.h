@@ -42,8 +42,7 @@ struct fence_exe {
  */
 void fence_exe_look(const char *path, struct fence_exe *e);
 
-/* The same of a path that is root's alone (fence_path_is_roots), asking no user's own file system.
- */
+/* The same of a path that is root's alone (fence_path_is_roots); no user's own mount is asked. */
 void fence_exe_look_now(const char *path, struct fence_exe *e);
 
 /* Is it the same file, at the same place? */
